@@ -1,0 +1,11 @@
+//! Stores the events of a gateway and delivers them as signed webhooks.
+//!
+//! The modules stand in the order in which an event travels; read top to bottom they are the
+//! product. Verbs move an event, nouns hold it, faces show it.
+//!
+//! Invariant: the store is the truth and the queue a hint. What was answered is committed, and
+//! whatever is committed is delivered or ends as a dead letter.
+
+#![forbid(unsafe_code)]
+
+pub mod model;

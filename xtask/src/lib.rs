@@ -1,0 +1,5 @@
+//! Developer automation: builds, starts and tests the whole of Sidehook on a fresh machine.
+//!
+//! Invariant: nothing that was running or installed before is touched; everything made here lives
+//! under `target/`, on ports of its own.
+#![forbid(unsafe_code)]
