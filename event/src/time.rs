@@ -11,8 +11,8 @@ use jiff::Timestamp;
 pub struct UnixMicros(i64);
 
 impl UnixMicros {
-    /// The last instant that RFC 3339 can write: the end of the year 9999.
-    pub const MAX: Self = Self(253_402_207_200_999_999);
+    /// The last instant that can be written in every offset: the end of the year 9999.
+    pub const MAX: Self = Self(253_402_207_200_000_000);
     /// The epoch itself. Nothing of ours happened before it.
     pub const EPOCH: Self = Self(0);
 
@@ -51,7 +51,9 @@ impl UnixMicros {
     /// Reads an RFC 3339 instant in any offset; `None` when it is not one, or before the epoch.
     pub fn parse_rfc3339(text: &str) -> Option<Self> {
         let micros = text.parse::<Timestamp>().ok()?.as_microsecond();
-        (Self::EPOCH.0..=Self::MAX.0).contains(&micros).then_some(Self(micros))
+        (Self::EPOCH.0..=Self::MAX.0)
+            .contains(&micros)
+            .then_some(Self(micros))
     }
 }
 
@@ -69,7 +71,10 @@ mod tests {
 
     #[test]
     fn is_written_as_rfc_3339_in_utc_with_microseconds() {
-        assert_eq!(UnixMicros::new(1_763_890_200_000_042).to_string(), "2025-11-23T09:30:00.000042Z");
+        assert_eq!(
+            UnixMicros::new(1_763_890_200_000_042).to_string(),
+            "2025-11-23T09:30:00.000042Z"
+        );
         assert_eq!(UnixMicros::EPOCH.to_string(), "1970-01-01T00:00:00.000000Z");
     }
 
