@@ -8,4 +8,9 @@
 
 #![forbid(unsafe_code)]
 
+// The nouns.
 pub mod model;
+// The seams.
+pub mod clock;
+pub mod queue;
+pub mod store;

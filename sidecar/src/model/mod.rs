@@ -1,1 +1,22 @@
-//! Plain types.
+//! The nouns: what a subscription, a delivery and an attempt are.
+//!
+//! Invariant: plain data, made once from what was written and trusted from then on; no I/O, no
+//! time, no dice.
+
+mod delivery;
+mod id;
+mod page;
+mod pattern;
+mod secret;
+mod subscription;
+
+pub use delivery::{
+    Attempt, Cause, Delivery, DueDelivery, Outcome, Payload, State, Successor, Verdict,
+};
+pub use id::{DeliveryId, SubscriptionId};
+pub use page::{InvalidCursor, Page, PageRequest};
+pub use pattern::{InvalidPattern, Pattern};
+pub use secret::{InvalidSecret, Secret};
+pub use subscription::{
+    Format, HeaderFlaw, Headers, InvalidUrl, MAX_TIMEOUT, Retry, Subscription, Target,
+};

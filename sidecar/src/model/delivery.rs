@@ -1,0 +1,214 @@
+//! One event on its way to one subscription: its state, its attempts, what each came to.
+//!
+//! Invariant: a delivery is pending until it is delivered, filtered or dead, and never leaves
+//! those; its payload is fixed when it is made, so that every attempt sends the same bytes.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use sidehook_event::{EventId, EventType, UnixMicros};
+
+use super::{DeliveryId, SubscriptionId};
+
+/// What is sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Payload {
+    /// The `content-type` header.
+    pub content_type: Arc<str>,
+    /// The body, as it is signed and sent.
+    pub body: Bytes,
+}
+
+/// A delivery that a worker may attempt now, and all it needs besides the subscription.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DueDelivery {
+    /// The delivery.
+    pub id: DeliveryId,
+    /// The event, whose id is the `webhook-id`.
+    pub event_id: EventId,
+    /// Who gets it.
+    pub subscription_id: SubscriptionId,
+    /// The attempt to make, from 1.
+    pub attempt: u32,
+    /// What is sent.
+    pub payload: Payload,
+    /// When another worker may take it over. An attempt that cannot end before must not begin.
+    pub lease_until: UnixMicros,
+}
+
+/// Where a delivery stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum State {
+    /// An attempt is due, now or later.
+    Pending,
+    /// The receiver acknowledged it.
+    Delivered,
+    /// The subscription's script dropped it.
+    Filtered,
+    /// Given up: a dead letter.
+    Dead,
+}
+
+impl State {
+    /// All of them, with their names.
+    pub const NAMES: [(&'static str, Self); 4] = [
+        ("pending", Self::Pending),
+        ("delivered", Self::Delivered),
+        ("filtered", Self::Filtered),
+        ("dead", Self::Dead),
+    ];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Delivered => "delivered",
+            Self::Filtered => "filtered",
+            Self::Dead => "dead",
+        }
+    }
+}
+
+/// A delivery, as it is shown.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Delivery {
+    /// Its name for good.
+    pub id: DeliveryId,
+    /// The event.
+    pub event_id: EventId,
+    /// Who gets it.
+    pub subscription_id: SubscriptionId,
+    /// The event's type.
+    pub event_type: EventType,
+    /// Where it stands.
+    pub state: State,
+    /// How many attempts were made.
+    pub attempts: u32,
+    /// When the next one is due, while it is pending.
+    pub next_attempt_at: Option<UnixMicros>,
+    /// What the last attempt came to.
+    pub last_outcome: Option<Outcome>,
+    /// Why it is dead.
+    pub cause: Option<Cause>,
+    /// When it was made.
+    pub created_at: UnixMicros,
+    /// When it was delivered, filtered or given up.
+    pub finished_at: Option<UnixMicros>,
+}
+
+/// One try at a delivery.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    /// From 1.
+    pub number: u32,
+    /// When it began.
+    pub started_at: UnixMicros,
+    /// How long it took.
+    pub duration: Duration,
+    /// What it came to.
+    pub outcome: Outcome,
+    /// The receiver's answer, if there was one.
+    pub status_code: Option<u16>,
+    /// The beginning of the receiver's answer, lossily as text.
+    pub response_excerpt: Option<String>,
+    /// What went wrong, in words.
+    pub error: Option<String>,
+}
+
+/// What an attempt came to. Told apart by what is to be done about it, and by whom.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// Answered 2xx.
+    Success,
+    /// Answered something else.
+    Status,
+    /// Not answered in time.
+    Timeout,
+    /// The name of the host could not be resolved.
+    Dns,
+    /// The connection could not be made, or broke.
+    Connection,
+    /// TLS could not be agreed upon, or the certificate is not valid.
+    Tls,
+    /// The egress rule does not allow the address.
+    Egress,
+}
+
+impl Outcome {
+    /// All of them, with their names.
+    pub const NAMES: [(&'static str, Self); 7] = [
+        ("success", Self::Success),
+        ("status", Self::Status),
+        ("timeout", Self::Timeout),
+        ("dns", Self::Dns),
+        ("connection", Self::Connection),
+        ("tls", Self::Tls),
+        ("egress", Self::Egress),
+    ];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Status => "status",
+            Self::Timeout => "timeout",
+            Self::Dns => "dns",
+            Self::Connection => "connection",
+            Self::Tls => "tls",
+            Self::Egress => "egress",
+        }
+    }
+}
+
+/// Why a delivery was given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Cause {
+    /// The last attempt of the schedule failed.
+    Exhausted,
+    /// The egress rule does not allow the address.
+    Egress,
+    /// The subscription was deleted before it could be delivered.
+    Unsubscribed,
+}
+
+impl Cause {
+    /// All of them, with their names.
+    pub const NAMES: [(&'static str, Self); 3] = [
+        ("exhausted", Self::Exhausted),
+        ("egress", Self::Egress),
+        ("unsubscribed", Self::Unsubscribed),
+    ];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Exhausted => "exhausted",
+            Self::Egress => "egress",
+            Self::Unsubscribed => "unsubscribed",
+        }
+    }
+}
+
+/// What follows an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Successor {
+    /// Nothing: it is delivered.
+    Delivered,
+    /// Another attempt at this time.
+    Retry(UnixMicros),
+    /// Nothing: it is given up.
+    Dead(Cause),
+}
+
+/// What a worker found out about a delivery: the attempt, if one was made, and what follows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    /// The delivery.
+    pub delivery_id: DeliveryId,
+    /// The attempt; `None` when none was made because the subscription is not enabled or gone.
+    pub attempt: Option<Attempt>,
+    /// What follows.
+    pub successor: Successor,
+    /// When this was found out.
+    pub at: UnixMicros,
+}

@@ -1,0 +1,64 @@
+//! The seam to what spreads work among workers: events to dispatch, deliveries to attempt.
+//!
+//! Invariant: the queue is a hint. Losing all of it loses nothing, since the store hands out
+//! again whatever was not finished when its lease ended.
+
+use std::{fmt::Debug, sync::Arc};
+
+use async_trait::async_trait;
+use sidehook_event::Event;
+
+use crate::model::DueDelivery;
+
+pub mod local;
+
+/// Something taken from the queue, to be [settled](Queue::settle) when its result is stored.
+#[derive(Debug)]
+pub struct Taken<T> {
+    /// What is to be worked on.
+    pub work: T,
+    /// Says which it was.
+    pub receipt: Receipt,
+}
+
+/// Names something taken from the queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Receipt(pub u64);
+
+/// The two kinds of work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Lane {
+    /// Events that are stored and wait for their deliveries.
+    Events,
+    /// Deliveries that are due.
+    Deliveries,
+}
+
+/// Spreads work among workers, each piece to one of them, oldest first.
+#[async_trait]
+pub trait Queue: Send + Sync + Debug + 'static {
+    /// How many more pieces the lane takes at the moment. Those who publish lease only so
+    /// many, so that nothing waits out its lease in a full queue.
+    fn room(&self, lane: Lane) -> usize;
+
+    /// Waits until the lane has room.
+    async fn has_room(&self, lane: Lane);
+
+    /// Offers events. Never waits; what does not fit is left to the sweep.
+    async fn publish_events(&self, events: Vec<Arc<Event>>);
+
+    /// Offers deliveries. Never waits; what does not fit is left to the sweep.
+    async fn publish_deliveries(&self, deliveries: Vec<DueDelivery>);
+
+    /// Takes one event or more, at most `limit`; waits for the first. May be cancelled without
+    /// loss.
+    async fn take_events(&self, limit: usize) -> Vec<Taken<Arc<Event>>>;
+
+    /// Takes one delivery or more, at most `limit`; waits for the first. May be cancelled
+    /// without loss.
+    async fn take_deliveries(&self, limit: usize) -> Vec<Taken<DueDelivery>>;
+
+    /// Says that the results of these are stored. Whatever is never settled may be handed out
+    /// again.
+    async fn settle(&self, lane: Lane, receipts: Vec<Receipt>);
+}

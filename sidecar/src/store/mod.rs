@@ -1,0 +1,215 @@
+//! The seam to what survives: events, deliveries, attempts and subscriptions.
+//!
+//! Invariant: when a call returned `Ok`, what it wrote survives a power cut; when it returned an
+//! error, it wrote nothing, or the caller may repeat it without harm.
+
+use std::{collections::HashSet, fmt::Debug, sync::Arc};
+
+use async_trait::async_trait;
+use sidehook_event::{Event, EventId, UnixMicros};
+use thiserror::Error;
+
+use crate::model::{
+    Attempt, Delivery, DeliveryId, DueDelivery, Page, PageRequest, Pattern, Payload, State,
+    Subscription, SubscriptionId, Target, Verdict,
+};
+
+pub mod sqlite;
+
+/// Why the store did not do as it was told.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// It cannot be reached or is overloaded; the same call may succeed later.
+    #[error("store unavailable")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// What it holds cannot be read. Repeating does not help; a person must look.
+    #[error("store holds something unreadable: {0}")]
+    Corrupt(String),
+}
+
+/// The result of every call.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// An event after routing: who gets it, and what.
+#[derive(Debug, Clone)]
+pub struct Dispatched {
+    /// The event.
+    pub event: Arc<Event>,
+    /// One for each subscription that asked for it.
+    pub deliveries: Vec<NewDelivery>,
+}
+
+/// A delivery that is about to exist.
+#[derive(Debug, Clone)]
+pub struct NewDelivery {
+    /// Its id.
+    pub id: DeliveryId,
+    /// Who gets it.
+    pub subscription_id: SubscriptionId,
+    /// What is sent.
+    pub payload: Payload,
+    /// When it becomes due for the sweep.
+    pub due: Due,
+}
+
+/// When the sweep may hand something out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Due {
+    /// At this time; nobody has it in hand.
+    At(UnixMicros),
+    /// Somebody has it in hand until this time; then it is taken for lost.
+    Leased(UnixMicros),
+}
+
+/// Which events are listed.
+#[derive(Debug, Clone, Default)]
+pub struct EventFilter {
+    /// Of this type.
+    pub event_type: Option<String>,
+    /// About this subject.
+    pub subject: Option<String>,
+    /// That happened at this time or later.
+    pub since: Option<UnixMicros>,
+}
+
+/// Which deliveries are listed.
+#[derive(Debug, Clone, Default)]
+pub struct DeliveryFilter {
+    /// In this state.
+    pub state: Option<State>,
+    /// To this subscription.
+    pub subscription_id: Option<SubscriptionId>,
+    /// Of this event.
+    pub event_id: Option<EventId>,
+}
+
+/// Whether an upsert made something new.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Upserted {
+    /// It did.
+    Created(Subscription),
+    /// There was one, now changed; its id, secret and date of creation are those of old, unless
+    /// a new secret was asked for.
+    Updated(Subscription),
+}
+
+/// What survives. Every method is one transaction.
+#[async_trait]
+pub trait Store: Send + Sync + Debug + 'static {
+    /// Says that the store can be written to.
+    async fn ping(&self) -> Result<()>;
+
+    /// Makes due at `now` whatever a process that is certainly dead had in hand. Returns how
+    /// many events and deliveries that were.
+    async fn recover(&self, now: UnixMicros) -> Result<u64>;
+
+    /// Stores events, each once however often it comes. `due` says when those that are not
+    /// dispatched by then are handed out by [`Store::claim_events`]. Returns the ids that were
+    /// not there before.
+    async fn append(
+        &self,
+        events: &[Arc<Event>],
+        stored_at: UnixMicros,
+        due: Due,
+    ) -> Result<HashSet<EventId>>;
+
+    /// Hands out events that are due and not dispatched, oldest first, and leases them.
+    async fn claim_events(
+        &self,
+        now: UnixMicros,
+        lease_until: UnixMicros,
+        limit: usize,
+    ) -> Result<Vec<Arc<Event>>>;
+
+    /// Stores the deliveries of events and marks these as dispatched. An event that was
+    /// dispatched before, or is not stored, is left out with all its deliveries. Returns the
+    /// events that were not left out.
+    async fn dispatch(
+        &self,
+        dispatched: &[Dispatched],
+        now: UnixMicros,
+    ) -> Result<HashSet<EventId>>;
+
+    /// Hands out pending deliveries that are due, the longest due first, and leases them.
+    async fn claim_deliveries(
+        &self,
+        now: UnixMicros,
+        lease_until: UnixMicros,
+        limit: usize,
+    ) -> Result<Vec<DueDelivery>>;
+
+    /// Records attempts and what follows them. A verdict on a delivery that is no longer
+    /// pending changes nothing about its state; a retry or a death is only accepted from the
+    /// latest attempt. Each attempt is recorded once however often it comes.
+    async fn record(&self, verdicts: &[Verdict]) -> Result<()>;
+
+    /// Makes the subscription, or changes the one with the same pattern and URL: then
+    /// everything but `id` and `created_at` is taken from `subscription`, and of its secret
+    /// only if `new_secret`.
+    async fn upsert_subscription(
+        &self,
+        subscription: Subscription,
+        new_secret: bool,
+    ) -> Result<Upserted>;
+
+    /// Replaces the subscription of the same id. `Ok(false)`: there is none. An error of kind
+    /// [`UpdateError::Taken`] if another one has its pattern and URL.
+    async fn update_subscription(
+        &self,
+        subscription: &Subscription,
+    ) -> std::result::Result<bool, UpdateError>;
+
+    /// Deletes a subscription; its pending deliveries die of [`crate::model::Cause::Unsubscribed`].
+    /// `Ok(false)`: there is none.
+    async fn delete_subscription(&self, id: SubscriptionId, now: UnixMicros) -> Result<bool>;
+
+    /// All subscriptions, for the routing table.
+    async fn all_subscriptions(&self) -> Result<Vec<Subscription>>;
+
+    /// One subscription.
+    async fn subscription(&self, id: SubscriptionId) -> Result<Option<Subscription>>;
+
+    /// The subscription with this pattern and URL.
+    async fn subscription_by_target(
+        &self,
+        pattern: &Pattern,
+        url: &Target,
+    ) -> Result<Option<Subscription>>;
+
+    /// Subscriptions, newest first.
+    async fn subscriptions(
+        &self,
+        page: PageRequest<SubscriptionId>,
+    ) -> Result<Page<Subscription, SubscriptionId>>;
+
+    /// Events, newest first.
+    async fn events(
+        &self,
+        filter: &EventFilter,
+        page: PageRequest<EventId>,
+    ) -> Result<Page<Event, EventId>>;
+
+    /// One event.
+    async fn event(&self, id: EventId) -> Result<Option<Event>>;
+
+    /// Deliveries, newest first.
+    async fn deliveries(
+        &self,
+        filter: &DeliveryFilter,
+        page: PageRequest<DeliveryId>,
+    ) -> Result<Page<Delivery, DeliveryId>>;
+
+    /// One delivery with its attempts, the first one first.
+    async fn delivery(&self, id: DeliveryId) -> Result<Option<(Delivery, Vec<Attempt>)>>;
+}
+
+/// Why a subscription was not replaced.
+#[derive(Debug, Error)]
+pub enum UpdateError {
+    /// Another subscription has the same pattern and URL.
+    #[error("another subscription has the same event_type and url")]
+    Taken,
+    /// The store did not do as it was told.
+    #[error(transparent)]
+    Store(#[from] Error),
+}
