@@ -14,3 +14,11 @@ pub mod model;
 pub mod clock;
 pub mod queue;
 pub mod store;
+// Pure decisions.
+pub mod route;
+pub mod transform;
+// The verbs.
+pub mod deliver;
+pub mod dispatch;
+pub mod ingest;
+pub mod sweep;

@@ -9,6 +9,8 @@ mod page;
 mod pattern;
 mod secret;
 mod subscription;
+#[cfg(test)]
+pub(crate) mod testing;
 
 pub use delivery::{
     Attempt, Cause, Delivery, DueDelivery, Outcome, Payload, State, Successor, Verdict,

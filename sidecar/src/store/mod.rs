@@ -14,6 +14,7 @@ use crate::model::{
     Subscription, SubscriptionId, Target, Verdict,
 };
 
+pub mod patience;
 pub mod sqlite;
 
 /// Why the store did not do as it was told.

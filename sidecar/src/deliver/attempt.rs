@@ -1,0 +1,164 @@
+//! One attempt: the request as the receiver gets it, and what came of it.
+//!
+//! Invariant: the bytes that are signed are the bytes that are sent, and the timestamp is that
+//! of this attempt (Standard Webhooks, *Webhook headers*).
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, Request, Uri, header};
+use http_body_util::Full;
+use sidehook_event::UnixMicros;
+
+use super::{
+    client::{Answer, Client, Failure},
+    outcome, sign,
+};
+use crate::{
+    clock::Clock,
+    model::{Attempt, DueDelivery, Outcome, Subscription},
+};
+
+const USER_AGENT: HeaderValue =
+    HeaderValue::from_static(concat!("Sidehook/", env!("CARGO_PKG_VERSION")));
+
+/// Makes the attempt that is due.
+pub(super) async fn attempt(
+    delivery: &DueDelivery,
+    subscription: &Subscription,
+    client: &Client,
+    clock: &dyn Clock,
+) -> Attempt {
+    let started_at = clock.now();
+    let started = clock.monotonic();
+    let answer = match request(delivery, subscription, started_at) {
+        Ok(request) => {
+            client
+                .send(&subscription.url, request, subscription.timeout)
+                .await
+        }
+        Err(error) => Err(Failure {
+            outcome: Outcome::Connection,
+            error: format!("cannot be sent: {error}"),
+        }),
+    };
+    let blank = Attempt {
+        number: delivery.attempt,
+        started_at,
+        duration: clock.monotonic().saturating_sub(started),
+        outcome: Outcome::Success,
+        status_code: None,
+        response_excerpt: None,
+        error: None,
+    };
+    match answer {
+        Ok(Answer { status, excerpt }) => Attempt {
+            outcome: outcome::of_status(status),
+            status_code: Some(status),
+            response_excerpt: Some(excerpt).filter(|excerpt| !excerpt.is_empty()),
+            ..blank
+        },
+        Err(Failure { outcome, error }) => Attempt {
+            outcome,
+            error: Some(error),
+            ..blank
+        },
+    }
+}
+
+/// The request of an attempt that is made at `now`.
+fn request(
+    delivery: &DueDelivery,
+    subscription: &Subscription,
+    now: UnixMicros,
+) -> Result<Request<Full<Bytes>>, http::Error> {
+    let uri: Uri = subscription.url.as_str().parse()?;
+    let mut request = Request::new(Full::new(delivery.payload.body.clone()));
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = uri;
+    *request.headers_mut() = headers(delivery, subscription, now)?;
+    Ok(request)
+}
+
+fn headers(
+    delivery: &DueDelivery,
+    subscription: &Subscription,
+    now: UnixMicros,
+) -> Result<HeaderMap, http::Error> {
+    let webhook_id = delivery.event_id.to_string();
+    let body = &delivery.payload.body;
+    let signature = sign::sign(&subscription.secret, &webhook_id, now.seconds(), body);
+    let mut headers = HeaderMap::with_capacity(8);
+    headers.insert(
+        header::CONTENT_TYPE,
+        delivery.payload.content_type.parse::<HeaderValue>()?,
+    );
+    headers.insert(header::USER_AGENT, USER_AGENT);
+    // The subscription's own replace ours, but never those of the signature, which it cannot
+    // name; the same name twice is sent twice.
+    for (name, _) in subscription.custom_headers.iter() {
+        headers.remove(name);
+    }
+    for (name, value) in subscription.custom_headers.iter() {
+        headers.append(name, value.clone());
+    }
+    headers.insert("webhook-id", webhook_id.parse::<HeaderValue>()?);
+    headers.insert("webhook-timestamp", now.seconds().into());
+    headers.insert("webhook-signature", signature.parse::<HeaderValue>()?);
+    Ok(headers)
+}
+
+#[cfg(test)]
+mod tests {
+    use sidehook_event::{EventId, TypeId};
+
+    use super::*;
+    use crate::model::{DeliveryId, Headers, Payload, testing::subscription};
+
+    fn due() -> DueDelivery {
+        DueDelivery {
+            id: DeliveryId::from_bits(1),
+            event_id: EventId::from_bits(42),
+            subscription_id: subscription(1, "*").id,
+            attempt: 1,
+            payload: Payload {
+                content_type: "application/json".into(),
+                body: Bytes::from_static(b"{}"),
+            },
+            lease_until: UnixMicros::MAX,
+        }
+    }
+
+    #[test]
+    fn carries_the_headers_of_standard_webhooks() {
+        let now = UnixMicros::new(1_763_890_200_900_000);
+        let headers = headers(&due(), &subscription(1, "*"), now).unwrap();
+        assert_eq!(headers["webhook-id"], "evt_0000000000000000000000001a");
+        assert_eq!(headers["webhook-timestamp"], "1763890200");
+        assert!(
+            headers["webhook-signature"]
+                .to_str()
+                .unwrap()
+                .starts_with("v1,")
+        );
+        assert_eq!(headers["content-type"], "application/json");
+    }
+
+    #[test]
+    fn the_subscriptions_headers_are_sent_and_replace_ours() {
+        let custom = [("x-a", "1"), ("x-a", "2"), ("content-type", "text/json")];
+        let custom_headers = Headers::parse(custom).unwrap();
+        let subscription = Subscription {
+            custom_headers,
+            ..subscription(1, "*")
+        };
+        let headers = headers(&due(), &subscription, UnixMicros::EPOCH).unwrap();
+        assert_eq!(
+            headers.get_all("x-a").iter().collect::<Vec<_>>(),
+            ["1", "2"]
+        );
+        assert_eq!(headers["content-type"], "text/json");
+        assert_eq!(
+            headers["user-agent"],
+            concat!("Sidehook/", env!("CARGO_PKG_VERSION"))
+        );
+    }
+}

@@ -1,0 +1,56 @@
+//! What delivering counts.
+//!
+//! Invariant: the number of time series does not grow with traffic or subscriptions.
+
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family, histogram::Histogram},
+    registry::{Registry, Unit},
+};
+
+use crate::model::Attempt;
+
+/// The counters of delivering. Clones count together.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    attempts: Family<Label, Counter>,
+    duration: Histogram,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Label {
+    outcome: &'static str,
+}
+
+impl Metrics {
+    /// Registers the counters under `sidehook_delivery_…`.
+    pub fn register(registry: &mut Registry) -> Self {
+        let metrics = Self {
+            attempts: Family::default(),
+            duration: Histogram::new([
+                0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+            ]),
+        };
+        registry.register(
+            "delivery_attempts",
+            "Attempts by outcome",
+            metrics.attempts.clone(),
+        );
+        registry.register_with_unit(
+            "delivery_attempt",
+            "The time an attempt took, from the request to the end of the answer",
+            Unit::Seconds,
+            metrics.duration.clone(),
+        );
+        metrics
+    }
+
+    pub(super) fn attempted(&self, attempt: &Attempt) {
+        self.attempts
+            .get_or_create(&Label {
+                outcome: attempt.outcome.name(),
+            })
+            .inc();
+        self.duration.observe(attempt.duration.as_secs_f64());
+    }
+}

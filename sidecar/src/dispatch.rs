@@ -1,0 +1,116 @@
+//! Turns events into deliveries: route ▸ transform ▸ store, many events in one transaction.
+//!
+//! Invariant: an event is dispatched once, with one delivery for each subscription that asked
+//! for it at that moment; its deliveries are published only after they are stored.
+
+use std::sync::Arc;
+
+use sidehook_event::{Event, UnixMicros};
+
+use crate::{
+    clock::{Clock, mint},
+    deliver::{lease_from, schedule},
+    model::DueDelivery,
+    queue::{Lane, Queue, Taken},
+    route::Table,
+    store::{Dispatched, Due, NewDelivery, Store, patience::until_stored},
+    transform::Renderer,
+};
+
+/// The most events of one transaction.
+const EVENTS_PER_COMMIT: usize = 256;
+
+/// Dispatches events as they come.
+#[derive(Debug)]
+pub struct Dispatcher {
+    /// Where deliveries are stored.
+    pub store: Arc<dyn Store>,
+    /// Where events come from and deliveries go.
+    pub queue: Arc<dyn Queue>,
+    /// Time and chance.
+    pub clock: Arc<dyn Clock>,
+    /// Who gets what.
+    pub table: Arc<Table>,
+}
+
+impl Dispatcher {
+    /// Dispatches for ever. May be dropped at any time: what is not stored is found again by
+    /// the sweep.
+    pub async fn run(&self) {
+        loop {
+            let taken = self.queue.take_events(EVENTS_PER_COMMIT).await;
+            self.dispatch(taken).await;
+        }
+    }
+
+    async fn dispatch(&self, taken: Vec<Taken<Arc<Event>>>) {
+        let now = self.clock.now();
+        let (events, receipts): (Vec<_>, Vec<_>) = taken
+            .into_iter()
+            .map(|Taken { work, receipt }| (work, receipt))
+            .unzip();
+        // What does not fit into the queue is due at once, for the sweep.
+        let mut room = self.queue.room(Lane::Deliveries);
+        let dispatched: Vec<_> = events
+            .into_iter()
+            .map(|event| self.route(event, now, &mut room))
+            .collect();
+        let stored = until_stored(&*self.clock, "store deliveries", || {
+            self.store.dispatch(&dispatched, now)
+        })
+        .await;
+        let ready: Vec<_> = dispatched
+            .into_iter()
+            .filter(|dispatched| stored.contains(&dispatched.event.id))
+            .flat_map(ready)
+            .collect();
+        self.queue.publish_deliveries(ready).await;
+        self.queue.settle(Lane::Events, receipts).await;
+    }
+
+    fn route(&self, event: Arc<Event>, now: UnixMicros, room: &mut usize) -> Dispatched {
+        let listeners = self.table.listeners(&event.event_type);
+        let mut renderer = Renderer::new(&event);
+        let deliveries = listeners
+            .iter()
+            .map(|subscription| {
+                let first = schedule::due(&subscription.retry, 1, now, self.clock.dice());
+                let first = first.unwrap_or(now);
+                let at_once = first <= now && *room > 0;
+                if at_once {
+                    *room -= 1;
+                }
+                NewDelivery {
+                    id: mint(&*self.clock),
+                    subscription_id: subscription.id,
+                    payload: renderer.render(subscription),
+                    due: if at_once {
+                        Due::Leased(lease_from(now))
+                    } else {
+                        Due::At(first)
+                    },
+                }
+            })
+            .collect();
+        Dispatched { event, deliveries }
+    }
+}
+
+/// The deliveries that are leased to whoever takes them from the queue.
+fn ready(dispatched: Dispatched) -> impl Iterator<Item = DueDelivery> {
+    let event_id = dispatched.event.id;
+    dispatched
+        .deliveries
+        .into_iter()
+        .filter_map(move |delivery| match delivery.due {
+            Due::At(_) => None,
+            Due::Leased(lease_until) => Some(DueDelivery {
+                id: delivery.id,
+                event_id,
+                subscription_id: delivery.subscription_id,
+                attempt: 1,
+                payload: delivery.payload,
+                lease_until,
+            }),
+        })
+}

@@ -1,0 +1,71 @@
+//! Who gets an event: the live table of subscriptions, found by what they ask for.
+//!
+//! Invariant: a change of a subscription that was answered to its owner is seen by every event
+//! routed from then on.
+
+mod index;
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use sidehook_event::EventType;
+use tokio::sync::Mutex;
+
+pub use index::Index;
+
+use crate::{
+    model::{Subscription, SubscriptionId},
+    store::{Result, Store},
+};
+
+/// The subscriptions, in memory.
+#[derive(Debug, Default)]
+pub struct Table {
+    index: RwLock<Index>,
+    /// Held while the store is read and the index changed, so that what was read earlier never
+    /// replaces what was read later.
+    reading: Mutex<()>,
+}
+
+impl Table {
+    /// Reads every subscription again.
+    pub async fn reload_all(&self, store: &dyn Store) -> Result<()> {
+        let _reading = self.reading.lock().await;
+        let subscriptions = store.all_subscriptions().await?;
+        let index = subscriptions.into_iter().map(Arc::new).collect();
+        self.change(|current| *current = index);
+        Ok(())
+    }
+
+    /// Reads one subscription again, after it was made, changed or deleted.
+    pub async fn reload(&self, store: &dyn Store, id: SubscriptionId) -> Result<()> {
+        let _reading = self.reading.lock().await;
+        let subscription = store.subscription(id).await?;
+        self.change(|index| match subscription {
+            Some(subscription) => index.put(Arc::new(subscription)),
+            None => index.remove(id),
+        });
+        Ok(())
+    }
+
+    /// The enabled subscriptions that ask for this type, each once.
+    pub fn listeners(&self, event_type: &EventType) -> Vec<Arc<Subscription>> {
+        self.index
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .listeners(event_type)
+    }
+
+    /// A subscription, enabled or not.
+    pub fn subscription(&self, id: SubscriptionId) -> Option<Arc<Subscription>> {
+        self.index
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .subscription(id)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Index)) {
+        // A panic while the lock was held can at worst have left one subscription unlisted; the
+        // next reload puts it right.
+        change(&mut self.index.write().unwrap_or_else(PoisonError::into_inner));
+    }
+}

@@ -1,0 +1,72 @@
+//! Finds what is due in the store and publishes it again: a retry whose time has come, work
+//! whose message was lost, work whose worker died. One code for all three.
+//!
+//! Invariant: only so much is leased as the queue has room for.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{
+    clock::Clock,
+    deliver, ingest,
+    queue::{Lane, Queue},
+    store::{Store, patience::until_stored},
+};
+
+/// How often is looked when nothing was due the last time. Half of it is what a retry is late on
+/// average.
+const PERIOD: Duration = Duration::from_millis(200);
+/// The most that is claimed in one transaction.
+const LIMIT: usize = 512;
+
+/// Looks for what is due.
+#[derive(Debug)]
+pub struct Sweeper {
+    /// Where it is looked.
+    pub store: Arc<dyn Store>,
+    /// Where it goes.
+    pub queue: Arc<dyn Queue>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Sweeper {
+    /// Looks for events that are stored and not dispatched. May be dropped at any time.
+    pub async fn run_events(&self) {
+        loop {
+            self.queue.has_room(Lane::Events).await;
+            let limit = self.queue.room(Lane::Events).min(LIMIT);
+            let events = until_stored(&*self.clock, "claim events", || {
+                let now = self.clock.now();
+                self.store.claim_events(now, ingest::lease_from(now), limit)
+            })
+            .await;
+            let found = events.len();
+            self.queue.publish_events(events).await;
+            self.rest(found, limit).await;
+        }
+    }
+
+    /// Looks for deliveries that are due. May be dropped at any time.
+    pub async fn run_deliveries(&self) {
+        loop {
+            self.queue.has_room(Lane::Deliveries).await;
+            let limit = self.queue.room(Lane::Deliveries).min(LIMIT);
+            let deliveries = until_stored(&*self.clock, "claim deliveries", || {
+                let now = self.clock.now();
+                self.store
+                    .claim_deliveries(now, deliver::lease_from(now), limit)
+            })
+            .await;
+            let found = deliveries.len();
+            self.queue.publish_deliveries(deliveries).await;
+            self.rest(found, limit).await;
+        }
+    }
+
+    /// There may be more when as much was found as was asked for.
+    async fn rest(&self, found: usize, limit: usize) {
+        if found < limit {
+            self.clock.sleep(PERIOD).await;
+        }
+    }
+}

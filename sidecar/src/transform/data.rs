@@ -1,0 +1,130 @@
+//! The `data` of a payload: the resource as the API returned it, else as it was sent; for a
+//! deletion its id.
+//!
+//! Invariant: JSON bodies are passed on as they were written, so that no number or key changes.
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use serde_json::{json, value::RawValue, value::to_raw_value};
+use sidehook_event::{Body, Event};
+
+/// What the event is about, as JSON.
+///
+/// A body that is over the limit leaves `{"id"}` alone (see `truncated` beside it); one that is
+/// not JSON is carried as base64, with its type: `{"id", "content_type", "content_encoding",
+/// "base64"}`.
+pub fn data(event: &Event) -> Box<RawValue> {
+    let exchange = &event.exchange;
+    if event.event_type.action() == "deleted" || is_thin(event) {
+        return id_alone(event);
+    }
+    let bodies = [&exchange.response, &exchange.request];
+    if let Some(resource) = bodies.into_iter().find_map(json_of) {
+        return resource.to_owned();
+    }
+    match bodies.into_iter().find(|body| body.is_whole()) {
+        Some(body) => encoded(event, body),
+        None => id_alone(event),
+    }
+}
+
+/// Whether the resource was too large to be carried.
+pub(super) fn is_thin(event: &Event) -> bool {
+    let Event { exchange, .. } = event;
+    exchange.response.truncated || (exchange.response.size == 0 && exchange.request.truncated)
+}
+
+fn json_of(body: &Body) -> Option<&RawValue> {
+    let plain = body
+        .content_encoding
+        .as_deref()
+        .is_none_or(|encoding| encoding == "identity");
+    let whole = body.is_whole() && plain;
+    whole
+        .then(|| serde_json::from_slice(&body.content).ok())
+        .flatten()
+}
+
+fn id_alone(event: &Event) -> Box<RawValue> {
+    raw(&json!({ "id": event.subject }))
+}
+
+fn encoded(event: &Event, body: &Body) -> Box<RawValue> {
+    raw(&json!({
+        "id": event.subject,
+        "content_type": body.content_type,
+        "content_encoding": body.content_encoding,
+        "base64": STANDARD.encode(&body.content),
+    }))
+}
+
+fn raw(value: &serde_json::Value) -> Box<RawValue> {
+    // A `Value` can always be written; the default, `null`, is there for the type's sake.
+    to_raw_value(value).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::testing::event;
+
+    #[test]
+    fn is_the_resource_as_the_api_returned_it() {
+        let event = event(
+            "people.created",
+            b"{\"name\":\"Ada\"}",
+            b"{\"id\": 42, \"n\": 1.10}\n",
+        );
+        assert_eq!(data(&event).get(), "{\"id\": 42, \"n\": 1.10}");
+    }
+
+    #[test]
+    fn is_the_resource_as_it_was_sent_when_the_api_returned_none() {
+        let event = event("people.updated", b"{\"name\":\"Ada\"}", b"");
+        assert_eq!(data(&event).get(), "{\"name\":\"Ada\"}");
+    }
+
+    #[test]
+    fn is_the_id_of_what_was_deleted() {
+        let event = event("people.deleted", b"", b"{\"message\":\"gone\"}");
+        assert_eq!(data(&event).get(), "{\"id\":\"42\"}");
+    }
+
+    #[test]
+    fn is_the_id_alone_when_the_resource_is_too_large() {
+        let mut event = event("people.created", b"{\"name\":\"Ada\"}", b"");
+        event.exchange.response = Body {
+            truncated: true,
+            size: 1 << 20,
+            ..Body::default()
+        };
+        assert_eq!(data(&event).get(), "{\"id\":\"42\"}");
+        assert!(is_thin(&event));
+    }
+
+    #[test]
+    fn carries_what_is_not_json_as_base64() {
+        let mut event = event("people.created", b"", b"\x00\xff");
+        event.exchange.response.content_type = Some("image/png".to_owned());
+        let expected = json!({
+            "id": "42", "content_type": "image/png", "content_encoding": null, "base64": "AP8="
+        });
+        assert_eq!(
+            serde_json::from_str::<serde_json::Value>(data(&event).get()).unwrap(),
+            expected
+        );
+    }
+
+    #[test]
+    fn does_not_take_a_compressed_body_for_json() {
+        let mut event = event("people.created", b"{\"name\":\"Ada\"}", b"12");
+        event.exchange.response.content_encoding = Some("gzip".to_owned());
+        assert_eq!(data(&event).get(), "{\"name\":\"Ada\"}");
+    }
+
+    #[test]
+    fn an_event_without_anything_has_an_id_that_is_null() {
+        let mut event = event("people.created", b"", b"");
+        event.subject = None;
+        assert_eq!(data(&event).get(), "{\"id\":null}");
+    }
+}

@@ -1,0 +1,9 @@
+//! From an event to what a subscription is sent. Pure.
+//!
+//! Invariant: a payload is a function of the event and the subscription, and always valid JSON.
+
+mod data;
+mod payload;
+
+pub use data::data;
+pub use payload::Renderer;

@@ -1,0 +1,208 @@
+//! Lays out the payload that a subscription asked for.
+//!
+//! Invariant: the same event and subscription always give the same bytes.
+
+use std::{collections::BTreeMap, io, sync::Arc};
+
+use bytes::Bytes;
+use serde::{Serialize, Serializer, ser::SerializeMap};
+use serde_json::{Map, Value, value::RawValue};
+use sidehook_event::{Event, cloudevents};
+
+use super::data;
+use crate::model::{Format, Payload, Subscription};
+
+/// Renders the payloads of one event. Subscriptions that differ in nothing that is sent share
+/// the bytes.
+#[derive(Debug)]
+pub struct Renderer<'a> {
+    event: &'a Event,
+    data: Box<RawValue>,
+    plain: BTreeMap<&'static str, Payload>,
+}
+
+impl<'a> Renderer<'a> {
+    /// Prepares what all payloads of the event have in common.
+    pub fn new(event: &'a Event) -> Self {
+        Self {
+            event,
+            data: data(event),
+            plain: BTreeMap::new(),
+        }
+    }
+
+    /// The payload of the event for this subscription.
+    pub fn render(&mut self, subscription: &Subscription) -> Payload {
+        let custom = &subscription.custom_payload;
+        if !custom.is_empty() {
+            return self.lay_out(subscription.format, custom);
+        }
+        let format = subscription.format;
+        if let Some(payload) = self.plain.get(format.name()) {
+            return payload.clone();
+        }
+        let payload = self.lay_out(format, custom);
+        self.plain.insert(format.name(), payload.clone());
+        payload
+    }
+
+    fn lay_out(&self, format: Format, custom: &Map<String, Value>) -> Payload {
+        let mut body = Vec::with_capacity(self.data.get().len() + 128);
+        let written = match format {
+            Format::Standard => self.write(&mut body, &self.standard(), "data", custom),
+            Format::CloudEvents => self.write(&mut body, &self.cloudevent(), "data", custom),
+            Format::Raw => write_raw(&mut body, &self.data, custom),
+        };
+        debug_assert!(written.is_ok(), "memory takes whatever is written to it");
+        Payload {
+            content_type: Arc::from(content_type(format)),
+            body: Bytes::from(body),
+        }
+    }
+
+    fn standard(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("type", self.event.event_type.to_string()),
+            ("timestamp", self.event.time.to_string()),
+        ]
+    }
+
+    fn cloudevent(&self) -> Vec<(&'static str, String)> {
+        let mut attributes = cloudevents::attributes(self.event);
+        attributes.push(("datacontenttype", "application/json".to_owned()));
+        attributes
+    }
+
+    fn write(
+        &self,
+        out: &mut Vec<u8>,
+        envelope: &[(&'static str, String)],
+        data_key: &'static str,
+        custom: &Map<String, Value>,
+    ) -> serde_json::Result<()> {
+        let mut serializer = serde_json::Serializer::new(io::Cursor::new(out));
+        let mut map = serializer.serialize_map(None)?;
+        for (key, value) in envelope {
+            map.serialize_entry(key, value)?;
+        }
+        if data::is_thin(self.event) {
+            map.serialize_entry("truncated", &true)?;
+        }
+        map.serialize_entry(data_key, &self.data)?;
+        // What the subscription adds never hides what the event says.
+        let taken = |key: &str| {
+            key == data_key || key == "truncated" || envelope.iter().any(|(name, _)| *name == key)
+        };
+        for (key, value) in custom.iter().filter(|(key, _)| !taken(key)) {
+            map.serialize_entry(key, value)?;
+        }
+        map.end()
+    }
+}
+
+/// The resource alone; what the subscription adds goes into it if it is an object.
+fn write_raw(
+    out: &mut Vec<u8>,
+    data: &RawValue,
+    custom: &Map<String, Value>,
+) -> serde_json::Result<()> {
+    let members = (!custom.is_empty())
+        .then(|| serde_json::from_str::<BTreeMap<String, &RawValue>>(data.get()).ok())
+        .flatten();
+    let mut serializer = serde_json::Serializer::new(out);
+    let Some(members) = members else {
+        return data.serialize(&mut serializer);
+    };
+    let mut map = serializer.serialize_map(None)?;
+    for (key, value) in members.iter().filter(|(key, _)| !custom.contains_key(*key)) {
+        map.serialize_entry(key, value)?;
+    }
+    for (key, value) in custom {
+        map.serialize_entry(key, value)?;
+    }
+    map.end()
+}
+
+fn content_type(format: Format) -> &'static str {
+    match format {
+        Format::Standard | Format::Raw => "application/json",
+        // CloudEvents 1.0, JSON Event Format, section 3.
+        Format::CloudEvents => "application/cloudevents+json",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::model::testing::{event, subscription};
+
+    fn render(format: Format, custom: Value, response: &[u8]) -> String {
+        let event = event("people.created", b"", response);
+        let Value::Object(custom_payload) = custom else {
+            panic!("an object")
+        };
+        let subscription = Subscription {
+            custom_payload,
+            format,
+            ..subscription(1, "*")
+        };
+        let payload = Renderer::new(&event).render(&subscription);
+        String::from_utf8(payload.body.to_vec()).unwrap()
+    }
+
+    #[test]
+    fn the_standard_form_has_type_timestamp_and_data() {
+        assert_eq!(
+            render(Format::Standard, json!({}), b"{\"id\":42}"),
+            r#"{"type":"people.created","timestamp":"2025-11-23T09:30:00.000000Z","data":{"id":42}}"#
+        );
+    }
+
+    #[test]
+    fn custom_keys_are_merged_in_at_the_top_level_and_hide_nothing() {
+        assert_eq!(
+            render(
+                Format::Standard,
+                json!({"team": ["a"], "type": "mine"}),
+                b"{\"id\":42}"
+            ),
+            r#"{"type":"people.created","timestamp":"2025-11-23T09:30:00.000000Z","data":{"id":42},"team":["a"]}"#
+        );
+    }
+
+    #[test]
+    fn a_cloudevent_is_in_the_structured_form() {
+        assert_eq!(
+            render(Format::CloudEvents, json!({"team": "a"}), b"{\"id\":42}"),
+            r#"{"specversion":"1.0","id":"evt_0000000000000000000000001a","source":"edge","type":"people.created","subject":"42","time":"2025-11-23T09:30:00.000000Z","datacontenttype":"application/json","data":{"id":42},"team":"a"}"#
+        );
+    }
+
+    #[test]
+    fn the_raw_form_is_the_resource_alone() {
+        assert_eq!(
+            render(Format::Raw, json!({}), b"{\"id\":42, \"n\":1.10}"),
+            "{\"id\":42, \"n\":1.10}"
+        );
+        assert_eq!(
+            render(
+                Format::Raw,
+                json!({"team": "a"}),
+                b"{\"id\":42, \"n\":1.10}"
+            ),
+            r#"{"id":42,"n":1.10,"team":"a"}"#
+        );
+        assert_eq!(render(Format::Raw, json!({"team": "a"}), b"[1,2]"), "[1,2]");
+    }
+
+    #[test]
+    fn subscriptions_that_differ_in_nothing_sent_share_the_bytes() {
+        let event = event("people.created", b"", b"{\"id\":42}");
+        let mut renderer = Renderer::new(&event);
+        let first = renderer.render(&subscription(1, "*"));
+        let second = renderer.render(&subscription(2, "created"));
+        assert_eq!(first.body.as_ptr(), second.body.as_ptr());
+    }
+}
