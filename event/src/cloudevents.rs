@@ -17,20 +17,8 @@ pub fn attributes(event: &Event) -> Vec<(&'static str, String)> {
     attributes.extend(event.subject.clone().map(|subject| ("subject", subject)));
     attributes.push(("time", event.time.to_string()));
     // The extension `traceparent`, of CloudEvents' own Distributed Tracing extension.
-    attributes.extend(
-        event
-            .exchange
-            .traceparent
-            .clone()
-            .map(|trace| ("traceparent", trace)),
-    );
-    attributes.extend(
-        event
-            .exchange
-            .tracestate
-            .clone()
-            .map(|trace| ("tracestate", trace)),
-    );
+    attributes.extend(event.exchange.traceparent.clone().map(|trace| ("traceparent", trace)));
+    attributes.extend(event.exchange.tracestate.clone().map(|trace| ("tracestate", trace)));
     attributes
 }
 
@@ -58,9 +46,6 @@ mod tests {
             ("subject", "42"),
             ("time", "2025-11-23T09:30:00.000000Z"),
         ];
-        assert_eq!(
-            attributes(&event),
-            expected.map(|(name, value)| (name, value.to_owned()))
-        );
+        assert_eq!(attributes(&event), expected.map(|(name, value)| (name, value.to_owned())));
     }
 }

@@ -58,10 +58,7 @@ impl EventType {
         if name.len() > Self::MAX_LENGTH {
             return Err(InvalidEventType::TooLong);
         }
-        Ok(Self {
-            name: name.into(),
-            dot,
-        })
+        Ok(Self { name: name.into(), dot })
     }
 }
 
@@ -106,10 +103,7 @@ mod tests {
         let event_type: EventType = "sidehook.subscription.disabled".parse().unwrap();
         assert_eq!(event_type.resource(), "sidehook.subscription");
         assert_eq!(event_type.action(), "disabled");
-        assert_eq!(
-            EventType::of("people", "created").unwrap().as_str(),
-            "people.created"
-        );
+        assert_eq!(EventType::of("people", "created").unwrap().as_str(), "people.created");
     }
 
     #[test]

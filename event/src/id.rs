@@ -56,12 +56,8 @@ pub trait TypeId: Sized + Copy {
 
     /// Reads what [`TypeId::write`] wrote.
     fn parse(text: &str) -> Result<Self, InvalidId> {
-        let invalid = InvalidId {
-            prefix: Self::PREFIX,
-        };
-        let suffix = text
-            .strip_prefix(Self::PREFIX)
-            .and_then(|rest| rest.strip_prefix('_'));
+        let invalid = InvalidId { prefix: Self::PREFIX };
+        let suffix = text.strip_prefix(Self::PREFIX).and_then(|rest| rest.strip_prefix('_'));
         match suffix.map(str::as_bytes) {
             // 26 digits hold 130 bits: the first must leave the upper two unset.
             Some(digits @ [b'0'..=b'7', ..]) if digits.len() == LENGTH => {

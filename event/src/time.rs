@@ -51,9 +51,7 @@ impl UnixMicros {
     /// Reads an RFC 3339 instant in any offset; `None` when it is not one, or before the epoch.
     pub fn parse_rfc3339(text: &str) -> Option<Self> {
         let micros = text.parse::<Timestamp>().ok()?.as_microsecond();
-        (Self::EPOCH.0..=Self::MAX.0)
-            .contains(&micros)
-            .then_some(Self(micros))
+        (Self::EPOCH.0..=Self::MAX.0).contains(&micros).then_some(Self(micros))
     }
 }
 

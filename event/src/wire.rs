@@ -49,32 +49,19 @@ pub enum DecodeError {
 
 /// The bytes with which every batch of the gateway `source` begins.
 pub fn prologue(source: &str) -> Vec<u8> {
-    BatchMessage {
-        version: VERSION,
-        source: source.to_owned(),
-        events: Vec::new(),
-    }
-    .encode_to_vec()
+    BatchMessage { version: VERSION, source: source.to_owned(), events: Vec::new() }.encode_to_vec()
 }
 
 /// One event, ready to be appended to a batch.
 pub fn frame(event: Event) -> Vec<u8> {
     // A message with one element in a repeated field is that element's frame.
-    BatchMessage {
-        version: 0,
-        source: String::new(),
-        events: vec![EventMessage::from(event)],
-    }
-    .encode_to_vec()
+    BatchMessage { version: 0, source: String::new(), events: vec![EventMessage::from(event)] }
+        .encode_to_vec()
 }
 
 /// Reads a batch. The bodies are slices of `bytes`, not copies.
 pub fn decode(bytes: Bytes) -> Result<Vec<Event>, DecodeError> {
-    let BatchMessage {
-        version,
-        source,
-        events,
-    } = BatchMessage::decode(bytes)?;
+    let BatchMessage { version, source, events } = BatchMessage::decode(bytes)?;
     if version != VERSION {
         return Err(DecodeError::Version(version));
     }
@@ -84,13 +71,11 @@ pub fn decode(bytes: Bytes) -> Result<Vec<Event>, DecodeError> {
     let numbered = events.into_iter().enumerate();
     numbered
         .map(|(index, event)| {
-            event
-                .check(&source)
-                .map_err(|Flaw { field, reason }| DecodeError::Invalid {
-                    index,
-                    field,
-                    reason,
-                })
+            event.check(&source).map_err(|Flaw { field, reason }| DecodeError::Invalid {
+                index,
+                field,
+                reason,
+            })
         })
         .collect()
 }
@@ -164,10 +149,7 @@ struct Flaw {
 
 impl Flaw {
     fn in_field<E: ToString>(field: &'static str) -> impl FnOnce(E) -> Self {
-        move |reason| Self {
-            field,
-            reason: reason.to_string(),
-        }
+        move |reason| Self { field, reason: reason.to_string() }
     }
 }
 
@@ -175,18 +157,14 @@ impl EventMessage {
     fn check(self, source: &str) -> Result<Event, Flaw> {
         let id = <[u8; 16]>::try_from(self.id.as_ref())
             .map_err(|_| Flaw::in_field("id")("must have 16 bytes"))?;
-        let event_type: EventType = self
-            .r#type
-            .parse()
-            .map_err(Flaw::in_field::<InvalidEventType>("type"))?;
+        let event_type: EventType =
+            self.r#type.parse().map_err(Flaw::in_field::<InvalidEventType>("type"))?;
         let status = u16::try_from(self.status)
             .ok()
             .filter(|status| (200..300).contains(status))
             .ok_or_else(|| Flaw::in_field("status")("must be 200 to 299"))?;
         if !(UnixMicros::EPOCH.micros()..=UnixMicros::MAX.micros()).contains(&self.time_us) {
-            return Err(Flaw::in_field("time_us")(
-                "must be after 1970 and before 10000",
-            ));
+            return Err(Flaw::in_field("time_us")("must be after 1970 and before 10000"));
         }
         Ok(Event {
             id: EventId::from_bits(u128::from_be_bytes(id)),
@@ -200,11 +178,7 @@ impl EventMessage {
                 status,
                 request: self.request.unwrap_or_default().into(),
                 response: self.response.unwrap_or_default().into(),
-                headers: self
-                    .headers
-                    .into_iter()
-                    .map(|h| (h.name, h.value))
-                    .collect(),
+                headers: self.headers.into_iter().map(|h| (h.name, h.value)).collect(),
                 traceparent: self.traceparent,
                 tracestate: self.tracestate,
             },
@@ -214,22 +188,8 @@ impl EventMessage {
 
 impl From<Event> for EventMessage {
     fn from(event: Event) -> Self {
-        let Event {
-            id,
-            event_type,
-            source: _,
-            subject,
-            time,
-            exchange,
-        } = event;
-        let Exchange {
-            method,
-            path,
-            status,
-            request,
-            response,
-            ..
-        } = exchange;
+        let Event { id, event_type, source: _, subject, time, exchange } = event;
+        let Exchange { method, path, status, request, response, .. } = exchange;
         Self {
             id: Bytes::copy_from_slice(&id.bits().to_be_bytes()),
             r#type: event_type.as_str().to_owned(),
@@ -253,43 +213,16 @@ impl From<Event> for EventMessage {
 
 impl From<Body> for BodyMessage {
     fn from(body: Body) -> Self {
-        let Body {
-            content,
-            content_type,
-            content_encoding,
-            size,
-            truncated,
-            incomplete,
-        } = body;
-        Self {
-            content,
-            content_type,
-            content_encoding,
-            size,
-            truncated,
-            incomplete,
-        }
+        let Body { content, content_type, content_encoding, size, truncated, incomplete } = body;
+        Self { content, content_type, content_encoding, size, truncated, incomplete }
     }
 }
 
 impl From<BodyMessage> for Body {
     fn from(body: BodyMessage) -> Self {
-        let BodyMessage {
-            content,
-            content_type,
-            content_encoding,
-            size,
-            truncated,
-            incomplete,
-        } = body;
-        Self {
-            content,
-            content_type,
-            content_encoding,
-            size,
-            truncated,
-            incomplete,
-        }
+        let BodyMessage { content, content_type, content_encoding, size, truncated, incomplete } =
+            body;
+        Self { content, content_type, content_encoding, size, truncated, incomplete }
     }
 }
 

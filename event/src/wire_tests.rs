@@ -25,11 +25,7 @@ fn ada() -> Event {
                 size: 14,
                 ..Body::default()
             },
-            response: Body {
-                size: 1 << 20,
-                truncated: true,
-                ..Body::default()
-            },
+            response: Body { size: 1 << 20, truncated: true, ..Body::default() },
             headers: vec![("x-actor".to_owned(), "grace".to_owned())],
             traceparent: Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".to_owned()),
             tracestate: None,
@@ -39,9 +35,7 @@ fn ada() -> Event {
 
 fn batch(source: &str, events: impl IntoIterator<Item = Event>) -> Bytes {
     let mut bytes = prologue(source);
-    events
-        .into_iter()
-        .for_each(|event| bytes.extend(frame(event)));
+    events.into_iter().for_each(|event| bytes.extend(frame(event)));
     bytes.into()
 }
 
@@ -80,11 +74,7 @@ fn an_older_sidecar_survives_a_newer_gateway() {
         status: 200,
         attributes: vec!["org=7".to_owned()],
     };
-    let newer = Newer {
-        version: VERSION,
-        region: "eu".to_owned(),
-        events: vec![event],
-    };
+    let newer = Newer { version: VERSION, region: "eu".to_owned(), events: vec![event] };
     let read = decode(newer.encode_to_vec().into()).unwrap();
     assert_eq!(read[0].event_type.as_str(), "people.merged");
 }
@@ -98,27 +88,16 @@ fn a_newer_sidecar_survives_an_older_gateway() {
         status: 201,
         ..EventMessage::default()
     };
-    let batch = BatchMessage {
-        version: VERSION,
-        source: String::new(),
-        events: vec![event],
-    };
+    let batch = BatchMessage { version: VERSION, source: String::new(), events: vec![event] };
     let read = decode(batch.encode_to_vec().into()).unwrap();
     assert_eq!(read[0].exchange.response, Body::default());
 }
 
 #[test]
 fn another_version_is_refused_by_name() {
-    let newer = BatchMessage {
-        version: 2,
-        source: String::new(),
-        events: vec![ada().into()],
-    };
+    let newer = BatchMessage { version: 2, source: String::new(), events: vec![ada().into()] };
     let error = decode(newer.encode_to_vec().into()).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "batch of version 2, this build reads version 1"
-    );
+    assert_eq!(error.to_string(), "batch of version 2, this build reads version 1");
 }
 
 #[test]
@@ -127,24 +106,12 @@ fn an_impossible_event_is_refused_with_its_field() {
         let mut flawed = EventMessage::from(ada());
         change(&mut flawed);
         let events = vec![ada().into(), flawed];
-        let batch = BatchMessage {
-            version: VERSION,
-            source: String::new(),
-            events,
-        };
-        decode(batch.encode_to_vec().into())
-            .unwrap_err()
-            .to_string()
+        let batch = BatchMessage { version: VERSION, source: String::new(), events };
+        decode(batch.encode_to_vec().into()).unwrap_err().to_string()
     };
-    assert_eq!(
-        wrong(|e| e.id = Bytes::new()),
-        "events[1].id: must have 16 bytes"
-    );
+    assert_eq!(wrong(|e| e.id = Bytes::new()), "events[1].id: must have 16 bytes");
     assert!(wrong(|e| e.r#type = "People".to_owned()).starts_with("events[1].type: "));
-    assert_eq!(
-        wrong(|e| e.status = 404),
-        "events[1].status: must be 200 to 299"
-    );
+    assert_eq!(wrong(|e| e.status = 404), "events[1].status: must be 200 to 299");
     assert!(wrong(|e| e.time_us = i64::MAX).starts_with("events[1].time_us: "));
 }
 
@@ -152,10 +119,7 @@ fn an_impossible_event_is_refused_with_its_field() {
 fn nothing_is_not_a_batch() {
     assert_eq!(decode(Bytes::new()), Err(DecodeError::Version(0)));
     assert_eq!(decode(prologue("edge").into()), Err(DecodeError::Empty));
-    assert!(matches!(
-        decode(Bytes::from_static(b"{\"a\":1}")),
-        Err(DecodeError::Malformed(_))
-    ));
+    assert!(matches!(decode(Bytes::from_static(b"{\"a\":1}")), Err(DecodeError::Malformed(_))));
 }
 
 prop_compose! {

@@ -45,16 +45,12 @@ impl Dispatcher {
 
     async fn dispatch(&self, taken: Vec<Taken<Arc<Event>>>) {
         let now = self.clock.now();
-        let (events, receipts): (Vec<_>, Vec<_>) = taken
-            .into_iter()
-            .map(|Taken { work, receipt }| (work, receipt))
-            .unzip();
+        let (events, receipts): (Vec<_>, Vec<_>) =
+            taken.into_iter().map(|Taken { work, receipt }| (work, receipt)).unzip();
         // What does not fit into the queue is due at once, for the sweep.
         let mut room = self.queue.room(Lane::Deliveries);
-        let dispatched: Vec<_> = events
-            .into_iter()
-            .map(|event| self.route(event, now, &mut room))
-            .collect();
+        let dispatched: Vec<_> =
+            events.into_iter().map(|event| self.route(event, now, &mut room)).collect();
         let stored = until_stored(&*self.clock, "store deliveries", || {
             self.store.dispatch(&dispatched, now)
         })
@@ -84,11 +80,7 @@ impl Dispatcher {
                     id: mint(&*self.clock),
                     subscription_id: subscription.id,
                     payload: renderer.render(subscription),
-                    due: if at_once {
-                        Due::Leased(lease_from(now))
-                    } else {
-                        Due::At(first)
-                    },
+                    due: if at_once { Due::Leased(lease_from(now)) } else { Due::At(first) },
                 }
             })
             .collect();
@@ -99,18 +91,15 @@ impl Dispatcher {
 /// The deliveries that are leased to whoever takes them from the queue.
 fn ready(dispatched: Dispatched) -> impl Iterator<Item = DueDelivery> {
     let event_id = dispatched.event.id;
-    dispatched
-        .deliveries
-        .into_iter()
-        .filter_map(move |delivery| match delivery.due {
-            Due::At(_) => None,
-            Due::Leased(lease_until) => Some(DueDelivery {
-                id: delivery.id,
-                event_id,
-                subscription_id: delivery.subscription_id,
-                attempt: 1,
-                payload: delivery.payload,
-                lease_until,
-            }),
-        })
+    dispatched.deliveries.into_iter().filter_map(move |delivery| match delivery.due {
+        Due::At(_) => None,
+        Due::Leased(lease_until) => Some(DueDelivery {
+            id: delivery.id,
+            event_id,
+            subscription_id: delivery.subscription_id,
+            attempt: 1,
+            payload: delivery.payload,
+            lease_until,
+        }),
+    })
 }

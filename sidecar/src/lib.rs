@@ -10,15 +10,21 @@
 
 // The nouns.
 pub mod model;
+
 // The seams.
 pub mod clock;
-pub mod queue;
 pub mod store;
-// Pure decisions.
+pub mod queue;
+
+// The verbs, as an event meets them.
+pub mod ingest;
 pub mod route;
 pub mod transform;
-// The verbs.
-pub mod deliver;
 pub mod dispatch;
-pub mod ingest;
+pub mod deliver;
 pub mod sweep;
+
+// The process around them.
+pub mod config;
+pub mod observe;
+pub mod lifecycle;

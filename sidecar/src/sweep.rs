@@ -53,8 +53,7 @@ impl Sweeper {
             let limit = self.queue.room(Lane::Deliveries).min(LIMIT);
             let deliveries = until_stored(&*self.clock, "claim deliveries", || {
                 let now = self.clock.now();
-                self.store
-                    .claim_deliveries(now, deliver::lease_from(now), limit)
+                self.store.claim_deliveries(now, deliver::lease_from(now), limit)
             })
             .await;
             let found = deliveries.len();

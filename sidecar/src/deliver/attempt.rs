@@ -30,15 +30,10 @@ pub(super) async fn attempt(
     let started_at = clock.now();
     let started = clock.monotonic();
     let answer = match request(delivery, subscription, started_at) {
-        Ok(request) => {
-            client
-                .send(&subscription.url, request, subscription.timeout)
-                .await
+        Ok(request) => client.send(&subscription.url, request, subscription.timeout).await,
+        Err(error) => {
+            Err(Failure { outcome: Outcome::Connection, error: format!("cannot be sent: {error}") })
         }
-        Err(error) => Err(Failure {
-            outcome: Outcome::Connection,
-            error: format!("cannot be sent: {error}"),
-        }),
     };
     let blank = Attempt {
         number: delivery.attempt,
@@ -56,11 +51,7 @@ pub(super) async fn attempt(
             response_excerpt: Some(excerpt).filter(|excerpt| !excerpt.is_empty()),
             ..blank
         },
-        Err(Failure { outcome, error }) => Attempt {
-            outcome,
-            error: Some(error),
-            ..blank
-        },
+        Err(Failure { outcome, error }) => Attempt { outcome, error: Some(error), ..blank },
     }
 }
 
@@ -87,10 +78,7 @@ fn headers(
     let body = &delivery.payload.body;
     let signature = sign::sign(&subscription.secret, &webhook_id, now.seconds(), body);
     let mut headers = HeaderMap::with_capacity(8);
-    headers.insert(
-        header::CONTENT_TYPE,
-        delivery.payload.content_type.parse::<HeaderValue>()?,
-    );
+    headers.insert(header::CONTENT_TYPE, delivery.payload.content_type.parse::<HeaderValue>()?);
     headers.insert(header::USER_AGENT, USER_AGENT);
     // The subscription's own replace ours, but never those of the signature, which it cannot
     // name; the same name twice is sent twice.
@@ -133,12 +121,7 @@ mod tests {
         let headers = headers(&due(), &subscription(1, "*"), now).unwrap();
         assert_eq!(headers["webhook-id"], "evt_0000000000000000000000001a");
         assert_eq!(headers["webhook-timestamp"], "1763890200");
-        assert!(
-            headers["webhook-signature"]
-                .to_str()
-                .unwrap()
-                .starts_with("v1,")
-        );
+        assert!(headers["webhook-signature"].to_str().unwrap().starts_with("v1,"));
         assert_eq!(headers["content-type"], "application/json");
     }
 
@@ -146,19 +129,10 @@ mod tests {
     fn the_subscriptions_headers_are_sent_and_replace_ours() {
         let custom = [("x-a", "1"), ("x-a", "2"), ("content-type", "text/json")];
         let custom_headers = Headers::parse(custom).unwrap();
-        let subscription = Subscription {
-            custom_headers,
-            ..subscription(1, "*")
-        };
+        let subscription = Subscription { custom_headers, ..subscription(1, "*") };
         let headers = headers(&due(), &subscription, UnixMicros::EPOCH).unwrap();
-        assert_eq!(
-            headers.get_all("x-a").iter().collect::<Vec<_>>(),
-            ["1", "2"]
-        );
+        assert_eq!(headers.get_all("x-a").iter().collect::<Vec<_>>(), ["1", "2"]);
         assert_eq!(headers["content-type"], "text/json");
-        assert_eq!(
-            headers["user-agent"],
-            concat!("Sidehook/", env!("CARGO_PKG_VERSION"))
-        );
+        assert_eq!(headers["user-agent"], concat!("Sidehook/", env!("CARGO_PKG_VERSION")));
     }
 }

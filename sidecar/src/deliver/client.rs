@@ -73,9 +73,7 @@ pub struct Failure {
 impl Client {
     /// A client that goes where `rule` allows and trusts the platform's certificates.
     pub fn new(rule: Arc<Rule>) -> io::Result<Self> {
-        let mut tcp = HttpConnector::new_with_resolver(Guard {
-            rule: Arc::clone(&rule),
-        });
+        let mut tcp = HttpConnector::new_with_resolver(Guard { rule: Arc::clone(&rule) });
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
@@ -116,10 +114,7 @@ impl Client {
                 let excerpt = beginning_of(response.into_body(), end).await;
                 Ok(Answer { status, excerpt })
             }
-            Ok((Err(error), _)) => Err(Failure {
-                outcome: classify(&error),
-                error: chain(&error),
-            }),
+            Ok((Err(error), _)) => Err(Failure { outcome: classify(&error), error: chain(&error) }),
             Err(_) => Err(Failure {
                 outcome: Outcome::Timeout,
                 error: format!("no answer within {}", humantime::format_duration(limit)),
@@ -162,12 +157,8 @@ fn classify(error: &(dyn Error + 'static)) -> Outcome {
             return Outcome::Tls;
         }
         // An I/O error may carry the real one inside, which is not its source.
-        let inside = current
-            .downcast_ref::<io::Error>()
-            .and_then(io::Error::get_ref);
-        next = inside
-            .map(|inside| inside as &(dyn Error + 'static))
-            .or_else(|| current.source());
+        let inside = current.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        next = inside.map(|inside| inside as &(dyn Error + 'static)).or_else(|| current.source());
     }
     Outcome::Connection
 }

@@ -4,9 +4,7 @@
 //! is allowed only if every address it resolves to is.
 
 use std::{
-    fmt,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    str::FromStr,
     time::Duration,
 };
 
@@ -14,7 +12,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use thiserror::Error;
 use url::Host;
 
-use crate::model::Target;
+use crate::model::{Allowed, Target};
 
 /// The longest a name may take to resolve.
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -27,20 +25,6 @@ pub struct Rule {
     networks: Vec<IpNet>,
     hosts: Vec<String>,
 }
-
-/// One exception: a network, an address or the name of a host.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Allowed {
-    /// Any address of this network.
-    Network(IpNet),
-    /// Whatever this name resolves to.
-    Host(String),
-}
-
-/// An exception that is neither an address nor a name.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{0:?} is neither a network (10.1.0.0/16), nor an address, nor a host name")]
-pub struct InvalidAllowed(String);
 
 /// Why nothing is sent.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -98,10 +82,7 @@ impl Rule {
 
     /// The addresses of `name`, with port 0, every one of them allowed.
     pub async fn resolve(&self, name: &str) -> Result<Vec<SocketAddr>, Denied> {
-        let unresolved = |reason: String| Denied::Unresolved {
-            host: name.to_owned(),
-            reason,
-        };
+        let unresolved = |reason: String| Denied::Unresolved { host: name.to_owned(), reason };
         let lookup = tokio::time::timeout(RESOLVE_TIMEOUT, tokio::net::lookup_host((name, 0)));
         let addresses: Vec<SocketAddr> = match lookup.await {
             Ok(Ok(addresses)) => addresses.take(MAX_ADDRESSES).collect(),
@@ -111,14 +92,9 @@ impl Rule {
         if addresses.is_empty() {
             return Err(unresolved("it has no address".to_owned()));
         }
-        let host_allowed = self
-            .hosts
-            .iter()
-            .any(|host| host.eq_ignore_ascii_case(name));
+        let host_allowed = self.hosts.iter().any(|host| host.eq_ignore_ascii_case(name));
         if !host_allowed {
-            addresses
-                .iter()
-                .try_for_each(|address| self.check_address(address.ip()))?;
+            addresses.iter().try_for_each(|address| self.check_address(address.ip()))?;
         }
         Ok(addresses)
     }
@@ -136,32 +112,6 @@ impl Rule {
         match self.networks.iter().find(covers) {
             Some(_) => Ok(()),
             None => Err(Denied::Address { address, kind }),
-        }
-    }
-}
-
-impl FromStr for Allowed {
-    type Err = InvalidAllowed;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if let Ok(network) = text.parse::<IpNet>() {
-            return Ok(Self::Network(network));
-        }
-        if let Ok(address) = text.parse::<IpAddr>() {
-            return Ok(Self::Network(address.into()));
-        }
-        match Host::parse(text) {
-            Ok(Host::Domain(name)) => Ok(Self::Host(name)),
-            _ => Err(InvalidAllowed(text.to_owned())),
-        }
-    }
-}
-
-impl fmt::Display for Allowed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Network(network) => write!(f, "{network}"),
-            Self::Host(host) => f.write_str(host),
         }
     }
 }
@@ -189,14 +139,8 @@ fn is_metadata(address: IpAddr) -> bool {
 /// What makes an address not public, by the special-purpose registries of IANA (RFC 6890).
 fn kind_of(address: IpAddr) -> Option<&'static str> {
     match address {
-        IpAddr::V4(v4) => DENIED_V4
-            .iter()
-            .find(|(net, _)| net.contains(&v4))
-            .map(|found| found.1),
-        IpAddr::V6(v6) => DENIED_V6
-            .iter()
-            .find(|(net, _)| net.contains(&v6))
-            .map(|found| found.1),
+        IpAddr::V4(v4) => DENIED_V4.iter().find(|(net, _)| net.contains(&v4)).map(|found| found.1),
+        IpAddr::V6(v6) => DENIED_V6.iter().find(|(net, _)| net.contains(&v6)).map(|found| found.1),
     }
 }
 
@@ -211,10 +155,7 @@ const fn v6(a: u16, b: u16, c: u16, prefix: u8) -> Ipv6Net {
 const DENIED_V4: [(Ipv4Net, &str); 15] = [
     (v4(0, 0, 0, 8), "an address of this network (0.0.0.0/8)"),
     (v4(10, 0, 0, 8), "a private address (10.0.0.0/8)"),
-    (
-        v4(100, 64, 0, 10),
-        "a carrier's shared address (100.64.0.0/10)",
-    ),
+    (v4(100, 64, 0, 10), "a carrier's shared address (100.64.0.0/10)"),
     (v4(127, 0, 0, 8), "a loopback address (127.0.0.0/8)"),
     (v4(169, 254, 0, 16), "a link-local address (169.254.0.0/16)"),
     (v4(172, 16, 0, 12), "a private address (172.16.0.0/12)"),
@@ -223,14 +164,8 @@ const DENIED_V4: [(Ipv4Net, &str); 15] = [
     (v4(192, 88, 99, 24), "a 6to4 relay (192.88.99.0/24)"),
     (v4(192, 168, 0, 16), "a private address (192.168.0.0/16)"),
     (v4(198, 18, 0, 15), "a benchmarking address (198.18.0.0/15)"),
-    (
-        v4(198, 51, 100, 24),
-        "a documentation address (198.51.100.0/24)",
-    ),
-    (
-        v4(203, 0, 113, 24),
-        "a documentation address (203.0.113.0/24)",
-    ),
+    (v4(198, 51, 100, 24), "a documentation address (198.51.100.0/24)"),
+    (v4(203, 0, 113, 24), "a documentation address (203.0.113.0/24)"),
     (v4(224, 0, 0, 4), "a multicast address (224.0.0.0/4)"),
     (v4(240, 0, 0, 4), "a reserved address (240.0.0.0/4)"),
 ];
@@ -238,22 +173,13 @@ const DENIED_V4: [(Ipv4Net, &str); 15] = [
 const DENIED_V6: [(Ipv6Net, &str); 12] = [
     // Holds ::, ::1 and the addresses that are compatible with IPv4.
     (v6(0, 0, 0, 96), "a loopback or unspecified address (::/96)"),
-    (
-        v6(0x64, 0xff9b, 1, 48),
-        "a translated address (64:ff9b:1::/48)",
-    ),
+    (v6(0x64, 0xff9b, 1, 48), "a translated address (64:ff9b:1::/48)"),
     (v6(0x100, 0, 0, 64), "a discard address (100::/64)"),
     (v6(0x2001, 0, 0, 23), "a protocol assignment (2001::/23)"),
-    (
-        v6(0x2001, 0xdb8, 0, 32),
-        "a documentation address (2001:db8::/32)",
-    ),
+    (v6(0x2001, 0xdb8, 0, 32), "a documentation address (2001:db8::/32)"),
     (v6(0x2002, 0, 0, 16), "a 6to4 address (2002::/16)"),
     (v6(0x3fff, 0, 0, 20), "a documentation address (3fff::/20)"),
-    (
-        v6(0x5f00, 0, 0, 16),
-        "a segment routing address (5f00::/16)",
-    ),
+    (v6(0x5f00, 0, 0, 16), "a segment routing address (5f00::/16)"),
     (v6(0xfc00, 0, 0, 7), "a unique local address (fc00::/7)"),
     (v6(0xfe80, 0, 0, 10), "a link-local address (fe80::/10)"),
     (v6(0xfec0, 0, 0, 10), "a site-local address (fec0::/10)"),

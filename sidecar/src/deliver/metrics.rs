@@ -31,11 +31,7 @@ impl Metrics {
                 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
             ]),
         };
-        registry.register(
-            "delivery_attempts",
-            "Attempts by outcome",
-            metrics.attempts.clone(),
-        );
+        registry.register("delivery_attempts", "Attempts by outcome", metrics.attempts.clone());
         registry.register_with_unit(
             "delivery_attempt",
             "The time an attempt took, from the request to the end of the answer",
@@ -46,11 +42,7 @@ impl Metrics {
     }
 
     pub(super) fn attempted(&self, attempt: &Attempt) {
-        self.attempts
-            .get_or_create(&Label {
-                outcome: attempt.outcome.name(),
-            })
-            .inc();
+        self.attempts.get_or_create(&Label { outcome: attempt.outcome.name() }).inc();
         self.duration.observe(attempt.duration.as_secs_f64());
     }
 }

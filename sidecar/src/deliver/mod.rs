@@ -141,12 +141,7 @@ impl Deliverer {
         subscription: Option<&Subscription>,
     ) -> Option<Verdict> {
         let now = self.clock.now();
-        let verdict = |successor, at| Verdict {
-            delivery_id: due.id,
-            attempt: None,
-            successor,
-            at,
-        };
+        let verdict = |successor, at| Verdict { delivery_id: due.id, attempt: None, successor, at };
         let Some(subscription) = subscription else {
             return Some(verdict(Successor::Dead(Cause::Unsubscribed), now));
         };
@@ -168,9 +163,6 @@ impl Deliverer {
             status = attempt.status_code,
             "attempted"
         );
-        Some(Verdict {
-            attempt: Some(attempt),
-            ..verdict(successor, end)
-        })
+        Some(Verdict { attempt: Some(attempt), ..verdict(successor, end) })
     }
 }

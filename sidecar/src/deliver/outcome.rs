@@ -10,11 +10,7 @@ use crate::model::{Attempt, Cause, Outcome, Retry, Successor};
 
 /// What an answer with this status comes to. Redirects are not followed, so 3xx is a failure.
 pub fn of_status(status: u16) -> Outcome {
-    if (200..300).contains(&status) {
-        Outcome::Success
-    } else {
-        Outcome::Status
-    }
+    if (200..300).contains(&status) { Outcome::Success } else { Outcome::Status }
 }
 
 /// What a denial comes to.
@@ -58,15 +54,7 @@ mod tests {
             error: None,
         };
         let schedule = [Duration::ZERO, Duration::from_secs(5)].into();
-        successor(
-            &attempt,
-            &Retry {
-                schedule,
-                jitter: 0.0,
-            },
-            UnixMicros::EPOCH,
-            0,
-        )
+        successor(&attempt, &Retry { schedule, jitter: 0.0 }, UnixMicros::EPOCH, 0)
     }
 
     #[test]
@@ -74,9 +62,7 @@ mod tests {
         for status in [200, 201, 202, 204, 299] {
             assert_eq!(of_status(status), Outcome::Success, "{status}");
         }
-        for status in [
-            100, 199, 300, 301, 304, 307, 400, 404, 410, 429, 500, 503, 599,
-        ] {
+        for status in [100, 199, 300, 301, 304, 307, 400, 404, 410, 429, 500, 503, 599] {
             assert_eq!(of_status(status), Outcome::Status, "{status}");
         }
     }
@@ -95,17 +81,9 @@ mod tests {
                 continue;
             }
             assert_eq!(after(outcome, 1), retry, "{outcome:?}");
-            assert_eq!(
-                after(outcome, 2),
-                Successor::Dead(Cause::Exhausted),
-                "{outcome:?}"
-            );
+            assert_eq!(after(outcome, 2), Successor::Dead(Cause::Exhausted), "{outcome:?}");
             // A schedule that became shorter meanwhile.
-            assert_eq!(
-                after(outcome, 9),
-                Successor::Dead(Cause::Exhausted),
-                "{outcome:?}"
-            );
+            assert_eq!(after(outcome, 9), Successor::Dead(Cause::Exhausted), "{outcome:?}");
         }
     }
 

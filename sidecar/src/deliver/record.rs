@@ -34,10 +34,7 @@ impl Recorder {
         let mut found = Vec::new();
         while self.found.recv_many(&mut found, VERDICTS_PER_COMMIT).await > 0 {
             let (verdicts, receipts): (Vec<_>, Vec<_>) = found.drain(..).unzip();
-            until_stored(&*self.clock, "record attempts", || {
-                self.store.record(&verdicts)
-            })
-            .await;
+            until_stored(&*self.clock, "record attempts", || self.store.record(&verdicts)).await;
             self.queue.settle(Lane::Deliveries, receipts).await;
         }
     }

@@ -30,10 +30,7 @@ mod tests {
     use super::*;
 
     fn retry(seconds: &[u64], jitter: f64) -> Retry {
-        Retry {
-            schedule: seconds.iter().copied().map(Duration::from_secs).collect(),
-            jitter,
-        }
+        Retry { schedule: seconds.iter().copied().map(Duration::from_secs).collect(), jitter }
     }
 
     #[test]
@@ -41,10 +38,7 @@ mod tests {
         let retry = retry(&[0, 5, 300], 0.0);
         let start = UnixMicros::new(1_000_000);
         let wait = |number| due(&retry, number, start, 7).map(|at| at.since(start).as_secs());
-        assert_eq!(
-            [1, 2, 3, 4, 0].map(wait),
-            [Some(0), Some(5), Some(300), None, None]
-        );
+        assert_eq!([1, 2, 3, 4, 0].map(wait), [Some(0), Some(5), Some(300), None, None]);
     }
 
     proptest! {

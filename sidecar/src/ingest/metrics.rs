@@ -31,9 +31,7 @@ impl Metrics {
         let metrics = Self {
             batches: Family::default(),
             events: Family::default(),
-            commit: Histogram::new([
-                0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.0,
-            ]),
+            commit: Histogram::new([0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.0]),
         };
         registry.register(
             "ingest_batches",
@@ -74,21 +72,15 @@ impl Metrics {
         match result {
             Ok(Stored { new, known }) => {
                 self.count("stored", batches);
-                self.events
-                    .get_or_create(&Label { result: "stored" })
-                    .inc_by(wide(*new));
-                self.events
-                    .get_or_create(&Label { result: "known" })
-                    .inc_by(wide(*known));
+                self.events.get_or_create(&Label { result: "stored" }).inc_by(wide(*new));
+                self.events.get_or_create(&Label { result: "known" }).inc_by(wide(*known));
             }
             Err(_) => self.count("unavailable", batches),
         }
     }
 
     fn count(&self, result: &'static str, batches: usize) {
-        self.batches
-            .get_or_create(&Label { result })
-            .inc_by(wide(batches));
+        self.batches.get_or_create(&Label { result }).inc_by(wide(batches));
     }
 }
 

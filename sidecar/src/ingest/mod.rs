@@ -73,20 +73,8 @@ pub fn ingest(
     metrics: Metrics,
 ) -> (Ingest, Committer) {
     let (sender, waiting) = mpsc::channel(WAITING);
-    let ingest = Ingest {
-        waiting: sender,
-        metrics: metrics.clone(),
-    };
-    (
-        ingest,
-        Committer {
-            waiting,
-            store,
-            queue,
-            clock,
-            metrics,
-        },
-    )
+    let ingest = Ingest { waiting: sender, metrics: metrics.clone() };
+    (ingest, Committer { waiting, store, queue, clock, metrics })
 }
 
 impl Ingest {
@@ -113,20 +101,11 @@ impl Committer {
     /// Commits until every [`Ingest`] is gone and nothing waits any more.
     pub async fn run(mut self) {
         let mut submissions = Vec::new();
-        while self
-            .waiting
-            .recv_many(&mut submissions, BATCHES_PER_COMMIT)
-            .await
-            > 0
-        {
+        while self.waiting.recv_many(&mut submissions, BATCHES_PER_COMMIT).await > 0 {
             let batches = submissions.len();
             let mut events = Vec::new();
             let mut answers = Vec::with_capacity(batches);
-            for Submission {
-                events: batch,
-                answer,
-            } in submissions.drain(..)
-            {
+            for Submission { events: batch, answer } in submissions.drain(..) {
                 events.extend(batch);
                 answers.push(answer);
             }
@@ -154,16 +133,9 @@ impl Committer {
     async fn commit(&self, events: Vec<Arc<Event>>) -> store::Result<Stored> {
         let now = self.clock.now();
         let hand_on = self.queue.room(Lane::Events) >= events.len();
-        let due = if hand_on {
-            Due::Leased(lease_from(now))
-        } else {
-            Due::At(now)
-        };
+        let due = if hand_on { Due::Leased(lease_from(now)) } else { Due::At(now) };
         let new = self.store.append(&events, now, due).await?;
-        let stored = Stored {
-            new: new.len(),
-            known: events.len() - new.len(),
-        };
+        let stored = Stored { new: new.len(), known: events.len() - new.len() };
         if hand_on {
             self.queue.publish_events(only(events, new)).await;
         }

@@ -3,6 +3,7 @@
 //! Invariant: plain data, made once from what was written and trusted from then on; no I/O, no
 //! time, no dice.
 
+mod allowed;
 mod delivery;
 mod id;
 mod page;
@@ -12,6 +13,7 @@ mod subscription;
 #[cfg(test)]
 pub(crate) mod testing;
 
+pub use allowed::{Allowed, InvalidAllowed};
 pub use delivery::{
     Attempt, Cause, Delivery, DueDelivery, Outcome, Payload, State, Successor, Verdict,
 };

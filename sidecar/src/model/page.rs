@@ -28,23 +28,14 @@ impl<Id: TypeId> PageRequest<Id> {
 
     /// The page behind `cursor`, the first without one.
     pub fn new(cursor: Option<&str>, limit: u32) -> Result<Self, InvalidCursor> {
-        let after = cursor
-            .map(Id::parse)
-            .transpose()
-            .map_err(|_| InvalidCursor)?;
-        Ok(Self {
-            after,
-            limit: limit.clamp(1, Self::MAX_LIMIT),
-        })
+        let after = cursor.map(Id::parse).transpose().map_err(|_| InvalidCursor)?;
+        Ok(Self { after, limit: limit.clamp(1, Self::MAX_LIMIT) })
     }
 }
 
 impl<Id: TypeId> Default for PageRequest<Id> {
     fn default() -> Self {
-        Self {
-            after: None,
-            limit: Self::DEFAULT_LIMIT,
-        }
+        Self { after: None, limit: Self::DEFAULT_LIMIT }
     }
 }
 

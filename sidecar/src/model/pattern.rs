@@ -106,10 +106,7 @@ mod tests {
     use super::*;
 
     fn asks_for(pattern: &str, name: &str) -> bool {
-        pattern
-            .parse::<Pattern>()
-            .unwrap()
-            .matches(&name.parse().unwrap())
+        pattern.parse::<Pattern>().unwrap().matches(&name.parse().unwrap())
     }
 
     #[test]

@@ -49,12 +49,8 @@ impl FromStr for Secret {
     type Err = InvalidSecret;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let encoded = text
-            .strip_prefix(Self::PREFIX)
-            .ok_or(InvalidSecret::Prefix)?;
-        let key = STANDARD
-            .decode(encoded)
-            .map_err(|_| InvalidSecret::Base64)?;
+        let encoded = text.strip_prefix(Self::PREFIX).ok_or(InvalidSecret::Prefix)?;
+        let key = STANDARD.decode(encoded).map_err(|_| InvalidSecret::Base64)?;
         if !(24..=64).contains(&key.len()) {
             return Err(InvalidSecret::Length);
         }

@@ -66,11 +66,8 @@ pub enum Format {
 
 impl Format {
     /// All of them, with the names by which they are asked for.
-    pub const NAMES: [(&'static str, Self); 3] = [
-        ("standard", Self::Standard),
-        ("cloudevents", Self::CloudEvents),
-        ("raw", Self::Raw),
-    ];
+    pub const NAMES: [(&'static str, Self); 3] =
+        [("standard", Self::Standard), ("cloudevents", Self::CloudEvents), ("raw", Self::Raw)];
 
     /// The name by which it is asked for.
     pub fn name(self) -> &'static str {
@@ -116,10 +113,7 @@ impl Default for Retry {
             hours(20),
             hours(24),
         ];
-        Self {
-            schedule: schedule.into(),
-            jitter: 0.1,
-        }
+        Self { schedule: schedule.into(), jitter: 0.1 }
     }
 }
 
@@ -163,10 +157,7 @@ impl Target {
             return Err(InvalidUrl::TooLong);
         }
         // The parser drops tabs and newlines and turns backslashes round: refused before it.
-        if text
-            .chars()
-            .any(|c| c.is_control() || c.is_whitespace() || c == '\\')
-        {
+        if text.chars().any(|c| c.is_control() || c.is_whitespace() || c == '\\') {
             return Err(InvalidUrl::Characters);
         }
         let url = Url::parse(text).map_err(|_| InvalidUrl::Malformed)?;
@@ -182,9 +173,7 @@ impl Target {
         if url.port() == Some(0) {
             return Err(InvalidUrl::Port);
         }
-        url.host_str()
-            .filter(|host| !host.is_empty())
-            .ok_or(InvalidUrl::Malformed)?;
+        url.host_str().filter(|host| !host.is_empty()).ok_or(InvalidUrl::Malformed)?;
         Ok(Self(url))
     }
 
@@ -272,9 +261,7 @@ fn is_reserved(name: &HeaderName) -> bool {
     const PREFIXES: [&str; 3] = ["webhook-", "ce-", "proxy-"];
     NAMES.contains(name)
         || name == "keep-alive"
-        || PREFIXES
-            .iter()
-            .any(|prefix| name.as_str().starts_with(prefix))
+        || PREFIXES.iter().any(|prefix| name.as_str().starts_with(prefix))
 }
 
 #[cfg(test)]

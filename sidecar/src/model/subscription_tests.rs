@@ -9,10 +9,7 @@ fn a_url_is_kept_in_its_normal_form() {
     for (text, normal) in [
         ("https://EXAMPLE.com", "https://example.com/"),
         ("http://example.com:80/a/../b", "http://example.com/b"),
-        (
-            "https://example.com/hook?x=1",
-            "https://example.com/hook?x=1",
-        ),
+        ("https://example.com/hook?x=1", "https://example.com/hook?x=1"),
         ("http://2130706433/", "http://127.0.0.1/"),
         ("http://0x7f.1/", "http://127.0.0.1/"),
         ("http://[::1]:8080/x", "http://[::1]:8080/x"),
@@ -64,18 +61,11 @@ fn headers_that_cannot_be_sent_are_refused_by_name() {
         ("Webhook-Id", "1", HeaderFlaw::Reserved),
         ("proxy-authorization", "1", HeaderFlaw::Reserved),
     ] {
-        assert_eq!(
-            Headers::parse([(name, value)]),
-            Err((name.to_owned(), flaw)),
-            "{name}"
-        );
+        assert_eq!(Headers::parse([(name, value)]), Err((name.to_owned(), flaw)), "{name}");
     }
     let many: Vec<_> = (0..33).map(|n| format!("x-{n}")).collect();
     let many = many.iter().map(|name| (name.as_str(), ""));
-    assert_eq!(
-        Headers::parse(many),
-        Err((String::new(), HeaderFlaw::TooMuch))
-    );
+    assert_eq!(Headers::parse(many), Err((String::new(), HeaderFlaw::TooMuch)));
 }
 
 #[test]

@@ -29,10 +29,7 @@ pub struct LocalQueue {
 impl LocalQueue {
     /// Lanes of so many pieces each, at least one.
     pub fn with_capacity(capacity: usize) -> Self {
-        Self {
-            events: LaneOf::new(capacity),
-            deliveries: LaneOf::new(capacity),
-        }
+        Self { events: LaneOf::new(capacity), deliveries: LaneOf::new(capacity) }
     }
 }
 
@@ -97,10 +94,7 @@ impl<T> LaneOf<T> {
     fn new(capacity: usize) -> Self {
         Self {
             capacity: capacity.max(1),
-            held: Mutex::new(Held {
-                pieces: VecDeque::new(),
-                taken: 0,
-            }),
+            held: Mutex::new(Held { pieces: VecDeque::new(), taken: 0 }),
             filled: Notify::new(),
             emptied: Notify::new(),
         }
@@ -154,10 +148,7 @@ impl<T> LaneOf<T> {
             .pieces
             .drain(..count)
             .zip(first..)
-            .map(|(work, number)| Taken {
-                work,
-                receipt: Receipt(number),
-            })
+            .map(|(work, number)| Taken { work, receipt: Receipt(number) })
             .collect();
         let more = !held.pieces.is_empty();
         drop(held);

@@ -26,10 +26,7 @@ impl Index {
     /// Adds a subscription, or replaces the one of the same id.
     pub fn put(&mut self, subscription: Arc<Subscription>) {
         self.remove(subscription.id);
-        let bucket = self
-            .by_pattern
-            .entry(subscription.pattern.clone())
-            .or_default();
+        let bucket = self.by_pattern.entry(subscription.pattern.clone()).or_default();
         bucket.insert(subscription.id, Arc::clone(&subscription));
         self.by_id.insert(subscription.id, subscription);
     }
@@ -66,9 +63,7 @@ impl Index {
 impl FromIterator<Arc<Subscription>> for Index {
     fn from_iter<I: IntoIterator<Item = Arc<Subscription>>>(subscriptions: I) -> Self {
         let mut index = Self::default();
-        subscriptions
-            .into_iter()
-            .for_each(|subscription| index.put(subscription));
+        subscriptions.into_iter().for_each(|subscription| index.put(subscription));
         index
     }
 }
@@ -77,10 +72,7 @@ impl FromIterator<Arc<Subscription>> for Index {
 fn patterns_of(event_type: &EventType) -> impl Iterator<Item = Pattern> {
     let action = event_type.action();
     let resource = event_type.resource();
-    let ends = resource
-        .match_indices('.')
-        .map(|(dot, _)| dot)
-        .chain([resource.len()]);
+    let ends = resource.match_indices('.').map(|(dot, _)| dot).chain([resource.len()]);
     let resources = ends.filter_map(|end| resource.get(..end));
     [
         Pattern::Everything,
@@ -101,18 +93,13 @@ mod tests {
     use crate::model::testing::subscription;
 
     fn index(subscriptions: &[(u128, &str)]) -> Index {
-        let made = subscriptions
-            .iter()
-            .map(|(id, pattern)| Arc::new(subscription(*id, pattern)));
+        let made = subscriptions.iter().map(|(id, pattern)| Arc::new(subscription(*id, pattern)));
         made.collect()
     }
 
     fn listeners(index: &Index, event_type: &str) -> Vec<u128> {
         let listeners = index.listeners(&event_type.parse().unwrap());
-        let mut ids: Vec<_> = listeners
-            .iter()
-            .map(|listener| listener.id.bits())
-            .collect();
+        let mut ids: Vec<_> = listeners.iter().map(|listener| listener.id.bits()).collect();
         ids.sort_unstable();
         ids
     }
@@ -132,10 +119,7 @@ mod tests {
 
     #[test]
     fn one_that_is_not_enabled_gets_nothing_and_is_still_known() {
-        let paused = Subscription {
-            enabled: false,
-            ..subscription(1, "*")
-        };
+        let paused = Subscription { enabled: false, ..subscription(1, "*") };
         let index = Index::from_iter([Arc::new(paused)]);
         assert_eq!(listeners(&index, "people.created"), [0_u128; 0]);
         assert!(index.subscription(SubscriptionId::from_bits(1)).is_some());

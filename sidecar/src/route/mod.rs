@@ -49,18 +49,12 @@ impl Table {
 
     /// The enabled subscriptions that ask for this type, each once.
     pub fn listeners(&self, event_type: &EventType) -> Vec<Arc<Subscription>> {
-        self.index
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .listeners(event_type)
+        self.index.read().unwrap_or_else(PoisonError::into_inner).listeners(event_type)
     }
 
     /// A subscription, enabled or not.
     pub fn subscription(&self, id: SubscriptionId) -> Option<Arc<Subscription>> {
-        self.index
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .subscription(id)
+        self.index.read().unwrap_or_else(PoisonError::into_inner).subscription(id)
     }
 
     fn change(&self, change: impl FnOnce(&mut Index)) {

@@ -34,14 +34,9 @@ pub(super) fn is_thin(event: &Event) -> bool {
 }
 
 fn json_of(body: &Body) -> Option<&RawValue> {
-    let plain = body
-        .content_encoding
-        .as_deref()
-        .is_none_or(|encoding| encoding == "identity");
+    let plain = body.content_encoding.as_deref().is_none_or(|encoding| encoding == "identity");
     let whole = body.is_whole() && plain;
-    whole
-        .then(|| serde_json::from_slice(&body.content).ok())
-        .flatten()
+    whole.then(|| serde_json::from_slice(&body.content).ok()).flatten()
 }
 
 fn id_alone(event: &Event) -> Box<RawValue> {
@@ -69,11 +64,7 @@ mod tests {
 
     #[test]
     fn is_the_resource_as_the_api_returned_it() {
-        let event = event(
-            "people.created",
-            b"{\"name\":\"Ada\"}",
-            b"{\"id\": 42, \"n\": 1.10}\n",
-        );
+        let event = event("people.created", b"{\"name\":\"Ada\"}", b"{\"id\": 42, \"n\": 1.10}\n");
         assert_eq!(data(&event).get(), "{\"id\": 42, \"n\": 1.10}");
     }
 
@@ -92,11 +83,7 @@ mod tests {
     #[test]
     fn is_the_id_alone_when_the_resource_is_too_large() {
         let mut event = event("people.created", b"{\"name\":\"Ada\"}", b"");
-        event.exchange.response = Body {
-            truncated: true,
-            size: 1 << 20,
-            ..Body::default()
-        };
+        event.exchange.response = Body { truncated: true, size: 1 << 20, ..Body::default() };
         assert_eq!(data(&event).get(), "{\"id\":\"42\"}");
         assert!(is_thin(&event));
     }

@@ -24,11 +24,7 @@ pub struct Renderer<'a> {
 impl<'a> Renderer<'a> {
     /// Prepares what all payloads of the event have in common.
     pub fn new(event: &'a Event) -> Self {
-        Self {
-            event,
-            data: data(event),
-            plain: BTreeMap::new(),
-        }
+        Self { event, data: data(event), plain: BTreeMap::new() }
     }
 
     /// The payload of the event for this subscription.
@@ -54,10 +50,7 @@ impl<'a> Renderer<'a> {
             Format::Raw => write_raw(&mut body, &self.data, custom),
         };
         debug_assert!(written.is_ok(), "memory takes whatever is written to it");
-        Payload {
-            content_type: Arc::from(content_type(format)),
-            body: Bytes::from(body),
-        }
+        Payload { content_type: Arc::from(content_type(format)), body: Bytes::from(body) }
     }
 
     fn standard(&self) -> Vec<(&'static str, String)> {
@@ -140,14 +133,8 @@ mod tests {
 
     fn render(format: Format, custom: Value, response: &[u8]) -> String {
         let event = event("people.created", b"", response);
-        let Value::Object(custom_payload) = custom else {
-            panic!("an object")
-        };
-        let subscription = Subscription {
-            custom_payload,
-            format,
-            ..subscription(1, "*")
-        };
+        let Value::Object(custom_payload) = custom else { panic!("an object") };
+        let subscription = Subscription { custom_payload, format, ..subscription(1, "*") };
         let payload = Renderer::new(&event).render(&subscription);
         String::from_utf8(payload.body.to_vec()).unwrap()
     }
@@ -163,11 +150,7 @@ mod tests {
     #[test]
     fn custom_keys_are_merged_in_at_the_top_level_and_hide_nothing() {
         assert_eq!(
-            render(
-                Format::Standard,
-                json!({"team": ["a"], "type": "mine"}),
-                b"{\"id\":42}"
-            ),
+            render(Format::Standard, json!({"team": ["a"], "type": "mine"}), b"{\"id\":42}"),
             r#"{"type":"people.created","timestamp":"2025-11-23T09:30:00.000000Z","data":{"id":42},"team":["a"]}"#
         );
     }
@@ -187,11 +170,7 @@ mod tests {
             "{\"id\":42, \"n\":1.10}"
         );
         assert_eq!(
-            render(
-                Format::Raw,
-                json!({"team": "a"}),
-                b"{\"id\":42, \"n\":1.10}"
-            ),
+            render(Format::Raw, json!({"team": "a"}), b"{\"id\":42, \"n\":1.10}"),
             r#"{"id":42,"n":1.10,"team":"a"}"#
         );
         assert_eq!(render(Format::Raw, json!({"team": "a"}), b"[1,2]"), "[1,2]");

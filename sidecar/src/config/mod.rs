@@ -1,0 +1,232 @@
+//! What the operator decides: one TOML file, over it `SIDEHOOK_…` variables, over them flags.
+//!
+//! Invariant: a [`Config`] can be served; whatever is wrong with it was said before anything was
+//! opened, with the key it is about.
+
+mod written;
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use config::{ConfigError, FileFormat};
+use secrecy::SecretString;
+use thiserror::Error;
+
+use crate::model::{Allowed, Retry};
+use written::Written;
+
+/// The configuration of `sidehook serve`.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where the API and `/ingest` listen.
+    pub listen: SocketAddr,
+    /// What survives.
+    pub store: StoreUrl,
+    /// The bearer token of the API; `None` leaves it open, which only loopback may be.
+    pub api_token: Option<SecretString>,
+    /// The bearer token of `/ingest`, likewise.
+    pub ingest_token: Option<SecretString>,
+    /// Where deliveries may go besides public addresses.
+    pub egress_allow: Vec<Allowed>,
+    /// The schedule of subscriptions that have none of their own.
+    pub retry: Retry,
+    /// The most attempts at a time.
+    pub concurrency: usize,
+    /// How long a stop waits for what is under way.
+    pub drain_timeout: Duration,
+}
+
+/// Which store, and where it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreUrl {
+    /// A file: `sqlite:PATH`.
+    Sqlite(PathBuf),
+}
+
+/// Why there is no configuration.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// The file cannot be read, or is not TOML.
+    #[error("cannot read the configuration: {0}")]
+    Unreadable(ConfigError),
+    /// A key is unknown, missing or has an impossible value.
+    #[error("configuration key {key}: {reason}")]
+    Key {
+        /// The key, with its path.
+        key: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+/// The value of a key as a flag or a variable gives it.
+#[derive(Debug, Clone)]
+pub enum Value {
+    /// One text.
+    Text(String),
+    /// Several.
+    List(Vec<String>),
+}
+
+impl Config {
+    /// Reads `file` and lets `overrides` replace its keys.
+    pub fn read(
+        file: Option<PathBuf>,
+        overrides: impl IntoIterator<Item = (&'static str, Value)>,
+    ) -> Result<Self, Error> {
+        let mut layers = config::Config::builder();
+        if let Some(path) = file {
+            layers = layers.add_source(config::File::from(path).format(FileFormat::Toml));
+        }
+        for (key, value) in overrides {
+            layers = match value {
+                Value::Text(text) => layers.set_override(key, text),
+                Value::List(texts) => layers.set_override(key, texts),
+            }
+            .map_err(Error::Unreadable)?;
+        }
+        let layers = layers.build().map_err(Error::Unreadable)?;
+        let written: Written = serde_path_to_error::deserialize(layers).map_err(|error| {
+            let key = error.path().to_string();
+            let reason = error.into_inner().to_string();
+            // An unknown key is named by the reason alone.
+            Error::Key { key: if key == "." { "?".to_owned() } else { key }, reason }
+        })?;
+        Self::try_from(written)
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 5000)),
+            store: StoreUrl::Sqlite(PathBuf::from("sidehook.db")),
+            api_token: None,
+            ingest_token: None,
+            egress_allow: Vec::new(),
+            retry: Retry::default(),
+            concurrency: 256,
+            drain_timeout: Duration::from_secs(20),
+        }
+    }
+}
+
+impl TryFrom<Written> for Config {
+    type Error = Error;
+
+    fn try_from(written: Written) -> Result<Self, Error> {
+        let Self { retry: Retry { schedule, jitter }, .. } = Self::default();
+        let usual = Self::default();
+        let config = Self {
+            listen: parsed("listen", written.listen.as_deref(), usual.listen)?,
+            store: match written.store.as_deref() {
+                None => usual.store,
+                Some(url) => store_url(url)?,
+            },
+            api_token: token("api_token", written.api_token)?,
+            ingest_token: token("ingest_token", written.ingest_token)?,
+            egress_allow: numbered("egress_allow", &written.egress_allow, |text| {
+                text.parse().map_err(|error| format!("{error}"))
+            })?,
+            retry: Retry {
+                schedule: retry_schedule(&written.retry_schedule)?.unwrap_or(schedule),
+                jitter: written.retry_jitter.unwrap_or(jitter),
+            },
+            concurrency: written.concurrency.unwrap_or(usual.concurrency),
+            drain_timeout: duration("drain_timeout", written.drain_timeout, usual.drain_timeout)?,
+        };
+        config.check()
+    }
+}
+
+impl Config {
+    fn check(self) -> Result<Self, Error> {
+        if !(0.0..=1.0).contains(&self.retry.jitter) {
+            return Err(wrong("retry_jitter", "must be 0 to 1"));
+        }
+        if !(1..=65_536).contains(&self.concurrency) {
+            return Err(wrong("concurrency", "must be 1 to 65536"));
+        }
+        if !self.listen.ip().is_loopback() {
+            let open = [("api_token", &self.api_token), ("ingest_token", &self.ingest_token)];
+            for (key, token) in open {
+                if token.is_none() {
+                    let reason = format!(
+                        "must be set to listen on {}, which is not a loopback address",
+                        self.listen
+                    );
+                    return Err(wrong(key, reason));
+                }
+            }
+        }
+        Ok(self)
+    }
+}
+
+fn wrong(key: impl Into<String>, reason: impl Into<String>) -> Error {
+    Error::Key { key: key.into(), reason: reason.into() }
+}
+
+fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(
+    key: &str,
+    text: Option<&str>,
+    usual: T,
+) -> Result<T, Error> {
+    let Some(text) = text else { return Ok(usual) };
+    text.parse().map_err(|error| wrong(key, format!("{text:?}: {error}")))
+}
+
+fn store_url(url: &str) -> Result<StoreUrl, Error> {
+    match url.split_once(':') {
+        Some(("sqlite", path)) if !path.is_empty() => {
+            // `sqlite:///var/lib/x.db` is as good as `sqlite:/var/lib/x.db`.
+            let path = path.strip_prefix("//").unwrap_or(path);
+            Ok(StoreUrl::Sqlite(PathBuf::from(path)))
+        }
+        _ => Err(wrong("store", format!("{url:?}: must be sqlite:PATH"))),
+    }
+}
+
+fn token(key: &str, text: Option<String>) -> Result<Option<SecretString>, Error> {
+    let Some(text) = text else { return Ok(None) };
+    // RFC 6750, section 2.1: what may stand behind `Bearer`.
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "-._~+/=".contains(c);
+    if text.len() < 16 || !text.chars().all(allowed) {
+        return Err(wrong(key, "must have 16 characters or more, of A-Z a-z 0-9 - . _ ~ + / ="));
+    }
+    Ok(Some(text.into()))
+}
+
+fn duration(key: &str, text: Option<String>, usual: Duration) -> Result<Duration, Error> {
+    let Some(text) = text else { return Ok(usual) };
+    humantime::parse_duration(&text).map_err(|error| wrong(key, format!("{text:?}: {error}")))
+}
+
+fn numbered<T>(
+    key: &str,
+    texts: &[String],
+    parse: impl Fn(&str) -> Result<T, String>,
+) -> Result<Vec<T>, Error> {
+    let numbered = texts.iter().enumerate();
+    numbered
+        .map(|(n, text)| parse(text.trim()).map_err(|reason| wrong(format!("{key}[{n}]"), reason)))
+        .collect()
+}
+
+fn retry_schedule(texts: &[String]) -> Result<Option<Arc<[Duration]>>, Error> {
+    let waits = numbered("retry_schedule", texts, |text| {
+        let wait = humantime::parse_duration(text).map_err(|error| format!("{text:?}: {error}"))?;
+        if wait > Retry::MAX_WAIT {
+            return Err(format!("{text:?}: must be a week at most"));
+        }
+        Ok(wait)
+    })?;
+    match waits.len() {
+        0 => Ok(None),
+        1..=Retry::MAX_ATTEMPTS => Ok(Some(waits.into())),
+        _ => Err(wrong("retry_schedule", "must have 50 waits at most")),
+    }
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

@@ -1,0 +1,69 @@
+//! The configuration: what may be written, what wins, what is refused and why.
+//!
+//! Invariant: every error names the key it is about.
+
+use super::*;
+
+fn read(toml: &str, overrides: &[(&'static str, &str)]) -> Result<Config, String> {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), toml).unwrap();
+    let overrides = overrides.iter().map(|(key, value)| (*key, Value::Text((*value).to_owned())));
+    Config::read(Some(file.path().to_owned()), overrides).map_err(|error| error.to_string())
+}
+
+#[test]
+fn without_a_word_it_serves_on_loopback_from_a_file_beside_it() {
+    let config = Config::read(None, []).unwrap();
+    assert_eq!(config.listen.to_string(), "127.0.0.1:5000");
+    assert_eq!(config.store, StoreUrl::Sqlite("sidehook.db".into()));
+    assert_eq!(config.retry.schedule.len(), 10);
+}
+
+#[test]
+fn a_flag_wins_over_the_file() {
+    let file =
+        "listen = \"127.0.0.1:1\"\nstore = \"sqlite:/tmp/a.db\"\nretry_schedule = [\"0s\", \"1m\"]";
+    let config = read(file, &[("listen", "127.0.0.1:2")]).unwrap();
+    assert_eq!(config.listen.port(), 2);
+    assert_eq!(config.store, StoreUrl::Sqlite("/tmp/a.db".into()));
+    assert_eq!(*config.retry.schedule, [Duration::ZERO, Duration::from_mins(1)]);
+}
+
+#[test]
+fn beyond_loopback_it_wants_both_tokens() {
+    let open = read("listen = \"0.0.0.0:5000\"", &[]).unwrap_err();
+    assert!(open.contains("api_token: must be set to listen on 0.0.0.0:5000"), "{open}");
+    let half = [("api_token", "0123456789abcdef")];
+    let half = read("listen = \"0.0.0.0:5000\"", &half).unwrap_err();
+    assert!(half.contains("key ingest_token:"), "{half}");
+    let both = [("api_token", "0123456789abcdef"), ("ingest_token", "0123456789abcdeg")];
+    assert!(read("listen = \"0.0.0.0:5000\"", &both).is_ok());
+}
+
+#[test]
+fn a_token_is_never_shown() {
+    let config = read("api_token = \"0123456789abcdef\"", &[]).unwrap();
+    assert!(!format!("{config:?}").contains("0123456789abcdef"));
+}
+
+#[test]
+fn what_is_wrong_is_named() {
+    for (toml, said) in [
+        ("listen = \"nowhere\"", "key listen: \"nowhere\""),
+        ("listen = 5000", "key listen: "),
+        ("lisen = \"x\"", "lisen"),
+        ("store = \"postgres://x\"", "key store: \"postgres://x\": must be sqlite:PATH"),
+        ("egress_allow = [\"10.0.0.0/8\", \"10.0.0.0/99\"]", "key egress_allow[1]: "),
+        ("retry_schedule = [\"0s\", \"soon\"]", "key retry_schedule[1]: \"soon\""),
+        ("retry_schedule = [\"8days\"]", "key retry_schedule[0]: \"8days\": must be a week"),
+        ("retry_jitter = 1.5", "key retry_jitter: must be 0 to 1"),
+        ("concurrency = 0", "key concurrency: must be 1 to 65536"),
+        ("api_token = \"short\"", "key api_token: must have 16 characters or more"),
+        ("listen = ", "cannot read the configuration: "),
+    ] {
+        let error = read(toml, &[]).unwrap_err();
+        assert!(error.contains(said), "{toml}: {error}");
+    }
+    let missing = Config::read(Some("/nonexistent/sidehook.toml".into()), []).unwrap_err();
+    assert!(missing.to_string().contains("/nonexistent/sidehook.toml"), "{missing}");
+}

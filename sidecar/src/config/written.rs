@@ -1,0 +1,29 @@
+//! The configuration as it is written: every key, each optional.
+//!
+//! Invariant: a key that is not here is refused, so that a slip of the pen is seen.
+
+use serde::Deserialize;
+
+/// The keys of the file. Flags and variables have the same names.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Written {
+    /// `127.0.0.1:5000`
+    pub(super) listen: Option<String>,
+    /// `sqlite:PATH`
+    pub(super) store: Option<String>,
+    /// The bearer token of the API.
+    pub(super) api_token: Option<String>,
+    /// The bearer token of `/ingest`.
+    pub(super) ingest_token: Option<String>,
+    /// `["10.1.0.0/16", "hooks.internal"]`
+    pub(super) egress_allow: Vec<String>,
+    /// `["0s", "5s", "5m"]`
+    pub(super) retry_schedule: Vec<String>,
+    /// `0.1`
+    pub(super) retry_jitter: Option<f64>,
+    /// `256`
+    pub(super) concurrency: Option<usize>,
+    /// `20s`
+    pub(super) drain_timeout: Option<String>,
+}
