@@ -4,7 +4,7 @@
 //! that its contract promises of all.
 
 mod queue {
-    pub mod conformance;
+    pub(crate) mod conformance;
 }
 
 use std::sync::Arc;

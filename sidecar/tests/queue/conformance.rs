@@ -15,7 +15,7 @@ use sidehook_event::{Event, EventId, Exchange, TypeId, UnixMicros};
 use tokio::time::timeout;
 
 /// How long something may take that is promised to happen.
-pub const LIMIT: Duration = Duration::from_secs(10);
+pub(crate) const LIMIT: Duration = Duration::from_secs(10);
 /// How long nothing must happen where nothing is promised to.
 const MOMENT: Duration = Duration::from_millis(50);
 
@@ -94,14 +94,14 @@ async fn take_all(queue: &dyn Queue, count: usize) -> Vec<u128> {
     ids
 }
 
-pub async fn what_is_published_is_taken_in_order(make: Make) {
+pub(crate) async fn what_is_published_is_taken_in_order(make: Make) {
     let queue = make(100);
     publish(&*queue, 1..=3).await;
     publish(&*queue, 4..=5).await;
     assert_eq!(take_all(&*queue, 5).await, [1, 2, 3, 4, 5]);
 }
 
-pub async fn a_taker_waits_for_the_first_and_takes_no_more_than_asked(make: Make) {
+pub(crate) async fn a_taker_waits_for_the_first_and_takes_no_more_than_asked(make: Make) {
     let queue = make(100);
     assert!(timeout(MOMENT, queue.take_events(2)).await.is_err(), "there is nothing to take");
     let taker = tokio::spawn({
@@ -115,7 +115,7 @@ pub async fn a_taker_waits_for_the_first_and_takes_no_more_than_asked(make: Make
     assert_eq!([first, rest].concat(), [1, 2, 3]);
 }
 
-pub async fn the_lanes_do_not_mix(make: Make) {
+pub(crate) async fn the_lanes_do_not_mix(make: Make) {
     let queue = make(100);
     queue.publish_deliveries(vec![delivery(7)]).await;
     publish(&*queue, [1]).await;
@@ -126,7 +126,7 @@ pub async fn the_lanes_do_not_mix(make: Make) {
     assert_eq!(take(&*queue, 10).await, [1]);
 }
 
-pub async fn each_piece_goes_to_one_taker(make: Make) {
+pub(crate) async fn each_piece_goes_to_one_taker(make: Make) {
     const PIECES: u128 = 400;
     let queue = make(1000);
     let takers: Vec<_> = (0..4)
@@ -154,7 +154,7 @@ pub async fn each_piece_goes_to_one_taker(make: Make) {
     assert_eq!(all, (0..PIECES).collect::<Vec<_>>());
 }
 
-pub async fn what_does_not_fit_is_left_out_without_waiting(make: Make) {
+pub(crate) async fn what_does_not_fit_is_left_out_without_waiting(make: Make) {
     let queue = make(3);
     timeout(LIMIT, publish(&*queue, 1..=5)).await.expect("publishing never waits");
     assert_eq!(queue.room(Lane::Events), 0);
@@ -163,7 +163,7 @@ pub async fn what_does_not_fit_is_left_out_without_waiting(make: Make) {
     assert!(timeout(MOMENT, queue.take_events(1)).await.is_err(), "the rest was left out");
 }
 
-pub async fn room_comes_back_when_something_is_taken(make: Make) {
+pub(crate) async fn room_comes_back_when_something_is_taken(make: Make) {
     let queue = make(2);
     timeout(LIMIT, queue.has_room(Lane::Events)).await.expect("it is empty");
     publish(&*queue, 1..=2).await;
@@ -177,7 +177,7 @@ pub async fn room_comes_back_when_something_is_taken(make: Make) {
     assert_eq!(queue.room(Lane::Events), 1);
 }
 
-pub async fn a_taker_that_gives_up_loses_nothing(make: Make) {
+pub(crate) async fn a_taker_that_gives_up_loses_nothing(make: Make) {
     let queue = make(100);
     for id in 1..=20 {
         // Given up at every stage: before, while and after something is published.
@@ -191,7 +191,7 @@ pub async fn a_taker_that_gives_up_loses_nothing(make: Make) {
     }
 }
 
-pub async fn everyone_who_waits_is_served(make: Make) {
+pub(crate) async fn everyone_who_waits_is_served(make: Make) {
     let queue = make(100);
     let takers: Vec<_> = (0..5)
         .map(|_| {
