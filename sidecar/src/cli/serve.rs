@@ -1,0 +1,92 @@
+//! `sidehook serve`: takes events, keeps them, delivers them.
+//!
+//! Invariant: a flag, its variable and its key in the file have the same name and the same form.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::Context as _;
+use clap::Args;
+
+use crate::{
+    app,
+    config::{Config, Value},
+    lifecycle, observe,
+};
+
+/// What `sidehook serve` is told. All of it but the log may stand in the file too.
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// Read the configuration from this TOML file
+    #[arg(long, env = "SIDEHOOK_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Listen here; beyond loopback both tokens are needed [default: 127.0.0.1:5000]
+    #[arg(long, env = "SIDEHOOK_LISTEN", value_name = "ADDRESS")]
+    listen: Option<String>,
+    /// Keep everything here [default: sqlite:sidehook.db]
+    #[arg(long, env = "SIDEHOOK_STORE", value_name = "sqlite:PATH")]
+    store: Option<String>,
+    /// Ask callers of the API for this bearer token
+    #[arg(long, env = "SIDEHOOK_API_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    api_token: Option<String>,
+    /// Ask gateways for this bearer token
+    #[arg(long, env = "SIDEHOOK_INGEST_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    ingest_token: Option<String>,
+    /// Deliver to this network, address or host although it is not public
+    #[arg(
+        long,
+        env = "SIDEHOOK_EGRESS_ALLOW",
+        value_delimiter = ',',
+        value_name = "CIDR|HOST",
+        num_args = 1
+    )]
+    egress_allow: Vec<String>,
+    /// Wait so long before each attempt, unless the subscription says otherwise
+    /// [default: 0s,5s,5m,30m,2h,5h,10h,14h,20h,24h]
+    #[arg(
+        long,
+        env = "SIDEHOOK_RETRY_SCHEDULE",
+        value_delimiter = ',',
+        value_name = "WAITS",
+        num_args = 1
+    )]
+    retry_schedule: Vec<String>,
+    /// Make at most so many attempts at a time [default: 256]
+    #[arg(long, env = "SIDEHOOK_CONCURRENCY", value_name = "COUNT")]
+    concurrency: Option<String>,
+    /// Wait so long for what is under way when told to stop [default: 20s]
+    #[arg(long, env = "SIDEHOOK_DRAIN_TIMEOUT", value_name = "DURATION")]
+    drain_timeout: Option<String>,
+    /// Log what passes this filter, such as info,sidehook::deliver=debug
+    #[arg(long, env = "SIDEHOOK_LOG", default_value = "info", value_name = "FILTER")]
+    log: String,
+    /// Log in this form
+    #[arg(long, env = "SIDEHOOK_LOG_FORMAT", default_value = "text", value_name = "FORM")]
+    log_format: observe::Format,
+}
+
+/// Serves until a signal asks for the end.
+pub async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
+    observe::install(&args.log, args.log_format).context("--log")?;
+    let file = args.config.clone();
+    let config = Config::read(file, args.overrides())?;
+    let stop = lifecycle::stop_on_signal().context("listening for signals")?;
+    app::serve(config, stop).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+impl ServeArgs {
+    fn overrides(self) -> impl Iterator<Item = (&'static str, Value)> {
+        let texts = [
+            ("listen", self.listen),
+            ("store", self.store),
+            ("api_token", self.api_token),
+            ("ingest_token", self.ingest_token),
+            ("concurrency", self.concurrency),
+            ("drain_timeout", self.drain_timeout),
+        ];
+        let lists = [("egress_allow", self.egress_allow), ("retry_schedule", self.retry_schedule)];
+        let texts = texts.into_iter().filter_map(|(key, text)| Some((key, Value::Text(text?))));
+        let lists = lists.into_iter().filter(|(_, list)| !list.is_empty());
+        texts.chain(lists.map(|(key, list)| (key, Value::List(list))))
+    }
+}
