@@ -35,7 +35,7 @@ pub async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()
     let table = Arc::new(Table::default());
     table.reload_all(&*store).await.context("reading the subscriptions")?;
     let queue: Arc<dyn Queue> = Arc::new(LocalQueue::default());
-    let rule = Arc::new(Rule::allowing(config.egress_allow.clone()));
+    let rule = Rule::allowing(config.egress_allow.clone());
     let mut metrics = Metrics::new();
 
     let (ingest, committer) = ingest::ingest(
@@ -55,22 +55,22 @@ pub async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()
         queue: Arc::clone(&queue),
         clock: Arc::clone(&clock),
         table: Arc::clone(&table),
-        client: Client::new(Arc::clone(&rule)).context("reading the platform's certificates")?,
+        client: Client::new(Arc::new(rule.clone())).context("reading the platform's certificates")?,
         metrics: deliver::Metrics::register(metrics.registry()),
     };
     let sweeper = Sweeper { store: Arc::clone(&store), queue, clock: Arc::clone(&clock) };
+    let (api_token, ingest_token) = (config.api_token.as_ref(), config.ingest_token.as_ref());
     let router = api::router(api::Context {
-        store,
+        store: Arc::clone(&store),
         clock,
-        table,
-        rule,
-        ingest,
-        metrics: metrics.expose(),
-        retry: config.retry.clone(),
-        api_token: config.api_token.clone(),
-        ingest_token: config.ingest_token.clone(),
-        stopping: stop.clone(),
-    });
+        routes: table,
+        egress: rule,
+        defaults: api::Defaults { retry: config.retry.clone(), ..api::Defaults::default() },
+        token: config.api_token.clone(),
+    })
+    .merge(api::ingest(ingest, ingest_token))
+    .merge(api::health(store, stop.clone()))
+    .merge(api::metrics(metrics.expose(), api_token));
     let listener = TcpListener::bind(config.listen)
         .await
         .with_context(|| format!("listening on {}", config.listen))?;

@@ -14,10 +14,6 @@ use prometheus_client::{encoding::text, registry::Registry};
 pub struct Metrics(Registry);
 
 impl Metrics {
-    /// The media type of [`Exposition::text`].
-    pub const CONTENT_TYPE: &'static str =
-        "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
     /// A registry in which every name begins with `sidehook_`.
     pub fn new() -> Self {
         Self(Registry::with_prefix("sidehook"))
@@ -45,6 +41,10 @@ impl Default for Metrics {
 pub struct Exposition(Arc<Registry>);
 
 impl Exposition {
+    /// The media type of the text.
+    pub const CONTENT_TYPE: &'static str =
+        "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
     /// All metrics as OpenMetrics text.
     pub fn text(&self) -> Result<String, fmt::Error> {
         let mut text = String::new();

@@ -1,0 +1,75 @@
+//! `POST /ingest`: a batch of events from a gateway.
+//!
+//! Invariant: 204 is answered only when every event of the batch is stored, and any other answer
+//! when none of it is. A batch that arrived whole is stored even if the gateway resets the
+//! stream right behind it, as it does with its last one: from the end of the body to handing it
+//! over nothing is waited for.
+
+use std::time::Duration;
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{Request, State},
+    routing::post,
+};
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode, header::CONTENT_TYPE};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use secrecy::SecretString;
+use sidehook_event::wire;
+
+use super::{Problem, guarded, method_not_allowed};
+use crate::ingest::{Ingest, Refused};
+
+/// The largest batch, in bytes. Gateways send about 1 MiB at a time, and one event alone if it
+/// is larger.
+const LIMIT: usize = 8 * 1024 * 1024;
+/// How long a batch may take to arrive.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The route, for those who carry `token`.
+pub fn ingest(ingest: Ingest, token: Option<&SecretString>) -> Router {
+    let routes = Router::new()
+        .route("/ingest", post(take))
+        .method_not_allowed_fallback(method_not_allowed)
+        .with_state(ingest);
+    guarded(routes, token)
+}
+
+async fn take(State(ingest): State<Ingest>, request: Request) -> Result<StatusCode, Problem> {
+    if !is_batch(request.headers()) {
+        return Err(Problem::UnsupportedMediaType(wire::CONTENT_TYPE));
+    }
+    let body = read(request.into_body()).await.inspect_err(|problem| match problem {
+        Problem::TooLarge(_) => ingest.metrics.too_large(),
+        _ => ingest.metrics.malformed(),
+    })?;
+    let events = wire::decode(body).map_err(|error| {
+        ingest.metrics.malformed();
+        tracing::warn!(%error, "refused a batch");
+        Problem::Malformed(error.to_string())
+    })?;
+    match ingest.submit(events).await {
+        Ok(()) => Ok(StatusCode::NO_CONTENT),
+        Err(
+            refused @ (Refused::Overloaded | Refused::StoreUnavailable | Refused::Stopping),
+        ) => Err(Problem::Unavailable(refused.to_string())),
+    }
+}
+
+fn is_batch(headers: &HeaderMap) -> bool {
+    let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let essence = value.and_then(|value| value.split(';').next());
+    essence.is_some_and(|essence| essence.trim().eq_ignore_ascii_case(wire::CONTENT_TYPE))
+}
+
+async fn read(body: Body) -> Result<Bytes, Problem> {
+    let body = Limited::new(body, LIMIT).collect();
+    match tokio::time::timeout(TIMEOUT, body).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Problem::TooLarge(LIMIT)),
+        Ok(Err(_)) => Err(Problem::Malformed("the body broke off".to_owned())),
+        Err(_) => Err(Problem::TooSlow),
+    }
+}
