@@ -16,6 +16,7 @@ use crate::model::{
 
 pub mod patience;
 pub mod sqlite;
+pub mod standing;
 
 /// Why the store did not do as it was told.
 #[derive(Debug, Error)]

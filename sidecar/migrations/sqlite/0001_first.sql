@@ -1,0 +1,121 @@
+-- What survives: events, deliveries, attempts, subscriptions.
+--
+-- Ids are 16 bytes, big-endian, so that their order is the order of time. Instants are
+-- microseconds since the Unix epoch, durations microseconds. States, outcomes and causes are
+-- stored under their names.
+--
+-- Never run ANALYZE on this file: the plans of all queries are tested as they come out without
+-- statistics.
+
+-- Events never change. That one waits for its deliveries is said in `undispatched`, so that
+-- dispatching does not rewrite the event.
+CREATE TABLE events (
+    id        BLOB    NOT NULL PRIMARY KEY CHECK (length(id) = 16),
+    type      TEXT    NOT NULL,
+    subject   TEXT,
+    time_us   INTEGER NOT NULL,
+    -- How much later the event happened than its id says.
+    skew_us   INTEGER NOT NULL,
+    stored_at INTEGER NOT NULL,
+    source    TEXT    NOT NULL,
+    -- The event as it travels from gateway to sidecar, without its source.
+    frame     BLOB    NOT NULL
+) STRICT;
+
+CREATE INDEX events_by_type ON events (type, id);
+CREATE INDEX events_by_subject ON events (subject, id) WHERE subject IS NOT NULL;
+-- Events in the order of their ids are nearly in the order of their times. How nearly, is said
+-- by the few that are more than a second late.
+CREATE INDEX events_late ON events (skew_us) WHERE skew_us > 1000000;
+
+-- Events without their deliveries.
+CREATE TABLE undispatched (
+    event_id BLOB    NOT NULL PRIMARY KEY REFERENCES events (id) ON DELETE CASCADE,
+    due_at   INTEGER NOT NULL,
+    -- Whether somebody has it in hand until `due_at`.
+    claimed  INTEGER NOT NULL CHECK (claimed IN (0, 1))
+) STRICT, WITHOUT ROWID;
+
+-- What is sent. The deliveries of one event often share one.
+CREATE TABLE payloads (
+    event_id     BLOB    NOT NULL REFERENCES events (id) ON DELETE CASCADE,
+    number       INTEGER NOT NULL,
+    content_type TEXT    NOT NULL,
+    body         BLOB    NOT NULL,
+    PRIMARY KEY (event_id, number)
+) STRICT;
+
+-- A delivery may outlive its subscription, hence no foreign key to it.
+CREATE TABLE deliveries (
+    id              BLOB    NOT NULL PRIMARY KEY CHECK (length(id) = 16),
+    event_id        BLOB    NOT NULL,
+    payload         INTEGER NOT NULL,
+    subscription_id BLOB    NOT NULL CHECK (length(subscription_id) = 16),
+    event_type      TEXT    NOT NULL,
+    state           TEXT    NOT NULL DEFAULT 'pending',
+    attempts        INTEGER NOT NULL DEFAULT 0,
+    -- While it is pending, and then always.
+    due_at          INTEGER,
+    -- Whether somebody has it in hand until `due_at`.
+    claimed         INTEGER NOT NULL CHECK (claimed IN (0, 1)),
+    last_outcome    TEXT,
+    cause           TEXT,
+    created_at      INTEGER NOT NULL,
+    finished_at     INTEGER,
+    CHECK ((state = 'pending') = (due_at IS NOT NULL)),
+    CHECK ((state = 'pending') = (finished_at IS NULL)),
+    CHECK ((state = 'dead') = (cause IS NOT NULL)),
+    FOREIGN KEY (event_id, payload) REFERENCES payloads (event_id, number) ON DELETE CASCADE
+) STRICT;
+
+CREATE INDEX deliveries_due ON deliveries (due_at, id) WHERE due_at IS NOT NULL;
+CREATE INDEX deliveries_by_event ON deliveries (event_id, id);
+CREATE INDEX deliveries_by_subscription ON deliveries (subscription_id, id);
+-- Most deliveries are delivered: the indexes by state hold the others alone.
+CREATE INDEX deliveries_by_state ON deliveries (state, id) WHERE state <> 'delivered';
+CREATE INDEX deliveries_by_subscription_and_state ON deliveries (subscription_id, state, id)
+    WHERE state <> 'delivered';
+
+CREATE TABLE attempts (
+    delivery_id      BLOB    NOT NULL REFERENCES deliveries (id) ON DELETE CASCADE,
+    number           INTEGER NOT NULL,
+    started_at       INTEGER NOT NULL,
+    duration_us      INTEGER NOT NULL,
+    outcome          TEXT    NOT NULL,
+    status_code      INTEGER,
+    response_excerpt TEXT,
+    error            TEXT,
+    PRIMARY KEY (delivery_id, number)
+) STRICT;
+
+CREATE TABLE subscriptions (
+    id              BLOB    NOT NULL PRIMARY KEY CHECK (length(id) = 16),
+    pattern         TEXT    NOT NULL,
+    url             TEXT    NOT NULL,
+    -- JSON: [[name, value], …]
+    custom_headers  TEXT    NOT NULL,
+    -- JSON: an object
+    custom_payload  TEXT    NOT NULL,
+    format          TEXT    NOT NULL,
+    secret          TEXT    NOT NULL,
+    enabled         INTEGER NOT NULL CHECK (enabled IN (0, 1)),
+    disabled_reason TEXT,
+    -- JSON: [microseconds, …]
+    schedule        TEXT    NOT NULL,
+    jitter          REAL    NOT NULL,
+    timeout_us      INTEGER NOT NULL,
+    description     TEXT,
+    -- JSON: {label: text, …}
+    metadata        TEXT    NOT NULL,
+    created_at      INTEGER NOT NULL,
+    updated_at      INTEGER NOT NULL,
+    UNIQUE (pattern, url)
+) STRICT;
+
+-- One row, rewritten to find out whether anything can be written.
+CREATE TABLE pulse (
+    only_row INTEGER NOT NULL PRIMARY KEY CHECK (only_row = 1),
+    beats    INTEGER NOT NULL
+) STRICT;
+
+INSERT INTO pulse (only_row, beats) VALUES (1, 0);

@@ -1,0 +1,151 @@
+//! Stores what routing made of events: their deliveries and what these send.
+//!
+//! Invariant: an event leaves `undispatched` in the transaction that stores its deliveries, so
+//! that it is dispatched once.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::LazyLock,
+};
+
+use sidehook_event::{EventId, UnixMicros};
+use sqlx::SqlitePool;
+
+use super::{
+    batch::{self, Batch},
+    begin,
+    events::due_columns,
+    rows::{bytes, id, micros},
+};
+use crate::{
+    model::Payload,
+    store::{Dispatched, NewDelivery},
+};
+
+pub(super) const TAKE: &str = "DELETE FROM undispatched
+    WHERE event_id IN (SELECT unhex(value) FROM json_each(?1)) RETURNING event_id";
+
+static PAYLOADS: LazyLock<Batch> = LazyLock::new(|| {
+    Batch::new(
+        "INSERT INTO payloads (event_id, number, content_type, body) VALUES",
+        4,
+        "",
+    )
+});
+
+static DELIVERIES: LazyLock<Batch> = LazyLock::new(|| {
+    Batch::new(
+        "INSERT INTO deliveries
+         (id, event_id, payload, subscription_id, event_type, due_at, claimed, created_at) VALUES",
+        8,
+        "",
+    )
+});
+
+pub(super) async fn dispatch(
+    writer: &SqlitePool,
+    dispatched: &[Dispatched],
+    now: UnixMicros,
+) -> sqlx::Result<HashSet<EventId>> {
+    let mut tx = begin(writer).await?;
+    let ids = dispatched.iter().map(|dispatched| dispatched.event.id);
+    let taken = sqlx::query(TAKE)
+        .bind(batch::list(ids))
+        .fetch_all(&mut *tx)
+        .await?;
+    let taken: HashSet<EventId> = taken
+        .iter()
+        .map(|row| id(row, "event_id"))
+        .collect::<sqlx::Result<_>>()?;
+
+    let Rows {
+        payloads,
+        deliveries,
+    } = Rows::of(dispatched, &taken);
+    for (text, piece) in PAYLOADS.split(&payloads) {
+        let insert = piece.iter().fold(sqlx::query(text), |insert, row| {
+            insert
+                .bind(bytes(row.event_id))
+                .bind(row.number)
+                .bind(row.payload.content_type.to_string())
+                .bind(row.payload.body.to_vec())
+        });
+        insert.execute(&mut *tx).await?;
+    }
+    for (text, piece) in DELIVERIES.split(&deliveries) {
+        let insert = piece.iter().fold(sqlx::query(text), |insert, row| {
+            let (due_at, claimed) = due_columns(row.delivery.due);
+            insert
+                .bind(bytes(row.delivery.id))
+                .bind(bytes(row.dispatched.event.id))
+                .bind(row.payload)
+                .bind(bytes(row.delivery.subscription_id))
+                .bind(row.dispatched.event.event_type.as_str().to_owned())
+                .bind(due_at)
+                .bind(claimed)
+                .bind(micros(now))
+        });
+        insert.execute(&mut *tx).await?;
+    }
+    tx.commit().await?;
+    Ok(taken)
+}
+
+struct PayloadRow<'a> {
+    event_id: EventId,
+    number: i64,
+    payload: &'a Payload,
+}
+
+struct DeliveryRow<'a> {
+    dispatched: &'a Dispatched,
+    delivery: &'a NewDelivery,
+    payload: i64,
+}
+
+#[derive(Default)]
+struct Rows<'a> {
+    payloads: Vec<PayloadRow<'a>>,
+    deliveries: Vec<DeliveryRow<'a>>,
+}
+
+impl<'a> Rows<'a> {
+    /// The rows of the events in `taken`; of an event that comes twice, those of the first.
+    fn of(dispatched: &'a [Dispatched], taken: &HashSet<EventId>) -> Self {
+        let mut rows = Self::default();
+        let mut left = taken.clone();
+        for dispatched in dispatched {
+            if left.remove(&dispatched.event.id) {
+                rows.add(dispatched);
+            }
+        }
+        rows
+    }
+
+    /// Deliveries that share their body's memory share its row: comparing the bytes of thousands
+    /// of bodies would cost more than it saves.
+    fn add(&mut self, dispatched: &'a Dispatched) {
+        let event_id = dispatched.event.id;
+        let mut numbers = HashMap::new();
+        for delivery in &dispatched.deliveries {
+            let payload = &delivery.payload;
+            let place = (payload.body.as_ptr(), payload.body.len());
+            let next = i64::try_from(numbers.len()).unwrap_or(i64::MAX);
+            let number = *numbers
+                .entry((place, &*payload.content_type))
+                .or_insert_with(|| {
+                    self.payloads.push(PayloadRow {
+                        event_id,
+                        number: next,
+                        payload,
+                    });
+                    next
+                });
+            self.deliveries.push(DeliveryRow {
+                dispatched,
+                delivery,
+                payload: number,
+            });
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! The store in one SQLite file, for one process.
+//!
+//! One connection writes, so that writers wait for each other in order instead of failing; a few
+//! read beside it. Every commit is synced (`synchronous=FULL`), for an answered event must
+//! survive a power cut.
+//!
+//! Invariant: a statement's text is fixed when the program starts; values are always bound.
+
+use std::{collections::HashSet, fs::File, path::Path, sync::Arc};
+
+use async_trait::async_trait;
+use sidehook_event::{Event, EventId, UnixMicros};
+use sqlx::{Sqlite, SqlitePool, Transaction};
+
+use super::{DeliveryFilter, Dispatched, Due, EventFilter, Result, Store, UpdateError, Upserted};
+use crate::model::{
+    Attempt, Delivery, DeliveryId, DueDelivery, Page, PageRequest, Pattern, Subscription,
+    SubscriptionId, Target, Verdict,
+};
+
+mod batch;
+mod deliveries;
+mod dispatch;
+mod events;
+mod open;
+mod record;
+mod rows;
+mod subscriptions;
+
+pub use open::OpenError;
+use rows::{failed, micros};
+
+/// What survives, in one SQLite file.
+#[derive(Debug)]
+pub struct SqliteStore {
+    writer: SqlitePool,
+    readers: SqlitePool,
+    /// Held as long as the store is: no other process may think ours dead.
+    _lock: File,
+}
+
+impl SqliteStore {
+    /// Opens the database at `path`, makes it if there is none, and brings its schema up to
+    /// this build's.
+    pub async fn open(path: &Path) -> std::result::Result<Self, OpenError> {
+        open::open(path).await
+    }
+
+    /// Waits for what is under way, folds the write-ahead log into the file and closes it.
+    /// Calls that come later fail. A store that is merely dropped loses nothing either.
+    pub async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn ping(&self) -> Result<()> {
+        beat(&self.writer).await.map_err(failed)
+    }
+
+    async fn recover(&self, now: UnixMicros) -> Result<u64> {
+        recover(&self.writer, now).await.map_err(failed)
+    }
+
+    async fn append(
+        &self,
+        events: &[Arc<Event>],
+        stored_at: UnixMicros,
+        due: Due,
+    ) -> Result<HashSet<EventId>> {
+        let appended = events::append(&self.writer, events, stored_at, due).await;
+        appended.map_err(failed)
+    }
+
+    async fn claim_events(
+        &self,
+        now: UnixMicros,
+        lease_until: UnixMicros,
+        limit: usize,
+    ) -> Result<Vec<Arc<Event>>> {
+        let claimed = events::claim(&self.writer, now, lease_until, limit).await;
+        claimed.map_err(failed)
+    }
+
+    async fn dispatch(
+        &self,
+        dispatched: &[Dispatched],
+        now: UnixMicros,
+    ) -> Result<HashSet<EventId>> {
+        let stored = dispatch::dispatch(&self.writer, dispatched, now).await;
+        stored.map_err(failed)
+    }
+
+    async fn claim_deliveries(
+        &self,
+        now: UnixMicros,
+        lease_until: UnixMicros,
+        limit: usize,
+    ) -> Result<Vec<DueDelivery>> {
+        let claimed = deliveries::claim(&self.writer, now, lease_until, limit).await;
+        claimed.map_err(failed)
+    }
+
+    async fn record(&self, verdicts: &[Verdict]) -> Result<()> {
+        let recorded = record::record(&self.writer, verdicts).await;
+        recorded.map_err(failed)
+    }
+
+    async fn upsert_subscription(
+        &self,
+        subscription: Subscription,
+        new_secret: bool,
+    ) -> Result<Upserted> {
+        let upserted = subscriptions::upsert(&self.writer, subscription, new_secret).await;
+        upserted.map_err(failed)
+    }
+
+    async fn update_subscription(
+        &self,
+        subscription: &Subscription,
+    ) -> std::result::Result<bool, UpdateError> {
+        subscriptions::update(&self.writer, subscription).await
+    }
+
+    async fn delete_subscription(&self, id: SubscriptionId, now: UnixMicros) -> Result<bool> {
+        let deleted = subscriptions::delete(&self.writer, id, now).await;
+        deleted.map_err(failed)
+    }
+
+    async fn all_subscriptions(&self) -> Result<Vec<Subscription>> {
+        subscriptions::all(&self.readers).await.map_err(failed)
+    }
+
+    async fn subscription(&self, id: SubscriptionId) -> Result<Option<Subscription>> {
+        subscriptions::one(&self.readers, id).await.map_err(failed)
+    }
+
+    async fn subscription_by_target(
+        &self,
+        pattern: &Pattern,
+        url: &Target,
+    ) -> Result<Option<Subscription>> {
+        let found = subscriptions::by_target(&self.readers, pattern, url).await;
+        found.map_err(failed)
+    }
+
+    async fn subscriptions(
+        &self,
+        page: PageRequest<SubscriptionId>,
+    ) -> Result<Page<Subscription, SubscriptionId>> {
+        let listed = subscriptions::list(&self.readers, page).await;
+        listed.map_err(failed)
+    }
+
+    async fn events(
+        &self,
+        filter: &EventFilter,
+        page: PageRequest<EventId>,
+    ) -> Result<Page<Event, EventId>> {
+        let listed = events::list(&self.readers, filter, page).await;
+        listed.map_err(failed)
+    }
+
+    async fn event(&self, id: EventId) -> Result<Option<Event>> {
+        events::one(&self.readers, id).await.map_err(failed)
+    }
+
+    async fn deliveries(
+        &self,
+        filter: &DeliveryFilter,
+        page: PageRequest<DeliveryId>,
+    ) -> Result<Page<Delivery, DeliveryId>> {
+        let listed = deliveries::list(&self.readers, filter, page).await;
+        listed.map_err(failed)
+    }
+
+    async fn delivery(&self, id: DeliveryId) -> Result<Option<(Delivery, Vec<Attempt>)>> {
+        deliveries::one(&self.readers, id).await.map_err(failed)
+    }
+}
+
+/// A transaction that may write, and therefore never has to be begun anew.
+async fn begin(writer: &SqlitePool) -> sqlx::Result<Transaction<'static, Sqlite>> {
+    writer.begin_with("BEGIN IMMEDIATE").await
+}
+
+/// Writes and syncs something, however small.
+async fn beat(writer: &SqlitePool) -> sqlx::Result<()> {
+    let mut tx = begin(writer).await?;
+    sqlx::query("UPDATE pulse SET beats = beats + 1")
+        .execute(&mut *tx)
+        .await?;
+    tx.commit().await
+}
+
+/// This store has one process, and the lock says that it is this one: whatever is in hand was in
+/// the hands of a dead one.
+async fn recover(writer: &SqlitePool, now: UnixMicros) -> sqlx::Result<u64> {
+    let mut tx = begin(writer).await?;
+    let events = sqlx::query(
+        "UPDATE undispatched SET due_at = min(due_at, ?1), claimed = 0 WHERE claimed = 1",
+    )
+    .bind(micros(now))
+    .execute(&mut *tx)
+    .await?;
+    let deliveries = sqlx::query(
+        "UPDATE deliveries SET due_at = min(due_at, ?1), claimed = 0
+         WHERE due_at IS NOT NULL AND claimed = 1",
+    )
+    .bind(micros(now))
+    .execute(&mut *tx)
+    .await?;
+    tx.commit().await?;
+    Ok(events.rows_affected() + deliveries.rows_affected())
+}

@@ -1,0 +1,122 @@
+//! Records attempts and what follows them, many in one transaction.
+//!
+//! Invariant: an attempt and its successor are stored together or not at all.
+
+use std::{collections::HashMap, sync::LazyLock};
+
+use sqlx::{SqlitePool, sqlite::SqliteRow};
+
+use super::{
+    batch::{self, Batch},
+    begin,
+    rows::{bytes, id, maybe_instant, maybe_named, micros, named, number, span},
+};
+use crate::{
+    model::{Attempt, Cause, DeliveryId, Outcome, State, Verdict},
+    store::standing::Standing,
+};
+
+pub(super) const STANDINGS: &str = "SELECT id, state, attempts, due_at, claimed, last_outcome,
+        cause, finished_at
+    FROM deliveries WHERE id IN (SELECT unhex(value) FROM json_each(?1))";
+
+static ATTEMPTS: LazyLock<Batch> = LazyLock::new(|| {
+    Batch::new(
+        "INSERT INTO attempts (delivery_id, number, started_at, duration_us, outcome, status_code,
+            response_excerpt, error) VALUES",
+        8,
+        "ON CONFLICT DO NOTHING",
+    )
+});
+
+pub(super) static MOVE: LazyLock<Batch> = LazyLock::new(|| {
+    Batch::new(
+        "WITH new (id, state, attempts, due_at, claimed, last_outcome, cause, finished_at)
+            AS (VALUES",
+        8,
+        ") UPDATE deliveries SET state = new.state, attempts = new.attempts, due_at = new.due_at,
+            claimed = new.claimed, last_outcome = new.last_outcome, cause = new.cause,
+            finished_at = new.finished_at
+         FROM new WHERE deliveries.id = new.id",
+    )
+});
+
+pub(super) async fn record(writer: &SqlitePool, verdicts: &[Verdict]) -> sqlx::Result<()> {
+    let mut tx = begin(writer).await?;
+    let ids = verdicts.iter().map(|verdict| verdict.delivery_id);
+    let before = sqlx::query(STANDINGS)
+        .bind(batch::list(ids))
+        .fetch_all(&mut *tx)
+        .await?;
+    let before: HashMap<DeliveryId, Standing> = before
+        .iter()
+        .map(|row| Ok((id(row, "id")?, standing(row)?)))
+        .collect::<sqlx::Result<_>>()?;
+
+    let mut after = before.clone();
+    let mut attempts = Vec::new();
+    for verdict in verdicts {
+        // A delivery that is not stored has no log either.
+        if let Some(standing) = after.get_mut(&verdict.delivery_id) {
+            *standing = standing.after(verdict);
+            let attempt = verdict.attempt.as_ref();
+            attempts.extend(attempt.map(|attempt| (verdict.delivery_id, attempt)));
+        }
+    }
+    let moved: Vec<_> = after
+        .into_iter()
+        .filter(|(id, standing)| before.get(id) != Some(standing))
+        .collect();
+
+    for (text, piece) in ATTEMPTS.split(&attempts) {
+        insert(text, piece).execute(&mut *tx).await?;
+    }
+    for (text, piece) in MOVE.split(&moved) {
+        update(text, piece).execute(&mut *tx).await?;
+    }
+    tx.commit().await
+}
+
+type Query = sqlx::query::Query<'static, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>;
+
+fn insert(text: &'static str, attempts: &[(DeliveryId, &Attempt)]) -> Query {
+    let rows = attempts.iter();
+    rows.fold(sqlx::query(text), |insert, (delivery_id, attempt)| {
+        insert
+            .bind(bytes(*delivery_id))
+            .bind(attempt.number)
+            .bind(micros(attempt.started_at))
+            .bind(span(attempt.duration))
+            .bind(attempt.outcome.name())
+            .bind(attempt.status_code)
+            .bind(attempt.response_excerpt.clone())
+            .bind(attempt.error.clone())
+    })
+}
+
+fn update(text: &'static str, moved: &[(DeliveryId, Standing)]) -> Query {
+    let rows = moved.iter();
+    rows.fold(sqlx::query(text), |update, (id, standing)| {
+        update
+            .bind(bytes(*id))
+            .bind(standing.state.name())
+            .bind(standing.attempts)
+            .bind(standing.due_at.map(micros))
+            .bind(standing.claimed)
+            .bind(standing.last_outcome.map(Outcome::name))
+            .bind(standing.cause.map(Cause::name))
+            .bind(standing.finished_at.map(micros))
+    })
+}
+
+fn standing(row: &SqliteRow) -> sqlx::Result<Standing> {
+    Ok(Standing {
+        state: named(row, "state", &State::NAMES)?,
+        attempts: number(row, "attempts")?,
+        due_at: maybe_instant(row, "due_at")?,
+        claimed: number::<i64>(row, "claimed")? != 0,
+        last_outcome: maybe_named(row, "last_outcome", &Outcome::NAMES)?,
+        cause: maybe_named(row, "cause", &Cause::NAMES)?,
+        finished_at: maybe_instant(row, "finished_at")?,
+    })
+}
