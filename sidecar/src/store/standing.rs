@@ -54,10 +54,9 @@ impl Standing {
                 finished_at: Some(verdict.at),
                 ..judged
             },
-            (State::Pending, Successor::Retry(at)) if is_latest => Self {
-                due_at: Some(at),
-                ..judged
-            },
+            (State::Pending, Successor::Retry(at)) if is_latest => {
+                Self { due_at: Some(at), ..judged }
+            }
             (State::Pending, Successor::Dead(cause)) if is_latest => Self {
                 state: State::Dead,
                 due_at: None,

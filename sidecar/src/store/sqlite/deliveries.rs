@@ -82,15 +82,9 @@ pub(super) async fn claim(
     limit: usize,
 ) -> sqlx::Result<Vec<DueDelivery>> {
     let mut tx = begin(writer).await?;
-    let due = sqlx::query(CLAIM)
-        .bind(micros(now))
-        .bind(rows(limit))
-        .fetch_all(&mut *tx)
-        .await?;
-    let due: Vec<_> = due
-        .iter()
-        .map(|row| due_delivery(row, lease_until))
-        .collect::<sqlx::Result<_>>()?;
+    let due = sqlx::query(CLAIM).bind(micros(now)).bind(rows(limit)).fetch_all(&mut *tx).await?;
+    let due: Vec<_> =
+        due.iter().map(|row| due_delivery(row, lease_until)).collect::<sqlx::Result<_>>()?;
     if !due.is_empty() {
         sqlx::query(LEASE)
             .bind(batch::list(due.iter().map(|delivery| delivery.id)))
@@ -108,17 +102,11 @@ pub(super) async fn one(
 ) -> sqlx::Result<Option<(Delivery, Vec<Attempt>)>> {
     // Of one moment, lest the delivery lack an attempt that its count has.
     let mut tx = readers.begin().await?;
-    let row = sqlx::query(ONE)
-        .bind(bytes(id))
-        .fetch_optional(&mut *tx)
-        .await?;
+    let row = sqlx::query(ONE).bind(bytes(id)).fetch_optional(&mut *tx).await?;
     let Some(row) = row else {
         return Ok(None);
     };
-    let attempts = sqlx::query(ATTEMPTS)
-        .bind(bytes(id))
-        .fetch_all(&mut *tx)
-        .await?;
+    let attempts = sqlx::query(ATTEMPTS).bind(bytes(id)).fetch_all(&mut *tx).await?;
     let attempts = attempts.iter().map(attempt).collect::<sqlx::Result<_>>()?;
     Ok(Some((delivery(&row)?, attempts)))
 }
@@ -137,9 +125,7 @@ pub(super) async fn list(
         .fetch_all(readers)
         .await?;
     let found = found.iter().map(delivery).collect::<sqlx::Result<_>>()?;
-    Ok(Page::cut(found, page.limit, |delivery: &Delivery| {
-        delivery.id
-    }))
+    Ok(Page::cut(found, page.limit, |delivery: &Delivery| delivery.id))
 }
 
 fn text(filter: &DeliveryFilter) -> &'static str {

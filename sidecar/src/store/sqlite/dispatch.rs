@@ -26,11 +26,7 @@ pub(super) const TAKE: &str = "DELETE FROM undispatched
     WHERE event_id IN (SELECT unhex(value) FROM json_each(?1)) RETURNING event_id";
 
 static PAYLOADS: LazyLock<Batch> = LazyLock::new(|| {
-    Batch::new(
-        "INSERT INTO payloads (event_id, number, content_type, body) VALUES",
-        4,
-        "",
-    )
+    Batch::new("INSERT INTO payloads (event_id, number, content_type, body) VALUES", 4, "")
 });
 
 static DELIVERIES: LazyLock<Batch> = LazyLock::new(|| {
@@ -49,19 +45,11 @@ pub(super) async fn dispatch(
 ) -> sqlx::Result<HashSet<EventId>> {
     let mut tx = begin(writer).await?;
     let ids = dispatched.iter().map(|dispatched| dispatched.event.id);
-    let taken = sqlx::query(TAKE)
-        .bind(batch::list(ids))
-        .fetch_all(&mut *tx)
-        .await?;
-    let taken: HashSet<EventId> = taken
-        .iter()
-        .map(|row| id(row, "event_id"))
-        .collect::<sqlx::Result<_>>()?;
+    let taken = sqlx::query(TAKE).bind(batch::list(ids)).fetch_all(&mut *tx).await?;
+    let taken: HashSet<EventId> =
+        taken.iter().map(|row| id(row, "event_id")).collect::<sqlx::Result<_>>()?;
 
-    let Rows {
-        payloads,
-        deliveries,
-    } = Rows::of(dispatched, &taken);
+    let Rows { payloads, deliveries } = Rows::of(dispatched, &taken);
     for (text, piece) in PAYLOADS.split(&payloads) {
         let insert = piece.iter().fold(sqlx::query(text), |insert, row| {
             insert
@@ -131,21 +119,11 @@ impl<'a> Rows<'a> {
             let payload = &delivery.payload;
             let place = (payload.body.as_ptr(), payload.body.len());
             let next = i64::try_from(numbers.len()).unwrap_or(i64::MAX);
-            let number = *numbers
-                .entry((place, &*payload.content_type))
-                .or_insert_with(|| {
-                    self.payloads.push(PayloadRow {
-                        event_id,
-                        number: next,
-                        payload,
-                    });
-                    next
-                });
-            self.deliveries.push(DeliveryRow {
-                dispatched,
-                delivery,
-                payload: number,
+            let number = *numbers.entry((place, &*payload.content_type)).or_insert_with(|| {
+                self.payloads.push(PayloadRow { event_id, number: next, payload });
+                next
             });
+            self.deliveries.push(DeliveryRow { dispatched, delivery, payload: number });
         }
     }
 }

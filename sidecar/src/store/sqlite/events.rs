@@ -107,15 +107,9 @@ pub(super) async fn claim(
     limit: usize,
 ) -> sqlx::Result<Vec<Arc<Event>>> {
     let mut tx = begin(writer).await?;
-    let due = sqlx::query(CLAIM)
-        .bind(micros(now))
-        .bind(rows(limit))
-        .fetch_all(&mut *tx)
-        .await?;
-    let events: Vec<_> = due
-        .iter()
-        .map(|row| event(row).map(Arc::new))
-        .collect::<sqlx::Result<_>>()?;
+    let due = sqlx::query(CLAIM).bind(micros(now)).bind(rows(limit)).fetch_all(&mut *tx).await?;
+    let events: Vec<_> =
+        due.iter().map(|row| event(row).map(Arc::new)).collect::<sqlx::Result<_>>()?;
     if !events.is_empty() {
         sqlx::query(LEASE)
             .bind(batch::list(events.iter().map(|event| event.id)))
@@ -128,10 +122,7 @@ pub(super) async fn claim(
 }
 
 pub(super) async fn one(readers: &SqlitePool, id: EventId) -> sqlx::Result<Option<Event>> {
-    let row = sqlx::query(ONE)
-        .bind(bytes(id))
-        .fetch_optional(readers)
-        .await?;
+    let row = sqlx::query(ONE).bind(bytes(id)).fetch_optional(readers).await?;
     row.as_ref().map(event).transpose()
 }
 
@@ -176,9 +167,7 @@ async fn oldest_since(readers: &SqlitePool, since: UnixMicros) -> sqlx::Result<E
     let latest: Option<i64> = sqlx::query_scalar(LATEST).fetch_one(readers).await?;
     let skew = latest.unwrap_or(USUAL_SKEW);
     let millis = micros(since).saturating_sub(skew).max(0) / 1_000;
-    Ok(EventId::from_bits(
-        u128::try_from(millis).unwrap_or(0) << 80,
-    ))
+    Ok(EventId::from_bits(u128::try_from(millis).unwrap_or(0) << 80))
 }
 
 /// How much later an event happened than its id says, in microseconds.

@@ -189,9 +189,7 @@ async fn begin(writer: &SqlitePool) -> sqlx::Result<Transaction<'static, Sqlite>
 /// Writes and syncs something, however small.
 async fn beat(writer: &SqlitePool) -> sqlx::Result<()> {
     let mut tx = begin(writer).await?;
-    sqlx::query("UPDATE pulse SET beats = beats + 1")
-        .execute(&mut *tx)
-        .await?;
+    sqlx::query("UPDATE pulse SET beats = beats + 1").execute(&mut *tx).await?;
     tx.commit().await
 }
 

@@ -87,15 +87,8 @@ pub(super) async fn open(path: &Path) -> Result<SqliteStore, OpenError> {
         .await
         .map_err(unusable)?;
     migrate(&writer, &path).await?;
-    let readers = pool(READERS)
-        .connect_with(options.read_only(true))
-        .await
-        .map_err(unusable)?;
-    Ok(SqliteStore {
-        writer,
-        readers,
-        _lock: lock,
-    })
+    let readers = pool(READERS).connect_with(options.read_only(true)).await.map_err(unusable)?;
+    Ok(SqliteStore { writer, readers, _lock: lock })
 }
 
 /// Makes the file unless it is there, and returns the one path it has however it was spelt.
@@ -127,24 +120,16 @@ fn lock(path: &Path) -> Result<File, OpenError> {
 }
 
 fn private(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(path)
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
 }
 
 async fn migrate(writer: &SqlitePool, path: &Path) -> Result<(), OpenError> {
     let known = MIGRATIONS.iter().map(|step| step.version).max();
     let known = known.unwrap_or_default();
     MIGRATIONS.run(writer).await.map_err(|error| match error {
-        MigrateError::VersionMissing(found) if found > known => OpenError::Newer {
-            path: path.to_owned(),
-            found,
-            known,
-        },
+        MigrateError::VersionMissing(found) if found > known => {
+            OpenError::Newer { path: path.to_owned(), found, known }
+        }
         other => OpenError::Schema(path.to_owned(), other),
     })
 }

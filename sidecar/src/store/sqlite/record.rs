@@ -44,10 +44,7 @@ pub(super) static MOVE: LazyLock<Batch> = LazyLock::new(|| {
 pub(super) async fn record(writer: &SqlitePool, verdicts: &[Verdict]) -> sqlx::Result<()> {
     let mut tx = begin(writer).await?;
     let ids = verdicts.iter().map(|verdict| verdict.delivery_id);
-    let before = sqlx::query(STANDINGS)
-        .bind(batch::list(ids))
-        .fetch_all(&mut *tx)
-        .await?;
+    let before = sqlx::query(STANDINGS).bind(batch::list(ids)).fetch_all(&mut *tx).await?;
     let before: HashMap<DeliveryId, Standing> = before
         .iter()
         .map(|row| Ok((id(row, "id")?, standing(row)?)))
@@ -63,10 +60,8 @@ pub(super) async fn record(writer: &SqlitePool, verdicts: &[Verdict]) -> sqlx::R
             attempts.extend(attempt.map(|attempt| (verdict.delivery_id, attempt)));
         }
     }
-    let moved: Vec<_> = after
-        .into_iter()
-        .filter(|(id, standing)| before.get(id) != Some(standing))
-        .collect();
+    let moved: Vec<_> =
+        after.into_iter().filter(|(id, standing)| before.get(id) != Some(standing)).collect();
 
     for (text, piece) in ATTEMPTS.split(&attempts) {
         insert(text, piece).execute(&mut *tx).await?;

@@ -102,10 +102,7 @@ pub(super) fn unreadable<E>(column: &str) -> impl FnOnce(E) -> sqlx::Error
 where
     E: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    move |reason| sqlx::Error::ColumnDecode {
-        index: column.to_owned(),
-        source: reason.into(),
-    }
+    move |reason| sqlx::Error::ColumnDecode { index: column.to_owned(), source: reason.into() }
 }
 
 /// What an error means to whoever called the store.
@@ -138,8 +135,5 @@ fn passes(code: u32) -> bool {
     const FULL: u32 = 13;
     const CANNOT_OPEN: u32 = 14;
     // Extended codes have the primary one in their lowest byte.
-    matches!(
-        code & 0xFF,
-        BUSY | LOCKED | NO_MEMORY | READ_ONLY | IO | FULL | CANNOT_OPEN
-    )
+    matches!(code & 0xFF, BUSY | LOCKED | NO_MEMORY | READ_ONLY | IO | FULL | CANNOT_OPEN)
 }

@@ -79,11 +79,7 @@ pub(super) async fn upsert(
             let changed = Subscription {
                 id: old.id,
                 created_at: old.created_at,
-                secret: if new_secret {
-                    subscription.secret
-                } else {
-                    old.secret
-                },
+                secret: if new_secret { subscription.secret } else { old.secret },
                 ..subscription
             };
             bind(UPDATE, &changed)?.execute(&mut *tx).await?;
@@ -112,10 +108,7 @@ pub(super) async fn delete(
     now: UnixMicros,
 ) -> sqlx::Result<bool> {
     let mut tx = begin(writer).await?;
-    let deleted = sqlx::query(DELETE)
-        .bind(bytes(id))
-        .execute(&mut *tx)
-        .await?;
+    let deleted = sqlx::query(DELETE).bind(bytes(id)).execute(&mut *tx).await?;
     if deleted.rows_affected() == 0 {
         return Ok(false);
     }
@@ -139,10 +132,7 @@ pub(super) async fn one(
     readers: &SqlitePool,
     id: SubscriptionId,
 ) -> sqlx::Result<Option<Subscription>> {
-    let row = sqlx::query(ONE)
-        .bind(bytes(id))
-        .fetch_optional(readers)
-        .await?;
+    let row = sqlx::query(ONE).bind(bytes(id)).fetch_optional(readers).await?;
     row.as_ref().map(subscription).transpose()
 }
 
@@ -168,15 +158,8 @@ pub(super) async fn list(
         .bind(one_more(page.limit))
         .fetch_all(readers)
         .await?;
-    let found = found
-        .iter()
-        .map(subscription)
-        .collect::<sqlx::Result<_>>()?;
-    Ok(Page::cut(
-        found,
-        page.limit,
-        |subscription: &Subscription| subscription.id,
-    ))
+    let found = found.iter().map(subscription).collect::<sqlx::Result<_>>()?;
+    Ok(Page::cut(found, page.limit, |subscription: &Subscription| subscription.id))
 }
 
 type Query = sqlx::query::Query<'static, Sqlite, sqlx::sqlite::SqliteArguments>;
@@ -250,10 +233,7 @@ fn subscription(row: &SqliteRow) -> sqlx::Result<Subscription> {
         secret: secret.parse().map_err(unreadable("secret"))?,
         enabled: number::<i64>(row, "enabled")? != 0,
         disabled_reason: row.try_get("disabled_reason")?,
-        retry: Retry {
-            schedule,
-            jitter: row.try_get("jitter")?,
-        },
+        retry: Retry { schedule, jitter: row.try_get("jitter")? },
         timeout: duration(row, "timeout_us")?,
         description: row.try_get("description")?,
         metadata: parsed(row, "metadata")?,
