@@ -1,0 +1,168 @@
+//! Events are stored, each once.
+//!
+//! Invariant: what is read back is what came, byte by byte.
+
+use std::{collections::HashSet, sync::Arc};
+
+use bytes::Bytes;
+use futures::future::join_all;
+use sidehook::{
+    model::PageRequest,
+    store::{Due, EventFilter, Store},
+};
+use sidehook_event::{Body, Event, Exchange, UnixMicros};
+
+use crate::{
+    ground::Ground,
+    samples::{at, event, events, ids, minted},
+};
+
+const DUE: Due = Due::At(UnixMicros::EPOCH);
+
+pub(crate) async fn a_store_says_that_it_can_be_written_to(ground: &mut dyn Ground) {
+    ground.store().ping().await.unwrap();
+    ground.store().ping().await.unwrap();
+}
+
+pub(crate) async fn an_event_is_read_back_as_it_came(ground: &mut dyn Ground) {
+    let body = |content: &'static [u8]| Body {
+        content: Bytes::from_static(content),
+        content_type: Some("text/plain; charset=\"ä\"".to_owned()),
+        content_encoding: Some("br".to_owned()),
+        size: u64::MAX,
+        truncated: true,
+        incomplete: true,
+    };
+    let odd = Event {
+        source: "gateway \u{1F980}\0".to_owned(),
+        subject: Some("orgs/7/people/\0größe' OR 1=1 --".to_owned()),
+        exchange: Exchange {
+            method: "PATCH".to_owned(),
+            path: "/people/%00?x=ä&y='".to_owned(),
+            status: 299,
+            request: body(b"\0\x01\xFF\xFE not UTF-8 \xC3\x28"),
+            response: body(b"{\"name\":\"\xC3\x84\"}\0"),
+            headers: vec![
+                ("x-actor".to_owned(), "ada".to_owned()),
+                ("x-actor".to_owned(), String::new()),
+            ],
+            traceparent: Some("00-4bf92f35".to_owned()),
+            tracestate: Some("a=b".to_owned()),
+        },
+        ..event(1)
+    };
+    append(&*ground.store(), &[Arc::new(odd.clone())]).await;
+    assert_eq!(ground.store().event(odd.id).await.unwrap(), Some(odd));
+}
+
+pub(crate) async fn an_event_without_anything_optional_is_read_back(ground: &mut dyn Ground) {
+    let bare = Event {
+        source: String::new(),
+        subject: None,
+        time: UnixMicros::EPOCH,
+        exchange: Exchange {
+            status: 200,
+            ..Exchange::default()
+        },
+        ..event(1)
+    };
+    append(&*ground.store(), &[Arc::new(bare.clone())]).await;
+    assert_eq!(ground.store().event(bare.id).await.unwrap(), Some(bare));
+}
+
+pub(crate) async fn large_bodies_are_read_back(ground: &mut dyn Ground) {
+    let large = |number: u64| {
+        let mut event = event(number);
+        let byte = u8::try_from(number).unwrap();
+        event.exchange.request.content = Bytes::from(vec![byte; 4 << 20]);
+        event.exchange.response.content = Bytes::from(vec![!byte; 4 << 20]);
+        Arc::new(event)
+    };
+    let large = [large(1), large(2)];
+    append(&*ground.store(), &large).await;
+    for event in &large {
+        let read = ground.store().event(event.id).await.unwrap();
+        assert!(read.as_ref() == Some(event), "another event was read");
+    }
+}
+
+pub(crate) async fn an_event_is_stored_once_however_often_it_comes(ground: &mut dyn Ground) {
+    let store = ground.store();
+    assert_eq!(append(&*store, &events(1..=3)).await.len(), 3);
+    assert_eq!(append(&*store, &events(1..=3)).await, HashSet::new());
+    let new = append(&*store, &events(2..=5)).await;
+    assert_eq!(new, HashSet::from([minted(4), minted(5)]));
+    assert_eq!(stored(&*store).await, ids(&events((1..=5).rev())));
+    let claimed = store.claim_events(at(0), at(9), 100).await.unwrap();
+    assert_eq!(ids(&claimed), ids(&events(1..=5)));
+}
+
+pub(crate) async fn an_event_that_comes_twice_in_a_group_is_stored_once(ground: &mut dyn Ground) {
+    let store = ground.store();
+    // Near each other and far from each other, so that no cutting of the group hides it.
+    let group = events((0..100).chain([7, 7]).chain(0..100));
+    assert_eq!(append(&*store, &group).await.len(), 100);
+    assert_eq!(stored(&*store).await.len(), 100);
+}
+
+pub(crate) async fn the_first_version_of_an_event_stays(ground: &mut dyn Ground) {
+    let store = ground.store();
+    append(&*store, &events([1])).await;
+    let other = Event {
+        id: minted(1),
+        ..event(2)
+    };
+    append(&*store, &[Arc::new(other)]).await;
+    assert_eq!(store.event(minted(1)).await.unwrap(), Some(event(1)));
+}
+
+pub(crate) async fn a_group_of_five_thousand_is_stored(ground: &mut dyn Ground) {
+    let store = ground.store();
+    let group = events(0..5_000);
+    let new = append(&*store, &group).await;
+    assert_eq!(new, ids(&group).into_iter().collect());
+    let claimed = store.claim_events(at(0), at(9), 5_000).await.unwrap();
+    assert_eq!(claimed, group);
+}
+
+pub(crate) async fn no_events_are_no_events(ground: &mut dyn Ground) {
+    assert_eq!(append(&*ground.store(), &[]).await, HashSet::new());
+}
+
+pub(crate) async fn events_appended_by_many_at_once_are_new_to_one_of_them(
+    ground: &mut dyn Ground,
+) {
+    let appending = (0..16).map(|n| {
+        let store = ground.store();
+        // Each in another order, overlapping with its neighbours.
+        let group = events((n * 10..n * 10 + 40).rev());
+        tokio::spawn(async move { append(&*store, &group).await })
+    });
+    let new = join_all(appending).await;
+    let new: Vec<_> = new.into_iter().flat_map(|new| new.unwrap()).collect();
+    let distinct: HashSet<_> = new.iter().copied().collect();
+    assert_eq!(new.len(), 190);
+    assert_eq!(distinct.len(), 190);
+    assert_eq!(stored(&*ground.store()).await.len(), 190);
+}
+
+pub(crate) async fn what_was_appended_survives_a_crash(ground: &mut dyn Ground) {
+    append(&*ground.store(), &events(1..=100)).await;
+    ground.crash().await;
+    let store = ground.store();
+    assert_eq!(stored(&*store).await.len(), 100);
+    assert_eq!(append(&*store, &events(1..=100)).await, HashSet::new());
+}
+
+async fn append(store: &dyn Store, events: &[Arc<Event>]) -> HashSet<sidehook_event::EventId> {
+    store.append(events, at(0), DUE).await.unwrap()
+}
+
+async fn stored(store: &dyn Store) -> Vec<sidehook_event::EventId> {
+    let page = PageRequest {
+        after: None,
+        limit: 200,
+    };
+    let page = store.events(&EventFilter::default(), page).await.unwrap();
+    page.data.iter().map(|event| event.id).collect()
+}

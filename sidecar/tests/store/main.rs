@@ -1,0 +1,120 @@
+//! The contract of the store: each sentence of the trait's documentation as a test, run on every
+//! implementation.
+//!
+//! Invariant: a sentence knows the trait alone; what is special to one implementation stands in
+//! a file of its own.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that fails here fails, and says where"
+)]
+
+mod appending;
+mod claiming;
+mod dispatching;
+mod ground;
+mod listing;
+mod recording;
+mod samples;
+mod subscribing;
+
+use ground::Ground as _;
+
+/// Runs every sentence on one implementation.
+macro_rules! conformance {
+    ($name:ident = $ground:ty) => {
+        mod $name {
+            use super::*;
+
+            sentences!($ground, appending: {
+                a_store_says_that_it_can_be_written_to,
+                an_event_is_read_back_as_it_came,
+                an_event_without_anything_optional_is_read_back,
+                large_bodies_are_read_back,
+                an_event_is_stored_once_however_often_it_comes,
+                an_event_that_comes_twice_in_a_group_is_stored_once,
+                the_first_version_of_an_event_stays,
+                a_group_of_five_thousand_is_stored,
+                no_events_are_no_events,
+                events_appended_by_many_at_once_are_new_to_one_of_them,
+                what_was_appended_survives_a_crash,
+            });
+            sentences!($ground, claiming: {
+                events_are_handed_out_when_they_are_due,
+                the_oldest_events_are_handed_out_first,
+                an_event_that_is_leased_is_not_handed_out_before_its_lease_ends,
+                an_event_that_was_dispatched_is_not_handed_out,
+                what_a_dead_process_had_in_hand_is_due_after_recovery,
+                two_who_claim_events_never_get_the_same_one,
+                the_delivery_that_is_due_the_longest_is_handed_out_first,
+                a_delivery_that_is_leased_is_not_handed_out_before_its_lease_ends,
+                a_delivery_is_handed_out_with_all_that_an_attempt_needs,
+                two_who_claim_deliveries_never_get_the_same_one,
+            });
+            sentences!($ground, dispatching: {
+                a_delivery_begins_pending_and_unattempted,
+                an_event_that_was_dispatched_before_is_left_out_with_its_deliveries,
+                an_event_that_is_not_stored_is_left_out_with_its_deliveries,
+                an_event_that_comes_twice_in_a_call_is_dispatched_once,
+                an_event_that_nobody_asked_for_is_dispatched_all_the_same,
+                every_delivery_keeps_its_own_payload,
+                ten_thousand_listeners_get_a_delivery_each,
+                of_two_who_dispatch_an_event_one_is_left_out,
+            });
+            sentences!($ground, recording: {
+                a_success_delivers,
+                a_failure_is_tried_again_at_its_time,
+                a_death_has_its_cause,
+                a_delivery_that_was_not_attempted_is_put_back,
+                a_delivery_that_was_not_attempted_can_die,
+                what_is_recorded_again_changes_nothing,
+                a_delivered_one_is_never_moved_back,
+                a_dead_one_is_never_revived,
+                a_success_counts_from_any_attempt,
+                a_failure_counts_from_the_latest_attempt_alone,
+                verdicts_of_one_call_are_taken_in_their_order,
+                a_verdict_on_nothing_does_not_harm_the_others,
+                many_verdicts_are_recorded_in_one_call,
+                what_was_recorded_survives_a_crash,
+            });
+            sentences!($ground, subscribing: {
+                a_subscription_is_read_back_as_it_was_made,
+                an_upsert_changes_all_but_id_secret_and_creation,
+                an_upsert_changes_the_secret_if_a_new_one_is_asked_for,
+                the_same_url_may_be_subscribed_under_several_patterns,
+                of_many_who_upsert_at_once_one_creates,
+                an_update_replaces_the_subscription_of_its_id,
+                an_update_of_nothing_says_so,
+                an_update_to_a_target_that_is_taken_is_refused,
+                a_deletion_kills_pending_deliveries_alone,
+                a_deletion_of_nothing_says_so,
+                subscriptions_are_listed_newest_first_page_by_page,
+                a_deleted_target_can_be_subscribed_again,
+            });
+            sentences!($ground, listing: {
+                events_are_listed_newest_first_page_by_page,
+                what_is_added_meanwhile_neither_repeats_nor_hides_an_event,
+                filters_of_events_combine,
+                an_event_that_came_late_is_listed_by_its_time,
+                filters_of_deliveries_combine,
+                what_is_added_meanwhile_neither_repeats_nor_hides_a_delivery,
+                what_is_not_there_is_not_found,
+            });
+        }
+    };
+}
+
+macro_rules! sentences {
+    ($ground:ty, $module:ident: {$($sentence:ident),* $(,)?}) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $sentence() {
+                let mut ground = <$ground>::fresh().await;
+                $module::$sentence(&mut ground).await;
+            }
+        )*
+    };
+}
+
+conformance!(sqlite = ground::SqliteGround);
