@@ -14,17 +14,5 @@ pub mod model;
 // The seams.
 pub mod clock;
 pub mod store;
-pub mod queue;
-
-// The verbs, as an event meets them.
-pub mod ingest;
-pub mod route;
-pub mod transform;
-pub mod dispatch;
-pub mod deliver;
-pub mod sweep;
-
-// The process around them.
-pub mod config;
-pub mod observe;
-pub mod lifecycle;
+// The faces.
+pub mod cli;

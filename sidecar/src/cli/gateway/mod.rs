@@ -1,0 +1,163 @@
+//! `sidehook gateway`: writes the Envoy configuration for an API.
+//!
+//! Invariant: what is written is complete and valid, or nothing is written.
+
+use std::{fs, io::Write, net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
+
+use anyhow::{Context as _, bail};
+use askama::Template as _;
+use clap::{Args, ValueEnum};
+
+mod bootstrap;
+mod endpoint;
+mod resource;
+
+use bootstrap::Bootstrap;
+pub use endpoint::{Endpoint, InvalidEndpoint, Sidecar};
+pub use resource::{InvalidResource, Resource};
+
+/// What `sidehook gateway` is told.
+#[derive(Debug, Args)]
+pub struct GatewayArgs {
+    /// The API to stand before: its server alone, without a path
+    #[arg(long, value_name = "URL")]
+    upstream: Endpoint,
+
+    /// A resource to watch and the path of its collection; repeat it for more
+    #[arg(long = "resource", value_name = "NAME=/PATH", required = true)]
+    resources: Vec<Resource>,
+
+    /// Where clients reach the API from now on
+    #[arg(long, value_name = "IP:PORT", default_value = "0.0.0.0:8000")]
+    listen: SocketAddr,
+
+    /// Where Envoy's admin interface listens; it has no password
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:9901")]
+    admin: SocketAddr,
+
+    /// The sidecar, as Envoy reaches it
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:5000")]
+    sidecar: Sidecar,
+
+    /// The filter, as Envoy finds it
+    #[arg(long, value_name = "PATH", default_value = "/etc/envoy/sidehook_filter.wasm",
+          value_parser = printable)]
+    filter: String,
+
+    /// How far an event is worth the client's time
+    #[arg(long, value_enum, default_value_t = Capture::Durable)]
+    capture: Capture,
+
+    /// The longest that an answer is held for its event to be stored
+    #[arg(long, value_name = "DURATION", default_value = "2s")]
+    hold_timeout: HoldTimeout,
+
+    /// The name of this gateway, the source of its events
+    #[arg(long, value_name = "NAME", default_value = "edge", value_parser = source)]
+    name: String,
+
+    /// The token that the sidecar asks for
+    #[arg(long, env = "SIDEHOOK_INGEST_TOKEN", hide_env_values = true, value_parser = token)]
+    token: Option<String>,
+
+    /// Write to this file instead of standard output
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+/// What the gateway does to have an event stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub enum Capture {
+    /// Never hold an answer; drop the event when the sidecar is away for long
+    BestEffort,
+    /// Hold the answer until the event is stored, but not longer than the hold timeout
+    Durable,
+    /// As durable, and refuse writes whose event cannot be stored
+    Strict,
+}
+
+impl Capture {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::BestEffort => "best_effort",
+            Self::Durable => "durable",
+            Self::Strict => "strict",
+        }
+    }
+}
+
+/// Writes the configuration to `out`, or to the file that `args` names.
+pub fn run(args: &GatewayArgs, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+    refuse_collisions(&args.resources)?;
+    let mut config = Bootstrap::from(args)
+        .render()
+        .context("filling in the configuration")?;
+    config.push('\n');
+    match &args.output {
+        Some(path) => fs::write(path, config)
+            .with_context(|| format!("--output: writing {}", path.display()))?,
+        None => out
+            .write_all(config.as_bytes())
+            .context("writing to standard output")?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn refuse_collisions(resources: &[Resource]) -> anyhow::Result<()> {
+    for (index, resource) in resources.iter().enumerate() {
+        let mut earlier = resources.iter().take(index);
+        if let Some(first) = earlier.find(|earlier| resource.collides_with(earlier)) {
+            bail!(
+                "--resource: {}={} watches the same path as {}={}",
+                resource.name,
+                resource.path,
+                first.name,
+                first.path
+            );
+        }
+    }
+    Ok(())
+}
+
+/// How long an answer may be held: at least a millisecond, at most a minute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct HoldTimeout(Duration);
+
+impl std::str::FromStr for HoldTimeout {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let duration =
+            humantime::parse_duration(text).map_err(|error| format!("{error}, such as 2s"))?;
+        if (Duration::from_millis(1)..=Duration::from_mins(1)).contains(&duration) {
+            Ok(Self(duration))
+        } else {
+            Err("must be 1ms to 1m".to_owned())
+        }
+    }
+}
+
+fn printable(text: &str) -> Result<String, &'static str> {
+    if text.is_empty() || text.chars().any(char::is_control) {
+        return Err("must be a path without control characters");
+    }
+    Ok(text.to_owned())
+}
+
+fn source(text: &str) -> Result<String, &'static str> {
+    // What a URI reference may hold unescaped, for so CloudEvents defines a source.
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "-._~:/@".contains(c);
+    if text.is_empty() || text.len() > 128 || !text.chars().all(allowed) {
+        return Err("must be 1 to 128 letters, digits and -._~:/@");
+    }
+    Ok(text.to_owned())
+}
+
+fn token(text: &str) -> Result<String, &'static str> {
+    // An empty variable is one that nobody set.
+    if text.chars().all(|c| c.is_ascii_graphic()) {
+        return Ok(text.to_owned());
+    }
+    Err("must be of visible ASCII characters")
+}

@@ -1,0 +1,142 @@
+//! `sidehook gateway`: the configuration it writes, and what it refuses to write.
+//!
+//! Invariant: the reference configuration in `envoy/` is the command's own output.
+
+use std::fs;
+
+use crate::{command, printed, said, sidehook};
+
+/// How `envoy/envoy.yaml` is made; `envoy/README.md` names the same command.
+const REFERENCE: &str = "gateway --upstream http://api:3000 --resource people=/people \
+    --sidecar http://sidecar:5000 --listen 0.0.0.0:8000 --admin 0.0.0.0:9901";
+
+#[test]
+fn the_help_names_every_option() {
+    insta::assert_snapshot!(printed("gateway --help"));
+}
+
+#[test]
+fn an_api_beside_the_gateway() {
+    insta::assert_snapshot!(printed(
+        "gateway --upstream http://127.0.0.1:3000 --resource people=/people"
+    ));
+}
+
+#[test]
+fn an_api_behind_tls_with_nested_resources_and_a_token() {
+    insta::assert_snapshot!(printed(
+        "gateway --upstream https://api.example.com --resource people=/people \
+         --resource members=/orgs/{org}/v1.0 --sidecar http://[::1]:5000 --name eu/edge \
+         --capture best_effort --token s3cret --filter /opt/sidehook.wasm"
+    ));
+}
+
+#[test]
+fn an_api_at_an_address_that_must_not_lose_an_event() {
+    insta::assert_snapshot!(printed(
+        "gateway --upstream https://10.0.0.7:8443 --resource people=/people \
+         --capture strict --hold-timeout 20500ms --listen [::]:80 --admin 127.0.0.1:9902"
+    ));
+}
+
+#[test]
+fn the_reference_configuration_is_what_the_command_writes() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../envoy/envoy.yaml");
+    let reference = fs::read_to_string(path).unwrap();
+    assert!(
+        reference == printed(REFERENCE),
+        "envoy/envoy.yaml is out of date; write it anew with\n\
+         cargo run -p sidehook -- {REFERENCE} --output envoy/envoy.yaml"
+    );
+}
+
+#[test]
+fn the_readme_names_the_command_of_the_reference() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../envoy/README.md");
+    let readme = fs::read_to_string(path).unwrap().replace("\\\n", " ");
+    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(
+        words(&readme).contains(&words(REFERENCE)),
+        "envoy/README.md lacks: {REFERENCE}"
+    );
+}
+
+#[test]
+fn a_file_is_written_on_request() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("envoy.yaml");
+    let arguments = "gateway --upstream http://api:3000 --resource people=/people";
+    let output = command(arguments)
+        .arg("--output")
+        .arg(&file)
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success() && output.stdout.is_empty(),
+        "{}",
+        said(&output)
+    );
+    assert_eq!(fs::read_to_string(file).unwrap(), printed(arguments));
+}
+
+#[test]
+fn the_token_comes_from_the_environment_and_an_empty_one_is_none() {
+    let arguments = "gateway --upstream http://api:3000 --resource people=/people";
+    let with_token = |token: &str| {
+        let output = command(arguments)
+            .env("SIDEHOOK_INGEST_TOKEN", token)
+            .output()
+            .unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert!(with_token("s3\"cret").contains(r#"token: "s3\"cret""#));
+    assert_eq!(with_token(""), printed(arguments));
+}
+
+#[test]
+fn what_cannot_work_is_refused_with_the_name_of_its_flag() {
+    let api = "gateway --upstream http://api:3000";
+    let people = "--resource people=/people";
+    for (arguments, flag) in [
+        (format!("gateway {people}"), "--upstream"),
+        (
+            format!("gateway --upstream http://api/v1 {people}"),
+            "--upstream",
+        ),
+        (api.to_owned(), "--resource"),
+        (format!("{api} --resource People=/people"), "--resource"),
+        (
+            format!("{api} {people} --resource staff=/People/"),
+            "--resource",
+        ),
+        (format!("{api} {people} --listen 8000"), "--listen"),
+        (format!("{api} {people} --admin localhost:9901"), "--admin"),
+        (
+            format!("{api} {people} --sidecar https://sidecar:5000"),
+            "--sidecar",
+        ),
+        (format!("{api} {people} --capture always"), "--capture"),
+        (
+            format!("{api} {people} --hold-timeout 0s"),
+            "--hold-timeout",
+        ),
+        (format!("{api} {people} --hold-timeout 2"), "--hold-timeout"),
+        (format!("{api} {people} --name a\"b"), "--name"),
+        (format!("{api} {people} --token töken"), "--token"),
+        (
+            format!("{api} {people} --output /no/such/folder/envoy.yaml"),
+            "--output",
+        ),
+    ] {
+        let output = sidehook(&arguments);
+        assert!(
+            !output.status.success() && output.stdout.is_empty(),
+            "{arguments}"
+        );
+        assert!(
+            said(&output).contains(flag),
+            "{arguments}: {}",
+            said(&output)
+        );
+    }
+}

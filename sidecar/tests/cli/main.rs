@@ -1,0 +1,36 @@
+//! The `sidehook` command as its users meet it: the built binary, its output and its exit code.
+//!
+//! Invariant: no test reads the environment of whoever runs it.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::process::{Command, Output};
+
+mod gateway;
+
+/// The command, ready to be run with `arguments`.
+fn command(arguments: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sidehook"));
+    command.args(arguments.split_whitespace());
+    command
+        .env_remove("SIDEHOOK_INGEST_TOKEN")
+        .env_remove("SIDEHOOK_API_TOKEN");
+    command
+}
+
+/// Runs the command to its end.
+fn sidehook(arguments: &str) -> Output {
+    command(arguments).output().unwrap()
+}
+
+/// What a successful run printed.
+fn printed(arguments: &str) -> String {
+    let output = sidehook(arguments);
+    assert!(output.status.success(), "{}", said(&output));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// What a run said on standard error.
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
