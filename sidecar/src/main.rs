@@ -9,13 +9,19 @@ use std::{
     process::ExitCode,
 };
 
+use anyhow::Context as _;
 use clap::Parser as _;
 use sidehook::cli::{self, Cli};
 
 fn main() -> ExitCode {
-    cli::run(Cli::parse(), &mut io::stdout()).unwrap_or_else(|error| {
+    run(Cli::parse()).unwrap_or_else(|error| {
         // With standard error gone there is nobody left to tell.
         let _ = writeln!(io::stderr(), "sidehook: {error:#}");
         ExitCode::FAILURE
     })
+}
+
+fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Runtime::new().context("starting the runtime")?;
+    runtime.block_on(cli::run(cli, &mut io::stdout()))
 }

@@ -6,8 +6,12 @@
 use std::{io::Write, process::ExitCode};
 
 use clap::{Parser, Subcommand};
+use url::Url;
 
+mod client;
 pub mod gateway;
+pub mod listen;
+pub mod token;
 
 /// Every write your API accepts becomes a webhook.
 #[derive(Debug, Parser)]
@@ -23,11 +27,23 @@ pub struct Cli {
 pub enum Command {
     /// Write the Envoy configuration for your API
     Gateway(gateway::GatewayArgs),
+    /// Receive webhooks on this machine, verify and show them
+    Listen(listen::ListenArgs),
 }
 
 /// Carries out a command. `out` is standard output.
-pub fn run(cli: Cli, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+pub async fn run(cli: Cli, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Gateway(args) => gateway::run(&args, out),
+        Command::Listen(args) => listen::run(args, out).await,
     }
+}
+
+/// Reads the URL of a server to be asked over HTTP.
+fn server(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text).map_err(|error| format!("not a URL: {error}"))?;
+    if !matches!(url.scheme(), "http" | "https") || url.query().is_some() {
+        return Err("must begin with http:// or https:// and have no query".to_owned());
+    }
+    Ok(url)
 }

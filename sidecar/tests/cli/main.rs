@@ -7,6 +7,7 @@
 use std::process::{Command, Output};
 
 mod gateway;
+mod listen;
 
 /// The command, ready to be run with `arguments`.
 fn command(arguments: &str) -> Command {

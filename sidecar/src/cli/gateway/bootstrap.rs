@@ -7,7 +7,7 @@ use std::{fmt, net::SocketAddr, time::Duration};
 
 use askama::Template;
 
-use super::{Capture, GatewayArgs, endpoint::Endpoint, resource::Resource};
+use super::{Capture, GatewayArgs, Token, endpoint::Endpoint, resource::Resource};
 
 /// A held answer's stream may stay silent for at least this long: what Envoy's own default, five
 /// minutes, is cut down to where a dead VM could otherwise keep a client that long.
@@ -74,11 +74,7 @@ impl From<&GatewayArgs> for Bootstrap {
             admin: args.admin.into(),
             filter: quoted(&args.filter),
             gateway: quoted(&args.name),
-            token: args
-                .token
-                .as_deref()
-                .filter(|token| !token.is_empty())
-                .map(quoted),
+            token: args.token.as_ref().and_then(Token::expose).map(quoted),
             capture: quoted(args.capture.as_str()),
             hold_timeout: quoted(&in_words(hold)),
             hold_timeout_text: in_words(hold),

@@ -12,6 +12,7 @@ mod bootstrap;
 mod endpoint;
 mod resource;
 
+use super::token::Token;
 use bootstrap::Bootstrap;
 pub use endpoint::{Endpoint, InvalidEndpoint, Sidecar};
 pub use resource::{InvalidResource, Resource};
@@ -57,8 +58,8 @@ pub struct GatewayArgs {
     name: String,
 
     /// The token that the sidecar asks for
-    #[arg(long, env = "SIDEHOOK_INGEST_TOKEN", hide_env_values = true, value_parser = token)]
-    token: Option<String>,
+    #[arg(long, env = "SIDEHOOK_INGEST_TOKEN", hide_env_values = true)]
+    token: Option<Token>,
 
     /// Write to this file instead of standard output
     #[arg(long, value_name = "FILE")]
@@ -152,12 +153,4 @@ fn source(text: &str) -> Result<String, &'static str> {
         return Err("must be 1 to 128 letters, digits and -._~:/@");
     }
     Ok(text.to_owned())
-}
-
-fn token(text: &str) -> Result<String, &'static str> {
-    // An empty variable is one that nobody set.
-    if text.chars().all(|c| c.is_ascii_graphic()) {
-        return Ok(text.to_owned());
-    }
-    Err("must be of visible ASCII characters")
 }
