@@ -3,3 +3,9 @@
 //! Invariant: nothing that was running or installed before is touched; everything made here lives
 //! under `target/`, on ports of its own.
 #![forbid(unsafe_code)]
+
+pub mod tools;
+
+pub mod command;
+pub mod say;
+pub mod workspace;

@@ -1,0 +1,10 @@
+//! What the developer commands need beyond cargo: found if it is there, fetched if it is not.
+//!
+//! Invariant: having everything already costs no more than looking; whatever cannot be had is
+//! answered with the command that would get it.
+
+mod apt;
+pub mod cargo;
+pub mod envoy;
+pub mod python;
+pub mod wasm;
