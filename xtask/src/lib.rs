@@ -4,8 +4,21 @@
 //! under `target/`, on ports of its own.
 #![forbid(unsafe_code)]
 
+pub mod demo;
+pub mod test;
+pub mod up;
+
+pub mod options;
+pub mod people;
+pub mod receiver;
+pub mod stack;
 pub mod tools;
 
+pub mod child;
+pub mod clock;
 pub mod command;
+pub mod http;
+pub mod ports;
 pub mod say;
+pub mod serving;
 pub mod workspace;

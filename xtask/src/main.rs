@@ -5,7 +5,7 @@
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use xtask::{say, tools};
+use xtask::{demo, say, test, tools, up};
 
 /// Builds, starts and tests the whole of Sidehook.
 #[derive(Debug, Parser)]
@@ -17,14 +17,25 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Compile the gateway's filter to target/wasm/sidehook_filter.wasm
+    /// Run everything on this machine: gateway, sidecar, receiver, and an API to try it on
+    Up(up::Up),
+    /// Play a short scenario and show what was delivered
+    Demo(demo::Demo),
+    /// Run every test, those with the real Envoy included
+    Test(test::Test),
+    /// Compile the filter of the gateway, and say where it is
     Wasm,
 }
 
 #[tokio::main]
 async fn main() -> Result<()> {
     match Arguments::parse().command {
-        Command::Wasm => say::line(tools::wasm::filter().await?.display()),
+        Command::Up(up) => up::up(up).await,
+        Command::Demo(demo) => demo::demo(demo).await,
+        Command::Test(test) => test::test(test).await,
+        Command::Wasm => {
+            say::line(tools::wasm::filter().await?.display());
+            Ok(())
+        }
     }
-    Ok(())
 }

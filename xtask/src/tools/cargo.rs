@@ -28,12 +28,10 @@ pub async fn sidecar(release: bool) -> Result<PathBuf> {
 }
 
 fn executable(messages: &str) -> Option<PathBuf> {
-    let artifacts = messages
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    artifacts
-        .filter_map(|line| Some(line.get("executable")?.as_str()?.into()))
-        .last()
+    // The program comes last, after the libraries that it needs.
+    let artifacts = messages.lines().rev();
+    let mut artifacts = artifacts.filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    artifacts.find_map(|line| Some(line.get("executable")?.as_str()?.into()))
 }
 
 #[cfg(test)]

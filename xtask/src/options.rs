@@ -1,0 +1,111 @@
+//! The options that `up` and `demo` share.
+//!
+//! Invariant: what cannot be done is refused here, before anything is built or started.
+
+use anyhow::{Result, bail};
+use clap::{Args, ValueEnum};
+
+use crate::{
+    ports,
+    stack::{Plan, Programs},
+    workspace,
+};
+
+/// What `up` and `demo` can be told.
+#[derive(Debug, Clone, Args)]
+pub struct Options {
+    /// Where subscriptions and deliveries are kept: `embedded` is one SQLite file
+    #[arg(long, default_value = "embedded", value_name = "NAMES")]
+    backend: String,
+
+    /// The port at which the API is reached through the gateway
+    #[arg(long, default_value_t = 8000, value_name = "PORT")]
+    pub gateway: u16,
+
+    /// The port of Sidehook's own API
+    #[arg(long, default_value_t = 5000, value_name = "PORT")]
+    pub api: u16,
+
+    /// The port of Envoy's admin interface
+    #[arg(long, default_value_t = 9901, value_name = "PORT")]
+    pub admin: u16,
+
+    /// The port of the receiver that shows what is delivered
+    #[arg(long, default_value_t = 5001, value_name = "PORT")]
+    pub receiver: u16,
+
+    /// How far an event is worth the client's time
+    #[arg(long, value_enum, default_value_t = Capture::Durable)]
+    pub capture: Capture,
+
+    /// Build the sidecar with optimisations
+    #[arg(long)]
+    pub release: bool,
+}
+
+/// What the gateway does to have an event stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub enum Capture {
+    /// Never hold an answer
+    BestEffort,
+    /// Hold the answer until the event is stored, but not for ever
+    Durable,
+    /// As durable, and refuse writes whose event cannot be stored
+    Strict,
+}
+
+impl Options {
+    /// Refuses what this version cannot do, and ports that are in use.
+    pub fn check(&self) -> Result<()> {
+        if self.backend != "embedded" {
+            bail!(
+                "--backend {}: not in this version, which has only `embedded`",
+                self.backend
+            );
+        }
+        ports::require_free(self.gateway, "--gateway")?;
+        ports::require_free(self.api, "--api")?;
+        ports::require_free(self.admin, "--admin")?;
+        ports::require_free(self.receiver, "--receiver")
+    }
+
+    /// The stack of these options before `upstream`, with its folder emptied.
+    pub fn plan(
+        &self,
+        name: &str,
+        programs: Programs,
+        upstream: String,
+        resources: Vec<String>,
+    ) -> Result<Plan> {
+        let folder = workspace::run_folder(name);
+        if folder.exists() {
+            std::fs::remove_dir_all(&folder)?;
+        }
+        Ok(Plan {
+            programs,
+            gateway: self.gateway,
+            admin: self.admin,
+            api: self.api,
+            upstream,
+            resources,
+            capture: self.capture.name().to_owned(),
+            data: folder.join("data"),
+            folder,
+            gateway_arguments: Vec::new(),
+            // The receiver of a demonstration is on this machine, where webhooks may not go
+            // unless they are allowed to.
+            sidecar_arguments: vec!["--egress-allow=127.0.0.0/8".to_owned()],
+        })
+    }
+}
+
+impl Capture {
+    fn name(self) -> &'static str {
+        match self {
+            Self::BestEffort => "best_effort",
+            Self::Durable => "durable",
+            Self::Strict => "strict",
+        }
+    }
+}

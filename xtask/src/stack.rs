@@ -1,0 +1,290 @@
+//! Sidehook as a whole: Envoy with the filter before an API, and the sidecar beside it.
+//!
+//! Invariant: what is started in order is stopped in the reverse order: first the gateway drains,
+//! then the sidecar, so that no event is on its way to nobody.
+
+use std::{path::PathBuf, time::Duration};
+
+use anyhow::{Context, Result, bail};
+use hyper::{Method, StatusCode};
+
+use crate::{
+    child::{Child, Output},
+    clock::Stopwatch,
+    command::Program,
+    http::{Answer, Http},
+    tools,
+};
+
+/// Each of the programs answers long before that, or never.
+const READY_LIMIT: Duration = Duration::from_secs(30);
+
+/// Between two looks at something that will soon be there.
+const PAUSE: Duration = Duration::from_millis(25);
+
+/// How long requests that are under way may take once the gateway is told to stop.
+const DRAIN_LIMIT: Duration = Duration::from_secs(5);
+
+/// How long the sidecar may take to finish what it has begun.
+const STOP_LIMIT: Duration = Duration::from_secs(30);
+
+/// The programs and the filter.
+#[derive(Debug, Clone)]
+pub struct Programs {
+    /// Envoy.
+    pub envoy: PathBuf,
+    /// The sidecar and everything else that `sidehook` does.
+    pub sidehook: PathBuf,
+    /// The filter, as WebAssembly.
+    pub filter: PathBuf,
+}
+
+/// How a stack is to be.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// What is started.
+    pub programs: Programs,
+    /// The gateway's port, the API's own from the clients' point of view.
+    pub gateway: u16,
+    /// The port of Envoy's admin interface.
+    pub admin: u16,
+    /// The sidecar's port.
+    pub api: u16,
+    /// The API that the gateway stands before.
+    pub upstream: String,
+    /// `NAME=/PATH` of the resources to watch.
+    pub resources: Vec<String>,
+    /// The capture mode: `best_effort`, `durable` or `strict`.
+    pub capture: String,
+    /// The folder of logs and of the gateway's configuration.
+    pub folder: PathBuf,
+    /// The folder of the sidecar's store.
+    pub data: PathBuf,
+    /// Further arguments of `sidehook gateway`.
+    pub gateway_arguments: Vec<String>,
+    /// Further arguments of `sidehook serve`.
+    pub sidecar_arguments: Vec<String>,
+}
+
+/// A stack that is running.
+#[derive(Debug)]
+pub struct Stack {
+    plan: Plan,
+    sidecar: Child,
+    envoy: Child,
+    http: Http,
+}
+
+impl Programs {
+    /// Builds what is ours and gets what isn't.
+    pub async fn ensure(release: bool) -> Result<Self> {
+        let filter = tools::wasm::filter()
+            .await
+            .context("failed to build the filter")?;
+        let sidehook = tools::cargo::sidecar(release)
+            .await
+            .context("failed to build sidehook")?;
+        Ok(Self {
+            envoy: tools::envoy::envoy().await?,
+            sidehook,
+            filter,
+        })
+    }
+}
+
+impl Stack {
+    /// Starts the sidecar, then the gateway, and waits until both answer.
+    pub async fn start(plan: Plan) -> Result<Self> {
+        let http = Http::new();
+        let mut sidecar = plan.start_sidecar()?;
+        ready(&mut sidecar, &http, &plan.sidecar_url("/readyz")).await?;
+        let mut envoy = plan.start_envoy().await?;
+        ready(&mut envoy, &http, &plan.admin_url("/ready")).await?;
+        Ok(Self {
+            plan,
+            sidecar,
+            envoy,
+            http,
+        })
+    }
+
+    /// How it was meant to be.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// The sidecar's process.
+    pub fn sidecar(&mut self) -> &mut Child {
+        &mut self.sidecar
+    }
+
+    /// Envoy's process.
+    pub fn envoy(&mut self) -> &mut Child {
+        &mut self.envoy
+    }
+
+    /// Starts a sidecar in place of the one that has ended, on the same store, and waits until
+    /// it answers.
+    pub async fn restart_sidecar(&mut self) -> Result<()> {
+        self.sidecar = self.plan.start_sidecar()?;
+        ready(
+            &mut self.sidecar,
+            &self.http,
+            &self.plan.sidecar_url("/readyz"),
+        )
+        .await
+    }
+
+    /// Waits until one of the two dies and says so.
+    pub async fn death(&mut self) -> anyhow::Error {
+        tokio::select! {
+            death = self.sidecar.death() => death,
+            death = self.envoy.death() => death,
+        }
+    }
+
+    /// Lets the requests under way finish, then stops the gateway, then the sidecar.
+    pub async fn stop(mut self) -> Result<()> {
+        let gateway = self.stop_gateway().await;
+        let sidecar = self.sidecar.stop(STOP_LIMIT).await;
+        gateway?;
+        sidecar.map(drop)
+    }
+
+    async fn stop_gateway(&mut self) -> Result<()> {
+        let graceful = self.plan.admin_url("/drain_listeners?graceful&skip_exit");
+        // An Envoy that no longer answers has nothing to drain.
+        if self.http.send(Method::POST, &graceful, None).await.is_ok() {
+            let start = Stopwatch::start();
+            while start.elapsed() < DRAIN_LIMIT && self.active_requests().await.unwrap_or(0) > 0 {
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+        self.envoy.stop(STOP_LIMIT).await.map(drop)
+    }
+
+    async fn active_requests(&self) -> Result<u64> {
+        self.stat("http.api.downstream_rq_active").await
+    }
+
+    /// One of Envoy's counters or gauges, 0 if it is unknown.
+    pub async fn stat(&self, name: &str) -> Result<u64> {
+        let url = self.plan.admin_url(&format!("/stats?filter=^{name}$"));
+        let said = self.http.get(&url).await?.to_string();
+        let value = said
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+        value.map_or(Ok(0), |value| Ok(value.trim().parse()?))
+    }
+}
+
+impl Plan {
+    /// A URL of the API, through the gateway.
+    pub fn gateway_url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.gateway)
+    }
+
+    /// A URL of the sidecar.
+    pub fn sidecar_url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.api)
+    }
+
+    /// A URL of Envoy's admin interface.
+    pub fn admin_url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.admin)
+    }
+
+    fn start_sidecar(&self) -> Result<Child> {
+        std::fs::create_dir_all(&self.data)?;
+        let mut arguments = vec![
+            "serve".to_owned(),
+            format!("--listen=127.0.0.1:{}", self.api),
+            format!("--store=sqlite:{}", self.data.join("sidehook.db").display()),
+        ];
+        arguments.extend(self.sidecar_arguments.iter().cloned());
+        Child::start(
+            "sidecar",
+            &self.programs.sidehook,
+            arguments,
+            &self.folder,
+            Output::Log,
+        )
+    }
+
+    async fn start_envoy(&self) -> Result<Child> {
+        let configuration = self.write_gateway_configuration().await?;
+        let arguments = [
+            "--config-path".into(),
+            configuration.into_os_string(),
+            "--disable-hot-restart".into(),
+            "--concurrency".into(),
+            "2".into(),
+            "--log-level".into(),
+            "warn".into(),
+        ];
+        Child::start(
+            "envoy",
+            &self.programs.envoy,
+            arguments,
+            &self.folder,
+            Output::Log,
+        )
+    }
+
+    /// Has `sidehook gateway` write the configuration, and tells where it is.
+    pub async fn write_gateway_configuration(&self) -> Result<PathBuf> {
+        std::fs::create_dir_all(&self.folder)?;
+        let file = self.folder.join("envoy.yaml");
+        let mut write = Program::new(&self.programs.sidehook)
+            .args(["gateway", "--upstream", &self.upstream])
+            .args(
+                self.resources
+                    .iter()
+                    .flat_map(|resource| ["--resource", resource]),
+            )
+            .args([format!("--listen=127.0.0.1:{}", self.gateway)])
+            .args([format!("--admin=127.0.0.1:{}", self.admin)])
+            .args([format!("--sidecar=http://127.0.0.1:{}", self.api)]);
+        write = write
+            .args(["--capture", &self.capture, "--filter"])
+            .args([&self.programs.filter]);
+        write = write
+            .args(&self.gateway_arguments)
+            .args(["--output"])
+            .args([&file]);
+        write.output().await?;
+        Ok(file)
+    }
+}
+
+/// Waits until `url` gives an answer that is `wanted`, or `child` has died.
+pub async fn answers(
+    child: &mut Child,
+    http: &Http,
+    url: &str,
+    wanted: fn(&Answer) -> bool,
+) -> Result<()> {
+    let start = Stopwatch::start();
+    loop {
+        let seen = match http.get(url).await {
+            Ok(answer) if wanted(&answer) => return Ok(()),
+            Ok(answer) => format!("{} {answer}", answer.status),
+            Err(error) => format!("{error:#}"),
+        };
+        if start.elapsed() > READY_LIMIT {
+            let name = child.name();
+            bail!(
+                "{name} was not ready within {READY_LIMIT:?} ({seen}){}",
+                child.last_words()
+            );
+        }
+        tokio::select! {
+            death = child.death() => return Err(death),
+            () = tokio::time::sleep(PAUSE) => {}
+        }
+    }
+}
+
+async fn ready(child: &mut Child, http: &Http, url: &str) -> Result<()> {
+    answers(child, http, url, |answer| answer.status == StatusCode::OK).await
+}
