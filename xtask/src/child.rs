@@ -104,11 +104,7 @@ impl Child {
             return Ok(status?);
         }
         self.process.kill().await?;
-        bail!(
-            "{} did not stop within {limit:?} and was killed{}",
-            self.name,
-            self.last_words()
-        )
+        bail!("{} did not stop within {limit:?} and was killed{}", self.name, self.last_words())
     }
 
     /// The end of its log, to be put after a sentence about it.
@@ -135,14 +131,7 @@ mod tests {
     use super::*;
 
     fn shell(script: &str, folder: &Path) -> Child {
-        Child::start(
-            "shell",
-            Path::new("/bin/sh"),
-            ["-c", script],
-            folder,
-            Output::Log,
-        )
-        .unwrap()
+        Child::start("shell", Path::new("/bin/sh"), ["-c", script], folder, Output::Log).unwrap()
     }
 
     #[tokio::test]
@@ -158,19 +147,12 @@ mod tests {
     #[tokio::test]
     async fn one_that_does_not_stop_is_killed() {
         let folder = tempfile::tempdir().unwrap();
-        let mut child = shell(
-            "trap '' TERM; echo deaf; while :; do sleep 1; done",
-            folder.path(),
-        );
+        let mut child = shell("trap '' TERM; echo deaf; while :; do sleep 1; done", folder.path());
         let log = folder.path().join("shell.log");
         while !fs::read_to_string(&log).unwrap().contains("deaf") {
             tokio::task::yield_now().await;
         }
-        let failure = child
-            .stop(Duration::from_millis(50))
-            .await
-            .unwrap_err()
-            .to_string();
+        let failure = child.stop(Duration::from_millis(50)).await.unwrap_err().to_string();
         assert!(failure.contains("did not stop within 50ms"), "{failure}");
         assert_eq!(child.pid(), None);
     }

@@ -10,10 +10,7 @@ pub struct Stopwatch(Instant);
 
 impl Stopwatch {
     /// Starts now.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "what is measured here really happens"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "what is measured here really happens")]
     pub fn start() -> Self {
         Self(Instant::now())
     }

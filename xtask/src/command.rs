@@ -23,12 +23,7 @@ impl Program {
         let shown = name.as_ref().to_string_lossy().into_owned();
         let mut command = Command::new(name);
         command.stdin(Stdio::null()).kill_on_drop(true);
-        Self {
-            command,
-            shown,
-            limit: Duration::from_mins(20),
-            aloud: false,
-        }
+        Self { command, shown, limit: Duration::from_mins(20), aloud: false }
     }
 
     /// Adds arguments.
@@ -80,11 +75,7 @@ impl Program {
     /// Runs it and returns what it wrote to standard output. What it says on standard error is
     /// shown only if it fails, or if it runs [`Program::aloud`].
     pub async fn output(mut self) -> Result<String> {
-        let stderr = if self.aloud {
-            Stdio::inherit()
-        } else {
-            Stdio::piped()
-        };
+        let stderr = if self.aloud { Stdio::inherit() } else { Stdio::piped() };
         let output = self.command.stdout(Stdio::piped()).stderr(stderr).spawn();
         let output = output.with_context(|| format!("failed to start `{}`", self.shown))?;
         let Ok(ended) = timeout(self.limit, output.wait_with_output()).await else {
@@ -93,12 +84,7 @@ impl Program {
         let ended = ended.with_context(|| format!("failed to start `{}`", self.shown))?;
         if !ended.status.success() {
             let said = String::from_utf8_lossy(&ended.stderr);
-            bail!(
-                "`{}` failed with {}:\n{}",
-                self.shown,
-                ended.status,
-                said.trim_end()
-            );
+            bail!("`{}` failed with {}:\n{}", self.shown, ended.status, said.trim_end());
         }
         Ok(String::from_utf8_lossy(&ended.stdout).into_owned())
     }
@@ -122,10 +108,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_failure_names_the_program_and_what_it_said() {
-        let failure = Program::new("sh")
-            .args(["-c", "echo no luck >&2; exit 3"])
-            .output()
-            .await;
+        let failure = Program::new("sh").args(["-c", "echo no luck >&2; exit 3"]).output().await;
         let text = format!("{:#}", failure.unwrap_err());
         assert!(
             text.contains("`sh -c") && text.contains("no luck") && text.contains('3'),
@@ -135,9 +118,7 @@ mod tests {
 
     #[tokio::test]
     async fn none_outlives_its_limit() {
-        let sleeper = Program::new("sleep")
-            .args(["60"])
-            .within(Duration::from_millis(50));
+        let sleeper = Program::new("sleep").args(["60"]).within(Duration::from_millis(50));
         let text = sleeper.output().await.unwrap_err().to_string();
         assert_eq!(text, "`sleep 60` took longer than 50ms");
     }

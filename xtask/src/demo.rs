@@ -42,8 +42,7 @@ pub async fn demo(demo: Demo) -> Result<()> {
     let sample = Serving::start(people::api(), ports::free()?).await?;
     let resources = vec!["people=/people".to_owned()];
     let mut plan = options.plan("demo", programs, sample.url(), resources)?;
-    plan.sidecar_arguments
-        .push(format!("--retry-schedule={SCHEDULE}"));
+    plan.sidecar_arguments.push(format!("--retry-schedule={SCHEDULE}"));
     let mut stack = Stack::start(plan).await?;
     let plan = stack.plan().clone();
     let played = tokio::select! {
@@ -66,29 +65,14 @@ async fn play(plan: &Plan, receiver_port: u16) -> Result<String> {
     let mut timeline = Timeline::new(stopwatch);
     let ada = json!({"name": "Ada", "email": "ada@example.com"});
     let countess = json!({"name": "Ada, Countess of Lovelace", "email": "ada@example.com"});
-    let created = timeline
-        .write(plan, Method::POST, "/people/", Some(&ada))
-        .await?;
-    let id = created
-        .get("id")
-        .and_then(Value::as_u64)
-        .context("the person has no id")?;
+    let created = timeline.write(plan, Method::POST, "/people/", Some(&ada)).await?;
+    let id = created.get("id").and_then(Value::as_u64).context("the person has no id")?;
     let person = format!("/people/{id}");
-    timeline
-        .write(plan, Method::PUT, &person, Some(&countess))
-        .await?;
+    timeline.write(plan, Method::PUT, &person, Some(&countess)).await?;
     timeline.write(plan, Method::DELETE, &person, None).await?;
 
-    let to_steady = steady
-        .receiver
-        .got(3, LIMIT)
-        .await
-        .context("the steady receiver")?;
-    let to_shaky = shaky
-        .receiver
-        .got(2, LIMIT)
-        .await
-        .context("the shaky receiver")?;
+    let to_steady = steady.receiver.got(3, LIMIT).await.context("the steady receiver")?;
+    let to_shaky = shaky.receiver.got(2, LIMIT).await.context("the shaky receiver")?;
     for (listener, webhooks) in [(&steady, &to_steady), (&shaky, &to_shaky)] {
         for webhook in webhooks {
             timeline.arrived(listener, webhook)?;
@@ -109,11 +93,7 @@ struct Listener {
 impl Listener {
     async fn start(name: &'static str, port: u16, stopwatch: Stopwatch) -> Result<Self> {
         let receiver = Receiver::start(port, stopwatch).await?;
-        Ok(Self {
-            name,
-            receiver,
-            secret: String::new(),
-        })
+        Ok(Self { name, receiver, secret: String::new() })
     }
 
     async fn subscribe(&mut self, plan: &Plan, event_type: &str) -> Result<()> {
@@ -136,11 +116,7 @@ struct Timeline {
 
 impl Timeline {
     fn new(stopwatch: Stopwatch) -> Self {
-        Self {
-            stopwatch,
-            http: Http::new(),
-            entries: Vec::new(),
-        }
+        Self { stopwatch, http: Http::new(), entries: Vec::new() }
     }
 
     /// Sends a write through the gateway and returns what the API answered.
@@ -155,33 +131,23 @@ impl Timeline {
         let url = plan.gateway_url(path);
         let answer = self.http.send(method.clone(), &url, body).await?;
         let status = answer.status;
-        ensure!(
-            status.is_success(),
-            "{method} {path} was answered {status}: {answer}"
-        );
-        self.entries
-            .push((after, format!("client    {method} {path} → {status}")));
+        ensure!(status.is_success(), "{method} {path} was answered {status}: {answer}");
+        self.entries.push((after, format!("client    {method} {path} → {status}")));
         Ok(answer.json().unwrap_or_default())
     }
 
     fn arrived(&mut self, listener: &Listener, webhook: &Webhook) -> Result<()> {
         let name = listener.name;
-        webhook
-            .verify(&listener.secret)
-            .with_context(|| format!("{name} got {webhook}"))?;
-        self.entries.push((
-            webhook.after,
-            format!("{name:<9} {webhook}, signature valid"),
-        ));
+        webhook.verify(&listener.secret).with_context(|| format!("{name} got {webhook}"))?;
+        self.entries.push((webhook.after, format!("{name:<9} {webhook}, signature valid")));
         Ok(())
     }
 
     fn show(mut self) -> String {
         self.entries.sort();
         let lines = self.entries.iter();
-        let lines: Vec<_> = lines
-            .map(|(after, what)| format!("{:>6} ms  {what}", after.as_millis()))
-            .collect();
+        let lines: Vec<_> =
+            lines.map(|(after, what)| format!("{:>6} ms  {what}", after.as_millis())).collect();
         format!("\n{}\n\nAll that was due has arrived.", lines.join("\n"))
     }
 }
@@ -190,10 +156,7 @@ fn expect_each_once(webhooks: &[Webhook]) -> Result<()> {
     let mut types: Vec<_> = webhooks.iter().map(Webhook::event_type).collect();
     types.sort();
     let expected = ["people.created", "people.deleted", "people.updated"];
-    ensure!(
-        types == expected,
-        "expected {expected:?}, but {types:?} arrived"
-    );
+    ensure!(types == expected, "expected {expected:?}, but {types:?} arrived");
     Ok(())
 }
 

@@ -39,9 +39,7 @@ impl Http {
     pub fn new() -> Self {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
-        Self {
-            client: Client::builder(TokioExecutor::new()).build(connector),
-        }
+        Self { client: Client::builder(TokioExecutor::new()).build(connector) }
     }
 
     /// GET.
@@ -66,11 +64,7 @@ impl Http {
         let exchange = async {
             let (head, body) = self.client.request(request).await?.into_parts();
             let body = body.collect().await?.to_bytes();
-            anyhow::Ok(Answer {
-                status: head.status,
-                headers: head.headers,
-                body,
-            })
+            anyhow::Ok(Answer { status: head.status, headers: head.headers, body })
         };
         match tokio::time::timeout(LIMIT, exchange).await {
             Ok(answer) => answer.with_context(|| format!("{method} {url} failed")),

@@ -59,10 +59,7 @@ impl Options {
     /// Refuses what this version cannot do, and ports that are in use.
     pub fn check(&self) -> Result<()> {
         if self.backend != "embedded" {
-            bail!(
-                "--backend {}: not in this version, which has only `embedded`",
-                self.backend
-            );
+            bail!("--backend {}: not in this version, which has only `embedded`", self.backend);
         }
         ports::require_free(self.gateway, "--gateway")?;
         ports::require_free(self.api, "--api")?;

@@ -57,15 +57,7 @@ impl People {
 }
 
 async fn list(State(people): State<People>) -> Json<Value> {
-    Json(
-        people
-            .lock()
-            .people
-            .values()
-            .cloned()
-            .map(Value::Object)
-            .collect(),
-    )
+    Json(people.lock().people.values().cloned().map(Value::Object).collect())
 }
 
 async fn create(State(people): State<People>, sent: Sent) -> Result<Response, Refusal> {
@@ -77,13 +69,7 @@ async fn create(State(people): State<People>, sent: Sent) -> Result<Response, Re
 }
 
 async fn show(State(people): State<People>, Path(id): Path<u64>) -> Result<Json<Person>, Refusal> {
-    people
-        .lock()
-        .people
-        .get(&id)
-        .cloned()
-        .map(Json)
-        .ok_or(Refusal::Unknown)
+    people.lock().people.get(&id).cloned().map(Json).ok_or(Refusal::Unknown)
 }
 
 async fn replace(
@@ -96,11 +82,7 @@ async fn replace(
     let known = register.people.contains_key(&id);
     register.last_id = register.last_id.max(id);
     let person = register.keep(id, person);
-    Ok(if known {
-        Json(person).into_response()
-    } else {
-        created(id, person)
-    })
+    Ok(if known { Json(person).into_response() } else { created(id, person) })
 }
 
 async fn amend(
@@ -117,9 +99,7 @@ async fn amend(
 
 async fn remove(State(people): State<People>, Path(id): Path<u64>) -> Result<StatusCode, Refusal> {
     let known = people.lock().people.remove(&id);
-    known
-        .map(|_| StatusCode::NO_CONTENT)
-        .ok_or(Refusal::Unknown)
+    known.map(|_| StatusCode::NO_CONTENT).ok_or(Refusal::Unknown)
 }
 
 impl Register {

@@ -34,9 +34,7 @@ pub fn free() -> Result<u16> {
         .find_map(|_| {
             let offset = start.wrapping_add(TAKEN.fetch_add(1, Ordering::Relaxed)) % COUNT;
             let port = FIRST + offset;
-            TcpListener::bind((Ipv4Addr::LOCALHOST, port))
-                .ok()
-                .map(|_| port)
+            TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok().map(|_| port)
         })
         .context("no port is free")
 }

@@ -51,13 +51,8 @@ impl Receiver {
             count: Arc::new(watch::channel(0).0),
             stopwatch,
         };
-        let routes = Router::new()
-            .fallback(post(receive))
-            .with_state(ledger.clone());
-        Ok(Self {
-            serving: Serving::start(routes, port).await?,
-            ledger,
-        })
+        let routes = Router::new().fallback(post(receive)).with_state(ledger.clone());
+        Ok(Self { serving: Serving::start(routes, port).await?, ledger })
     }
 
     /// Where it listens.
@@ -81,10 +76,7 @@ impl Receiver {
         let enough = arrived.wait_for(|arrived| *arrived >= count);
         if tokio::time::timeout(limit, enough).await.is_err() {
             let seen: Vec<_> = self.webhooks().iter().map(ToString::to_string).collect();
-            bail!(
-                "{} of {count} webhooks arrived within {limit:?}: {seen:#?}",
-                seen.len()
-            );
+            bail!("{} of {count} webhooks arrived within {limit:?}: {seen:#?}", seen.len());
         }
         Ok(self.webhooks())
     }
@@ -93,10 +85,7 @@ impl Receiver {
 impl Webhook {
     /// A header as text, empty if it is missing.
     pub fn header(&self, name: &str) -> &str {
-        self.headers
-            .get(name)
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or_default()
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 
     /// The id of its event, the same on each attempt.
@@ -106,11 +95,7 @@ impl Webhook {
 
     /// The type of its event, empty if the body names none.
     pub fn event_type(&self) -> String {
-        self.json()
-            .get("type")
-            .and_then(Value::as_str)
-            .unwrap_or_default()
-            .to_owned()
+        self.json().get("type").and_then(Value::as_str).unwrap_or_default().to_owned()
     }
 
     /// Its body as JSON; null if it is none.
@@ -121,9 +106,7 @@ impl Webhook {
     /// Whether `secret` signed it, by an implementation of Standard Webhooks that isn't ours.
     pub fn verify(&self, secret: &str) -> Result<()> {
         let verifier = Verifier::new(secret).context("not a secret of Standard Webhooks")?;
-        verifier
-            .verify(&self.body, &self.headers)
-            .context("the signature does not fit")
+        verifier.verify(&self.body, &self.headers).context("the signature does not fit")
     }
 }
 
@@ -143,16 +126,9 @@ struct Ledger {
 }
 
 async fn receive(State(ledger): State<Ledger>, headers: HeaderMap, body: Bytes) -> StatusCode {
-    let answered = lock(&ledger.answers)
-        .pop_front()
-        .unwrap_or(StatusCode::NO_CONTENT);
+    let answered = lock(&ledger.answers).pop_front().unwrap_or(StatusCode::NO_CONTENT);
     let after = ledger.stopwatch.elapsed();
-    lock(&ledger.entries).push(Webhook {
-        after,
-        headers,
-        body,
-        answered,
-    });
+    lock(&ledger.entries).push(Webhook { after, headers, body, answered });
     ledger.count.send_modify(|count| *count += 1);
     answered
 }

@@ -68,8 +68,5 @@ async fn accept(listener: TcpListener, routes: Router) {
 async fn converse(stream: TcpStream, routes: Router) {
     drop(stream.set_nodelay(true));
     let http = auto::Builder::new(TokioExecutor::new());
-    drop(
-        http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes))
-            .await,
-    );
+    drop(http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes)).await);
 }

@@ -78,17 +78,9 @@ pub struct Stack {
 impl Programs {
     /// Builds what is ours and gets what isn't.
     pub async fn ensure(release: bool) -> Result<Self> {
-        let filter = tools::wasm::filter()
-            .await
-            .context("failed to build the filter")?;
-        let sidehook = tools::cargo::sidecar(release)
-            .await
-            .context("failed to build sidehook")?;
-        Ok(Self {
-            envoy: tools::envoy::envoy().await?,
-            sidehook,
-            filter,
-        })
+        let filter = tools::wasm::filter().await.context("failed to build the filter")?;
+        let sidehook = tools::cargo::sidecar(release).await.context("failed to build sidehook")?;
+        Ok(Self { envoy: tools::envoy::envoy().await?, sidehook, filter })
     }
 }
 
@@ -100,12 +92,7 @@ impl Stack {
         ready(&mut sidecar, &http, &plan.sidecar_url("/readyz")).await?;
         let mut envoy = plan.start_envoy().await?;
         ready(&mut envoy, &http, &plan.admin_url("/ready")).await?;
-        Ok(Self {
-            plan,
-            sidecar,
-            envoy,
-            http,
-        })
+        Ok(Self { plan, sidecar, envoy, http })
     }
 
     /// How it was meant to be.
@@ -127,12 +114,7 @@ impl Stack {
     /// it answers.
     pub async fn restart_sidecar(&mut self) -> Result<()> {
         self.sidecar = self.plan.start_sidecar()?;
-        ready(
-            &mut self.sidecar,
-            &self.http,
-            &self.plan.sidecar_url("/readyz"),
-        )
-        .await
+        ready(&mut self.sidecar, &self.http, &self.plan.sidecar_url("/readyz")).await
     }
 
     /// Waits until one of the two dies and says so.
@@ -171,9 +153,7 @@ impl Stack {
     pub async fn stat(&self, name: &str) -> Result<u64> {
         let url = self.plan.admin_url(&format!("/stats?filter=^{name}$"));
         let said = self.http.get(&url).await?.to_string();
-        let value = said
-            .lines()
-            .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+        let value = said.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
         value.map_or(Ok(0), |value| Ok(value.trim().parse()?))
     }
 }
@@ -202,13 +182,7 @@ impl Plan {
             format!("--store=sqlite:{}", self.data.join("sidehook.db").display()),
         ];
         arguments.extend(self.sidecar_arguments.iter().cloned());
-        Child::start(
-            "sidecar",
-            &self.programs.sidehook,
-            arguments,
-            &self.folder,
-            Output::Log,
-        )
+        Child::start("sidecar", &self.programs.sidehook, arguments, &self.folder, Output::Log)
     }
 
     async fn start_envoy(&self) -> Result<Child> {
@@ -222,13 +196,7 @@ impl Plan {
             "--log-level".into(),
             "warn".into(),
         ];
-        Child::start(
-            "envoy",
-            &self.programs.envoy,
-            arguments,
-            &self.folder,
-            Output::Log,
-        )
+        Child::start("envoy", &self.programs.envoy, arguments, &self.folder, Output::Log)
     }
 
     /// Has `sidehook gateway` write the configuration, and tells where it is.
@@ -237,21 +205,12 @@ impl Plan {
         let file = self.folder.join("envoy.yaml");
         let mut write = Program::new(&self.programs.sidehook)
             .args(["gateway", "--upstream", &self.upstream])
-            .args(
-                self.resources
-                    .iter()
-                    .flat_map(|resource| ["--resource", resource]),
-            )
+            .args(self.resources.iter().flat_map(|resource| ["--resource", resource]))
             .args([format!("--listen=127.0.0.1:{}", self.gateway)])
             .args([format!("--admin=127.0.0.1:{}", self.admin)])
             .args([format!("--sidecar=http://127.0.0.1:{}", self.api)]);
-        write = write
-            .args(["--capture", &self.capture, "--filter"])
-            .args([&self.programs.filter]);
-        write = write
-            .args(&self.gateway_arguments)
-            .args(["--output"])
-            .args([&file]);
+        write = write.args(["--capture", &self.capture, "--filter"]).args([&self.programs.filter]);
+        write = write.args(&self.gateway_arguments).args(["--output"]).args([&file]);
         write.output().await?;
         Ok(file)
     }
@@ -273,10 +232,7 @@ pub async fn answers(
         };
         if start.elapsed() > READY_LIMIT {
             let name = child.name();
-            bail!(
-                "{name} was not ready within {READY_LIMIT:?} ({seen}){}",
-                child.last_words()
-            );
+            bail!("{name} was not ready within {READY_LIMIT:?} ({seen}){}", child.last_words());
         }
         tokio::select! {
             death = child.death() => return Err(death),

@@ -42,13 +42,8 @@ pub async fn test(test: Test) -> Result<()> {
     let python = python::standardwebhooks().await?;
     say::progress("running the tests of the whole workspace");
     let run = cargo::cargo().args(["test", "--workspace"]);
-    let run = run
-        .env(envoy::VARIABLE, &programs.envoy)
-        .env(FILTER, &programs.filter);
+    let run = run.env(envoy::VARIABLE, &programs.envoy).env(FILTER, &programs.filter);
     let run = run.env(SIDEHOOK, &programs.sidehook).env(PYTHON, python);
-    let run = run
-        .args(["--"])
-        .args(test.nocapture.then_some("--nocapture"))
-        .args(test.filter);
+    let run = run.args(["--"]).args(test.nocapture.then_some("--nocapture")).args(test.filter);
     run.within(LIMIT).show().await
 }

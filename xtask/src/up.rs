@@ -31,11 +31,7 @@ pub struct Up {
     upstream: Option<String>,
 
     /// A resource to watch and the path of its collection; repeat it for more
-    #[arg(
-        long = "resource",
-        value_name = "NAME=/PATH",
-        default_value = "people=/people"
-    )]
+    #[arg(long = "resource", value_name = "NAME=/PATH", default_value = "people=/people")]
     resources: Vec<String>,
 
     /// Keep the store in this folder, from run to run
@@ -77,33 +73,18 @@ impl Running {
             Some(_) => None,
             None => Some(Serving::start(people::api(), ports::free()?).await?),
         };
-        let upstream = up
-            .upstream
-            .clone()
-            .or_else(|| sample.as_ref().map(Serving::url));
+        let upstream = up.upstream.clone().or_else(|| sample.as_ref().map(Serving::url));
         let upstream = upstream.context("there is no API to stand before")?;
-        let plan = up
-            .options
-            .plan("up", programs, upstream, up.resources.clone())?;
-        let plan = Plan {
-            data: up.data.clone().unwrap_or(plan.data),
-            ..plan
-        };
+        let plan = up.options.plan("up", programs, upstream, up.resources.clone())?;
+        let plan = Plan { data: up.data.clone().unwrap_or(plan.data), ..plan };
         let stack = Stack::start(plan).await?;
         let receiver = start_receiver(stack.plan(), up.options.receiver).await?;
-        Ok(Self {
-            stack,
-            receiver,
-            sample,
-        })
+        Ok(Self { stack, receiver, sample })
     }
 
     fn introduction(&self, up: &Up) -> String {
         let plan = self.stack.plan();
-        let path = up
-            .resources
-            .first()
-            .and_then(|resource| resource.split_once('='));
+        let path = up.resources.first().and_then(|resource| resource.split_once('='));
         let path = path.map_or("/people", |(_, path)| path);
         let behind = match &self.sample {
             Some(sample) => format!("a sample API at {}", sample.url()),
@@ -115,11 +96,7 @@ impl Running {
             up.options.receiver
         );
         let person = r#"{"name":"Ada","email":"ada@example.com"}"#;
-        let data = if up.data.is_some() {
-            "kept"
-        } else {
-            "fresh at each start"
-        };
+        let data = if up.data.is_some() { "kept" } else { "fresh at each start" };
         format!(
             "
 The gateway at {gateway} stands before {behind}.
@@ -166,13 +143,7 @@ async fn start_receiver(plan: &Plan, port: u16) -> Result<Child> {
     let api = format!("--api={}", plan.sidecar_url(""));
     let program = &plan.programs.sidehook;
     let arguments = ["listen", &listen, &api];
-    let mut child = Child::start(
-        "receiver",
-        program,
-        arguments,
-        &plan.folder,
-        Output::Terminal,
-    )?;
+    let mut child = Child::start("receiver", program, arguments, &plan.folder, Output::Terminal)?;
     let url = format!("http://127.0.0.1:{port}/");
     answers(&mut child, &Http::new(), &url, |_| true).await?;
     Ok(child)
@@ -187,10 +158,7 @@ struct Stop {
 impl Stop {
     fn listen() -> Result<Self> {
         let interrupt = signal(SignalKind::interrupt())?;
-        Ok(Self {
-            interrupt,
-            terminate: signal(SignalKind::terminate())?,
-        })
+        Ok(Self { interrupt, terminate: signal(SignalKind::terminate())? })
     }
 
     async fn asked(&mut self) {

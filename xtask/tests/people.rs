@@ -14,10 +14,7 @@ struct Api {
 impl Api {
     async fn start() -> anyhow::Result<Self> {
         let serving = Serving::start(people::api(), ports::free()?).await?;
-        Ok(Self {
-            serving,
-            http: Http::new(),
-        })
+        Ok(Self { serving, http: Http::new() })
     }
 
     async fn send(&self, method: Method, path: &str, body: Value) -> anyhow::Result<(u16, Value)> {
@@ -33,40 +30,16 @@ async fn a_person_is_created_shown_changed_and_removed() -> anyhow::Result<()> {
     let api = Api::start().await?;
     let ada = json!({"name": "Ada", "email": "ada@example.com"});
     let known = json!({"id": 1, "name": "Ada", "email": "ada@example.com"});
-    assert_eq!(
-        api.send(Method::POST, "/people/", ada.clone()).await?,
-        (201, known.clone())
-    );
-    assert_eq!(
-        api.send(Method::GET, "/people/1", Value::Null).await?,
-        (200, known.clone())
-    );
-    assert_eq!(
-        api.send(Method::GET, "/people", Value::Null).await?,
-        (200, json!([known]))
-    );
+    assert_eq!(api.send(Method::POST, "/people/", ada.clone()).await?, (201, known.clone()));
+    assert_eq!(api.send(Method::GET, "/people/1", Value::Null).await?, (200, known.clone()));
+    assert_eq!(api.send(Method::GET, "/people", Value::Null).await?, (200, json!([known])));
     let changed = json!({"id": 1, "name": "Ada", "email": "countess@example.com"});
     let change = json!({"email": "countess@example.com"});
-    assert_eq!(
-        api.send(Method::PATCH, "/people/1", change).await?,
-        (200, changed)
-    );
-    assert_eq!(
-        api.send(Method::PUT, "/people/1", ada.clone()).await?,
-        (200, known)
-    );
-    assert_eq!(
-        api.send(Method::DELETE, "/people/1", Value::Null).await?,
-        (204, Value::Null)
-    );
-    assert_eq!(
-        api.send(Method::DELETE, "/people/1", Value::Null).await?.0,
-        404
-    );
-    assert_eq!(
-        api.send(Method::PUT, "/people/7", ada.clone()).await?.0,
-        201
-    );
+    assert_eq!(api.send(Method::PATCH, "/people/1", change).await?, (200, changed));
+    assert_eq!(api.send(Method::PUT, "/people/1", ada.clone()).await?, (200, known));
+    assert_eq!(api.send(Method::DELETE, "/people/1", Value::Null).await?, (204, Value::Null));
+    assert_eq!(api.send(Method::DELETE, "/people/1", Value::Null).await?.0, 404);
+    assert_eq!(api.send(Method::PUT, "/people/7", ada.clone()).await?.0, 201);
     assert_eq!(api.send(Method::POST, "/people", ada).await?.1["id"], 8);
     Ok(())
 }
@@ -74,12 +47,9 @@ async fn a_person_is_created_shown_changed_and_removed() -> anyhow::Result<()> {
 #[tokio::test]
 async fn what_is_not_a_person_is_refused() -> anyhow::Result<()> {
     let api = Api::start().await?;
-    for not_a_person in [
-        json!({}),
-        json!([1]),
-        json!({"name": " "}),
-        json!({"name": "A", "email": 1}),
-    ] {
+    for not_a_person in
+        [json!({}), json!([1]), json!({"name": " "}), json!({"name": "A", "email": 1})]
+    {
         let (status, answer) = api.send(Method::POST, "/people", not_a_person).await?;
         assert_eq!(status, 400);
         assert!(answer["error"].is_string(), "{answer}");

@@ -16,21 +16,12 @@ pub(super) async fn install(packages: &[&str], why: &str) -> Result<()> {
     }
     say::progress(format!("installing {} ({why})", packages.join(", ")));
     apt_get(&["update"]).await?;
-    let arguments: Vec<_> = ["install", "--yes", "--no-install-recommends"]
-        .iter()
-        .chain(packages)
-        .copied()
-        .collect();
-    apt_get(&arguments)
-        .await
-        .with_context(|| format!("needed {why}: `{by_hand}`"))
+    let arguments: Vec<_> =
+        ["install", "--yes", "--no-install-recommends"].iter().chain(packages).copied().collect();
+    apt_get(&arguments).await.with_context(|| format!("needed {why}: `{by_hand}`"))
 }
 
 async fn apt_get(arguments: &[&str]) -> Result<()> {
     let quiet = Program::new("apt-get").args(["-qq"]).args(arguments);
-    quiet
-        .env("DEBIAN_FRONTEND", "noninteractive")
-        .output()
-        .await
-        .map(drop)
+    quiet.env("DEBIAN_FRONTEND", "noninteractive").output().await.map(drop)
 }

