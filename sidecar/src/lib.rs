@@ -14,5 +14,20 @@ pub mod model;
 // The seams.
 pub mod clock;
 pub mod store;
+pub mod queue;
+
+// The verbs, as an event meets them.
+pub mod ingest;
+pub mod route;
+pub mod transform;
+pub mod dispatch;
+pub mod deliver;
+pub mod sweep;
+
 // The faces.
-pub mod cli;
+pub mod api;
+
+// The process around them.
+pub mod config;
+pub mod observe;
+pub mod lifecycle;

@@ -52,9 +52,9 @@ async fn take(State(ingest): State<Ingest>, request: Request) -> Result<StatusCo
     })?;
     match ingest.submit(events).await {
         Ok(()) => Ok(StatusCode::NO_CONTENT),
-        Err(
-            refused @ (Refused::Overloaded | Refused::StoreUnavailable | Refused::Stopping),
-        ) => Err(Problem::Unavailable(refused.to_string())),
+        Err(refused @ (Refused::Overloaded | Refused::StoreUnavailable | Refused::Stopping)) => {
+            Err(Problem::Unavailable(refused.to_string()))
+        }
     }
 }
 

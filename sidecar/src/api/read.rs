@@ -1,0 +1,137 @@
+//! Reads single values: text, durations, choices, maps.
+//!
+//! Invariant: what is refused is described, never repeated.
+
+use std::{fmt::Display, str::FromStr, time::Duration};
+
+use serde_json::{Map, Value};
+
+use super::{Flaws, flaw::all};
+
+/// A string.
+pub(super) fn text(value: Value) -> Result<String, Flaws> {
+    match value {
+        Value::String(text) => Ok(text),
+        _ => Err(Flaws::here("must be a string")),
+    }
+}
+
+/// A string of at most `limit` characters.
+pub(super) fn text_up_to(limit: usize) -> impl Fn(Value) -> Result<String, Flaws> {
+    move |value| {
+        let text = text(value)?;
+        if text.chars().count() > limit {
+            return Err(Flaws::here(format!("must not be longer than {limit} characters")));
+        }
+        Ok(text)
+    }
+}
+
+/// A string that is parsed further.
+pub(super) fn parsed<T: FromStr<Err: Display>>(value: Value) -> Result<T, Flaws> {
+    text(value)?.parse().map_err(Flaws::here)
+}
+
+/// `true` or `false`.
+pub(super) fn boolean(value: &Value) -> Result<bool, Flaws> {
+    match value {
+        Value::Bool(boolean) => Ok(*boolean),
+        _ => Err(Flaws::here("must be true or false")),
+    }
+}
+
+/// A share of a whole.
+pub(super) fn share(value: &Value) -> Result<f64, Flaws> {
+    value
+        .as_f64()
+        .filter(|share| (0.0..=1.0).contains(share))
+        .ok_or_else(|| Flaws::here("must be a number from 0 to 1"))
+}
+
+/// A duration between `shortest` and `longest`, written like `"5s"` or `"1h 30m"`.
+pub(super) fn duration(
+    shortest: Duration,
+    longest: Duration,
+) -> impl Fn(Value) -> Result<Duration, Flaws> {
+    move |value| {
+        let duration = text(value)
+            .ok()
+            .and_then(|text| humantime::parse_duration(&text).ok())
+            .ok_or_else(|| Flaws::here("must be a duration such as \"5s\" or \"10m\""))?;
+        if !(shortest..=longest).contains(&duration) {
+            let shortest = humantime::format_duration(shortest);
+            let longest = humantime::format_duration(longest);
+            return Err(Flaws::here(format!("must be from {shortest} to {longest}")));
+        }
+        Ok(duration)
+    }
+}
+
+/// One of the names of `choices`.
+pub(super) fn one_of<T: Copy>(
+    choices: &'static [(&'static str, T)],
+) -> impl Fn(Value) -> Result<T, Flaws> {
+    move |value| {
+        let known = value.as_str().and_then(|text| choices.iter().find(|(name, _)| *name == text));
+        known.map(|(_, choice)| *choice).ok_or_else(|| {
+            let names: Vec<_> = choices.iter().map(|(name, _)| *name).collect();
+            Flaws::here(format!("must be one of {}", names.join(", ")))
+        })
+    }
+}
+
+/// An object.
+pub(super) fn object(value: Value) -> Result<Map<String, Value>, Flaws> {
+    match value {
+        Value::Object(members) => Ok(members),
+        _ => Err(Flaws::here("must be an object")),
+    }
+}
+
+/// An object whose members are strings.
+pub(super) fn text_map(value: Value) -> Result<Vec<(String, String)>, Flaws> {
+    let members = object(value)?.into_iter();
+    all(members.map(|(name, value)| match text(value) {
+        Ok(text) => Ok((name, text)),
+        Err(flaws) => Err(flaws.within(&name)),
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_duration_has_a_unit_and_bounds() {
+        let read = duration(Duration::from_secs(1), Duration::from_secs(90));
+        assert_eq!(read(json!("1m 30s")), Ok(Duration::from_secs(90)));
+        for wrong in [json!("10"), json!(10), json!(""), json!("-5s"), json!("9e9y")] {
+            assert_eq!(
+                read(wrong),
+                Err(Flaws::here("must be a duration such as \"5s\" or \"10m\""))
+            );
+        }
+        for outside in ["999ms", "91s", "5000y"] {
+            assert_eq!(read(json!(outside)), Err(Flaws::here("must be from 1s to 1m 30s")));
+        }
+    }
+
+    #[test]
+    fn every_member_of_a_text_map_is_looked_at() {
+        assert_eq!(
+            text_map(json!({"a": 1, "b": "b", "c": true})),
+            Err(Flaws::at("a", "must be a string").and(Flaws::at("c", "must be a string")))
+        );
+    }
+
+    #[test]
+    fn a_share_is_neither_negative_nor_more_than_the_whole() {
+        assert_eq!(share(&json!(0.25)), Ok(0.25));
+        assert_eq!(share(&json!(1)), Ok(1.0));
+        for wrong in [json!(-0.1), json!(1.1), json!("0.1"), json!(null)] {
+            assert!(share(&wrong).is_err());
+        }
+    }
+}

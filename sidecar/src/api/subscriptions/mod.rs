@@ -1,0 +1,211 @@
+//! `/subscriptions`: who wants which events.
+//!
+//! Invariant: a change that has begun is carried through to the routing table even if its client
+//! has gone; it never ends between the two.
+
+mod headers;
+mod patch;
+mod request;
+mod shape;
+
+use std::sync::Arc;
+
+use axum::{
+    Json, Router,
+    extract::{RawQuery, State},
+    response::{IntoResponse as _, Response},
+    routing::{get, post},
+};
+use http::{StatusCode, header::LOCATION};
+use tracing::Instrument as _;
+
+use self::{
+    patch::patched,
+    request::Requested,
+    shape::{Shown, ShownSecret},
+};
+use super::{
+    Context, Flaws, Problem, at,
+    body::JsonBody,
+    form::Form,
+    listing::{listing, page},
+    path::{Keys, id},
+};
+use crate::{
+    clock::mint,
+    deliver::egress::Denied,
+    model::{Pattern, Secret, Subscription, SubscriptionId, Target},
+    store::{UpdateError, Upserted},
+};
+
+const MISSING: &str = "there is no such subscription";
+
+pub(super) fn routes() -> Router<Arc<Context>> {
+    Router::new()
+        .merge(at("/subscriptions", post(upsert).get(list)))
+        .merge(at("/subscriptions/{id}", get(one).patch(change).delete(delete)))
+        .merge(at("/subscriptions/{id}/{part}", get(secret).delete(delete_by_target)))
+}
+
+/// `POST /subscriptions`: makes one, or replaces the one with the same `event_type` and `url`.
+async fn upsert(
+    State(context): State<Arc<Context>>,
+    JsonBody(body): JsonBody,
+) -> Result<Response, Problem> {
+    let requested = Requested::try_from(body)?;
+    context.check_egress(&requested.url).await?;
+    let secret_was_given = requested.secret.is_some();
+    let subscription = requested.into_subscription(
+        mint(&*context.clock),
+        context.fresh_secret(),
+        &context.defaults,
+        context.clock.now(),
+    );
+    let upserted = through_to_the_end(async move {
+        let store = &*context.store;
+        let upserted = store.upsert_subscription(subscription, secret_was_given).await?;
+        let (Upserted::Created(subscription) | Upserted::Updated(subscription)) = &upserted;
+        context.routes.reload(store, subscription.id).await?;
+        Ok(upserted)
+    });
+    Ok(match upserted.await? {
+        Upserted::Created(subscription) => {
+            let location = [(LOCATION, format!("/subscriptions/{}", subscription.id))];
+            let shown = Json(Shown::with_secret(&subscription));
+            (StatusCode::CREATED, location, shown).into_response()
+        }
+        Upserted::Updated(subscription) => answer(&subscription, secret_was_given),
+    })
+}
+
+/// `GET /subscriptions`.
+async fn list(
+    State(context): State<Arc<Context>>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    let mut form = Form::of_query(query.as_deref());
+    let page = page(&mut form);
+    form.finish()?;
+    let subscriptions = context.store.subscriptions(page).await?;
+    Ok(listing(&subscriptions, Shown::of).into_response())
+}
+
+/// `GET /subscriptions/{id}`.
+async fn one(
+    State(context): State<Arc<Context>>,
+    Keys(key): Keys<String>,
+) -> Result<Response, Problem> {
+    Ok(answer(&context.subscription(&key).await?, false))
+}
+
+/// `PATCH /subscriptions/{id}`.
+async fn change(
+    State(context): State<Arc<Context>>,
+    Keys(key): Keys<String>,
+    JsonBody(patch): JsonBody,
+) -> Result<Response, Problem> {
+    let earlier = context.subscription(&key).await?;
+    let (fresh, now) = (context.fresh_secret(), context.clock.now());
+    let later = patched(&earlier, patch, fresh, &context.defaults, now)?;
+    if later.url != earlier.url {
+        context.check_egress(&later.url).await?;
+    }
+    let later = through_to_the_end(async move {
+        let store = &*context.store;
+        if !store.update_subscription(&later).await.map_err(taken_or_failed)? {
+            return Err(Problem::NotFound(MISSING));
+        }
+        context.routes.reload(store, later.id).await?;
+        Ok(later)
+    });
+    let later = later.await?;
+    Ok(answer(&later, later.secret != earlier.secret))
+}
+
+/// `DELETE /subscriptions/{id}`.
+async fn delete(
+    State(context): State<Arc<Context>>,
+    Keys(key): Keys<String>,
+) -> Result<StatusCode, Problem> {
+    let id = id(&key, MISSING)?;
+    through_to_the_end(async move {
+        let store = &*context.store;
+        if !store.delete_subscription(id, context.clock.now()).await? {
+            return Err(Problem::NotFound(MISSING));
+        }
+        context.routes.reload(store, id).await?;
+        Ok(StatusCode::NO_CONTENT)
+    })
+    .await
+}
+
+/// `DELETE /subscriptions/{url}/{event_type}`, with `~` for each `/` of the URL.
+async fn delete_by_target(
+    state: State<Arc<Context>>,
+    Keys((url, event_type)): Keys<(String, String)>,
+) -> Result<StatusCode, Problem> {
+    let url = Target::parse(&url.replace('~', "/")).ok();
+    let pattern = event_type.parse::<Pattern>().ok();
+    let (Some(url), Some(pattern)) = (url, pattern) else {
+        return Err(Problem::NotFound(MISSING));
+    };
+    let found = state.store.subscription_by_target(&pattern, &url).await?;
+    let found = found.ok_or(Problem::NotFound(MISSING))?;
+    delete(state, Keys(found.id.to_string())).await
+}
+
+/// `GET /subscriptions/{id}/secret`.
+async fn secret(
+    State(context): State<Arc<Context>>,
+    Keys((key, part)): Keys<(String, String)>,
+) -> Result<Json<ShownSecret>, Problem> {
+    if part != "secret" {
+        return Err(Problem::NotFound("a subscription has no such part"));
+    }
+    let subscription = context.subscription(&key).await?;
+    Ok(Json(ShownSecret::of(&subscription.secret)))
+}
+
+impl Context {
+    async fn subscription(&self, key: &str) -> Result<Subscription, Problem> {
+        let id: SubscriptionId = id(key, MISSING)?;
+        let found = self.store.subscription(id).await?;
+        found.ok_or(Problem::NotFound(MISSING))
+    }
+
+    /// Refuses an address that is known to be denied. A name that cannot be resolved may be
+    /// resolvable when something is delivered; each attempt checks again.
+    async fn check_egress(&self, url: &Target) -> Result<(), Flaws> {
+        match self.egress.check(url).await {
+            Ok(()) | Err(Denied::Unresolved { .. }) => Ok(()),
+            Err(denied @ Denied::Address { .. }) => Err(Flaws::at("url", denied)),
+        }
+    }
+
+    fn fresh_secret(&self) -> Secret {
+        Secret::generate(|| self.clock.dice())
+    }
+}
+
+fn answer(subscription: &Subscription, with_secret: bool) -> Response {
+    let shown = if with_secret { Shown::with_secret } else { Shown::of };
+    Json(shown(subscription)).into_response()
+}
+
+fn taken_or_failed(error: UpdateError) -> Problem {
+    match error {
+        UpdateError::Taken => Problem::Conflict(error.to_string()),
+        UpdateError::Store(error) => error.into(),
+    }
+}
+
+/// Runs a change in a task of its own: when the client goes away the handler is dropped, and a
+/// change that is stored but not routed would stay so.
+async fn through_to_the_end<T: Send + 'static>(
+    change: impl Future<Output = Result<T, Problem>> + Send + 'static,
+) -> Result<T, Problem> {
+    match tokio::spawn(change.in_current_span()).await {
+        Ok(result) => result,
+        Err(broken) => Err(Problem::Internal(broken.into())),
+    }
+}

@@ -1,0 +1,204 @@
+//! What a request says a subscription shall be.
+//!
+//! Invariant: whatever passes can be stored and delivered to, but for the egress rule.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use serde_json::{Map, Value};
+use sidehook_event::UnixMicros;
+
+use super::super::{
+    Defaults, Flaws,
+    flaw::all,
+    form::Form,
+    read::{boolean, duration, object, one_of, parsed, share, text, text_up_to},
+};
+use super::headers::headers;
+use crate::model::{
+    Format, Headers, MAX_TIMEOUT, Pattern, Retry, Secret, Subscription, SubscriptionId, Target,
+};
+
+/// No receiver answers faster across a network that fails now and then.
+const SHORTEST_TIMEOUT: Duration = Duration::from_millis(100);
+const LONGEST_DESCRIPTION: usize = 1024;
+const MOST_LABELS: usize = 32;
+const LONGEST_LABEL: usize = 64;
+const LONGEST_LABEL_VALUE: usize = 512;
+
+/// Keys that a payload has of its own in every format but `raw`.
+const PAYLOAD_KEYS: [&str; 4] = ["type", "timestamp", "data", "truncated"];
+/// Keys that a cloud event has of its own besides: its context attributes.
+const CLOUDEVENT_KEYS: [&str; 8] = [
+    "specversion",
+    "id",
+    "source",
+    "subject",
+    "time",
+    "datacontenttype",
+    "traceparent",
+    "tracestate",
+];
+
+/// A subscription as it is asked for; `None` where nothing is said and the default applies.
+#[derive(Debug)]
+pub(super) struct Requested {
+    /// Where its deliveries go.
+    pub(super) url: Target,
+    /// What it asks for.
+    pub(super) pattern: Pattern,
+    /// The secret that its owner chose.
+    pub(super) secret: Option<Secret>,
+    custom_headers: Headers,
+    custom_payload: Map<String, Value>,
+    format: Format,
+    enabled: bool,
+    retry: RequestedRetry,
+    timeout: Option<Duration>,
+    description: Option<String>,
+    metadata: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Default)]
+struct RequestedRetry {
+    schedule: Option<Arc<[Duration]>>,
+    jitter: Option<f64>,
+}
+
+impl TryFrom<Value> for Requested {
+    type Error = Flaws;
+
+    fn try_from(body: Value) -> Result<Self, Flaws> {
+        let mut form = Form::of(body)?;
+        let url = form.require("url", target);
+        let pattern = form.require("event_type", parsed);
+        let custom_headers = form.read("custom_headers", headers).unwrap_or_default();
+        let custom_payload = form.read("custom_payload", object).unwrap_or_default();
+        let format = form.read("format", one_of(&Format::NAMES)).unwrap_or_default();
+        let secret = form.read("secret", parsed);
+        let enabled = form.read("enabled", |value| boolean(&value)).unwrap_or(true);
+        let retry = form.read("retry", retry).unwrap_or_default();
+        let timeout = form.read("timeout", duration(SHORTEST_TIMEOUT, MAX_TIMEOUT));
+        let description = form.read("description", text_up_to(LONGEST_DESCRIPTION));
+        let metadata = form.read("metadata", metadata).unwrap_or_default();
+        if let Err(flaws) = check_keys(&custom_payload, format) {
+            form.note(flaws.within("custom_payload"));
+        }
+        form.finish()?;
+        let (Some(url), Some(pattern)) = (url, pattern) else {
+            return Err(Flaws::here("must have url and event_type"));
+        };
+        Ok(Self {
+            url,
+            pattern,
+            secret,
+            custom_headers,
+            custom_payload,
+            format,
+            enabled,
+            retry,
+            timeout,
+            description,
+            metadata,
+        })
+    }
+}
+
+impl Requested {
+    /// The subscription that was asked for, as if it were made at `now`. `secret` signs for it
+    /// if its owner chose none.
+    pub(super) fn into_subscription(
+        self,
+        id: SubscriptionId,
+        secret: Secret,
+        defaults: &Defaults,
+        now: UnixMicros,
+    ) -> Subscription {
+        let Defaults { retry, timeout } = defaults;
+        Subscription {
+            id,
+            url: self.url,
+            pattern: self.pattern,
+            custom_headers: self.custom_headers,
+            custom_payload: self.custom_payload,
+            format: self.format,
+            secret: self.secret.unwrap_or(secret),
+            enabled: self.enabled,
+            disabled_reason: None,
+            retry: Retry {
+                schedule: self.retry.schedule.unwrap_or_else(|| retry.schedule.clone()),
+                jitter: self.retry.jitter.unwrap_or(retry.jitter),
+            },
+            timeout: self.timeout.unwrap_or(*timeout),
+            description: self.description,
+            metadata: self.metadata,
+            created_at: now,
+            updated_at: now,
+        }
+    }
+}
+
+fn target(value: Value) -> Result<Target, Flaws> {
+    Target::parse(&text(value)?).map_err(Flaws::here)
+}
+
+fn check_keys(payload: &Map<String, Value>, format: Format) -> Result<(), Flaws> {
+    let message = |key: &str| {
+        if PAYLOAD_KEYS.contains(&key) {
+            Some("is a key of the payload itself, which tells what happened; choose another name")
+        } else if format == Format::CloudEvents && CLOUDEVENT_KEYS.contains(&key) {
+            Some("is an attribute of the CloudEvent itself; choose another name")
+        } else {
+            None
+        }
+    };
+    all(payload.keys().map(|key| match message(key) {
+        Some(message) => Err(Flaws::at(key, message)),
+        None => Ok(()),
+    }))
+}
+
+fn retry(value: Value) -> Result<RequestedRetry, Flaws> {
+    let mut form = Form::of(value)?;
+    let retry = RequestedRetry {
+        schedule: form.read("schedule", schedule),
+        jitter: form.read("jitter", |value| share(&value)),
+    };
+    form.finish().map(|()| retry)
+}
+
+fn schedule(value: Value) -> Result<Arc<[Duration]>, Flaws> {
+    let Value::Array(waits) = value else {
+        return Err(Flaws::here("must be an array of durations"));
+    };
+    let most = Retry::MAX_ATTEMPTS;
+    if !(1..=most).contains(&waits.len()) {
+        return Err(Flaws::here(format!("must have 1 to {most} waits")));
+    }
+    let wait = duration(Duration::ZERO, Retry::MAX_WAIT);
+    let waits = waits.into_iter().enumerate();
+    let waits: Vec<_> =
+        all(waits.map(|(n, value)| wait(value).map_err(|flaws| flaws.within(&format!("[{n}]")))))?;
+    Ok(waits.into())
+}
+
+fn metadata(value: Value) -> Result<BTreeMap<String, String>, Flaws> {
+    let labels = object(value)?;
+    if labels.len() > MOST_LABELS {
+        return Err(Flaws::here(format!("must not have more than {MOST_LABELS} labels")));
+    }
+    let read = text_up_to(LONGEST_LABEL_VALUE);
+    all(labels.into_iter().map(|(name, value)| {
+        if !(1..=LONGEST_LABEL).contains(&name.chars().count()) {
+            let message = format!("must have names of 1 to {LONGEST_LABEL} characters");
+            return Err(Flaws::here(message));
+        }
+        match read(value) {
+            Ok(value) => Ok((name, value)),
+            Err(flaws) => Err(flaws.within(&name)),
+        }
+    }))
+}
+
+#[cfg(test)]
+#[path = "request_tests.rs"]
+mod tests;

@@ -1,0 +1,108 @@
+//! How a subscription looks in JSON.
+//!
+//! Invariant: the secret is shown only where the caller says so; what can be written is shown
+//! under the name by which it is written.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use serde::{Serialize, Serializer};
+use serde_json::{Map, Value};
+use sidehook_event::UnixMicros;
+
+use super::super::shape;
+use crate::model::{Headers, Pattern, Secret, Subscription, SubscriptionId};
+
+/// A subscription, as it is shown.
+#[derive(Debug, Serialize)]
+pub(super) struct Shown<'a> {
+    #[serde(serialize_with = "shape::text")]
+    id: SubscriptionId,
+    url: &'a str,
+    #[serde(serialize_with = "shape::text")]
+    event_type: &'a Pattern,
+    #[serde(serialize_with = "headers")]
+    custom_headers: &'a Headers,
+    custom_payload: &'a Map<String, Value>,
+    format: &'static str,
+    enabled: bool,
+    disabled_reason: Option<&'a str>,
+    retry: ShownRetry<'a>,
+    #[serde(serialize_with = "shape::duration")]
+    timeout: Duration,
+    description: Option<&'a str>,
+    metadata: &'a BTreeMap<String, String>,
+    #[serde(serialize_with = "shape::text")]
+    created_at: UnixMicros,
+    #[serde(serialize_with = "shape::text")]
+    updated_at: UnixMicros,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secret: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct ShownRetry<'a> {
+    #[serde(serialize_with = "shape::durations")]
+    schedule: &'a [Duration],
+    jitter: f64,
+}
+
+impl<'a> Shown<'a> {
+    /// The subscription without its secret.
+    pub(super) fn of(subscription: &'a Subscription) -> Self {
+        Self {
+            id: subscription.id,
+            url: subscription.url.as_str(),
+            event_type: &subscription.pattern,
+            custom_headers: &subscription.custom_headers,
+            custom_payload: &subscription.custom_payload,
+            format: subscription.format.name(),
+            enabled: subscription.enabled,
+            disabled_reason: subscription.disabled_reason.as_deref(),
+            retry: ShownRetry {
+                schedule: &subscription.retry.schedule,
+                jitter: subscription.retry.jitter,
+            },
+            timeout: subscription.timeout,
+            description: subscription.description.as_deref(),
+            metadata: &subscription.metadata,
+            created_at: subscription.created_at,
+            updated_at: subscription.updated_at,
+            secret: None,
+        }
+    }
+
+    /// The subscription with its secret.
+    pub(super) fn with_secret(subscription: &'a Subscription) -> Self {
+        Self { secret: Some(subscription.secret.reveal()), ..Self::of(subscription) }
+    }
+}
+
+/// A secret alone.
+#[derive(Debug, Serialize)]
+pub(super) struct ShownSecret {
+    secret: String,
+}
+
+impl ShownSecret {
+    pub(super) fn of(secret: &Secret) -> Self {
+        Self { secret: secret.reveal() }
+    }
+}
+
+/// The members that a request can set, with their values.
+pub(super) fn writable(subscription: &Subscription) -> Map<String, Value> {
+    const READ_ONLY: [&str; 4] = ["id", "disabled_reason", "created_at", "updated_at"];
+    let Ok(Value::Object(mut members)) = serde_json::to_value(Shown::with_secret(subscription))
+    else {
+        return Map::new();
+    };
+    members.retain(|name, _| !READ_ONLY.contains(&name.as_str()));
+    members
+}
+
+fn headers<S: Serializer>(headers: &Headers, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(headers.iter().map(|(name, value)| {
+        let value = String::from_utf8_lossy(value.as_bytes());
+        (name.as_str(), value)
+    }))
+}
