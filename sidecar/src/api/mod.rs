@@ -1,4 +1,4 @@
-//! The REST face: subscriptions to make and change.
+//! The REST face: subscriptions to change, events and deliveries to look at.
 //!
 //! Invariant: an answer of 2xx to a change is given only when the store has it and the routing
 //! table has read it, so that every event from then on sees it. Every other answer is a problem
@@ -6,6 +6,8 @@
 
 mod auth;
 mod body;
+mod deliveries;
+mod events;
 mod flaw;
 mod form;
 mod health;
@@ -69,7 +71,11 @@ impl Default for Defaults {
 /// if it calls [`method_not_allowed`] as its fallback for them.
 pub fn router(context: Context) -> Router {
     let token = context.token.clone();
-    let routes = Router::new().merge(subscriptions::routes()).with_state(Arc::new(context));
+    let routes = Router::new()
+        .merge(subscriptions::routes())
+        .merge(events::routes())
+        .merge(deliveries::routes())
+        .with_state(Arc::new(context));
     guarded(routes, token.as_ref())
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(no_such_route)

@@ -1,0 +1,162 @@
+//! `/deliveries`: what became of the events.
+//!
+//! Invariant: read only; nothing of a payload is shown, and of an answer only what was kept.
+
+use std::sync::Arc;
+
+use axum::{
+    Json, Router,
+    extract::{RawQuery, State},
+    routing::get,
+};
+use serde::Serialize;
+use sidehook_event::{EventId, EventType, UnixMicros};
+
+use super::{
+    Context, Flaws, Problem, at,
+    form::Form,
+    listing::{Listing, listing, page},
+    path::{Keys, id},
+    read::{one_of, parsed},
+    shape,
+};
+use crate::{
+    model::{
+        Attempt, Cause, Delivery, DeliveryId, Outcome, PageRequest, State as DeliveryState,
+        SubscriptionId,
+    },
+    store::DeliveryFilter,
+};
+
+const MISSING: &str = "there is no such delivery";
+
+pub(super) fn routes() -> Router<Arc<Context>> {
+    at("/deliveries", get(list)).merge(at("/deliveries/{id}", get(one)))
+}
+
+async fn list(
+    State(context): State<Arc<Context>>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Listing<Shown>>, Problem> {
+    let (filter, page) = asked(query.as_deref())?;
+    let deliveries = context.store.deliveries(&filter, page).await?;
+    Ok(listing(&deliveries, |delivery| Shown::of(delivery, None)))
+}
+
+async fn one(
+    State(context): State<Arc<Context>>,
+    Keys(key): Keys<String>,
+) -> Result<Json<Shown>, Problem> {
+    let found = context.store.delivery(id(&key, MISSING)?).await?;
+    let (delivery, attempts) = found.ok_or(Problem::NotFound(MISSING))?;
+    Ok(Json(Shown::of(&delivery, Some(attempts))))
+}
+
+fn asked(query: Option<&str>) -> Result<(DeliveryFilter, PageRequest<DeliveryId>), Flaws> {
+    let mut form = Form::of_query(query);
+    let filter = DeliveryFilter {
+        state: form.read("state", one_of(&DeliveryState::NAMES)),
+        subscription_id: form.read("subscription_id", parsed),
+        event_id: form.read("event_id", parsed),
+    };
+    let page = page(&mut form);
+    form.finish().map(|()| (filter, page))
+}
+
+/// A delivery, as it is shown.
+#[derive(Debug, Serialize)]
+struct Shown {
+    #[serde(serialize_with = "shape::text")]
+    id: DeliveryId,
+    #[serde(serialize_with = "shape::text")]
+    event_id: EventId,
+    #[serde(serialize_with = "shape::text")]
+    subscription_id: SubscriptionId,
+    #[serde(serialize_with = "shape::text")]
+    event_type: EventType,
+    state: &'static str,
+    attempts: u32,
+    next_attempt_at: Option<String>,
+    last_outcome: Option<&'static str>,
+    cause: Option<&'static str>,
+    #[serde(serialize_with = "shape::text")]
+    created_at: UnixMicros,
+    finished_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attempt_log: Option<Vec<ShownAttempt>>,
+}
+
+#[derive(Debug, Serialize)]
+struct ShownAttempt {
+    number: u32,
+    #[serde(serialize_with = "shape::text")]
+    started_at: UnixMicros,
+    duration_ms: u64,
+    outcome: &'static str,
+    status_code: Option<u16>,
+    response_excerpt: Option<String>,
+    error: Option<String>,
+}
+
+impl Shown {
+    fn of(delivery: &Delivery, attempts: Option<Vec<Attempt>>) -> Self {
+        Self {
+            id: delivery.id,
+            event_id: delivery.event_id,
+            subscription_id: delivery.subscription_id,
+            event_type: delivery.event_type.clone(),
+            state: delivery.state.name(),
+            attempts: delivery.attempts,
+            next_attempt_at: instant(delivery.next_attempt_at),
+            last_outcome: delivery.last_outcome.map(Outcome::name),
+            cause: delivery.cause.map(Cause::name),
+            created_at: delivery.created_at,
+            finished_at: instant(delivery.finished_at),
+            attempt_log: attempts.map(|log| log.into_iter().map(ShownAttempt::of).collect()),
+        }
+    }
+}
+
+impl ShownAttempt {
+    fn of(attempt: Attempt) -> Self {
+        Self {
+            number: attempt.number,
+            started_at: attempt.started_at,
+            duration_ms: u64::try_from(attempt.duration.as_millis()).unwrap_or(u64::MAX),
+            outcome: attempt.outcome.name(),
+            status_code: attempt.status_code,
+            response_excerpt: attempt.response_excerpt,
+            error: attempt.error,
+        }
+    }
+}
+
+fn instant(instant: Option<UnixMicros>) -> Option<String> {
+    instant.map(|instant| instant.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deliveries_are_asked_for_by_state_subscription_and_event() {
+        let (filter, _) = asked(Some(
+            "state=dead&subscription_id=sub_01h2xcejqtf2nbrexx3vqjhp41\
+             &event_id=evt_01h2xcejqtf2nbrexx3vqjhp41",
+        ))
+        .unwrap();
+        assert_eq!(filter.state, Some(DeliveryState::Dead));
+        assert_eq!(filter.subscription_id, "sub_01h2xcejqtf2nbrexx3vqjhp41".parse().ok());
+        assert_eq!(filter.event_id, "evt_01h2xcejqtf2nbrexx3vqjhp41".parse().ok());
+    }
+
+    #[test]
+    fn every_parameter_that_is_wrong_is_named() {
+        let flaws = asked(Some("state=lost&subscription_id=1&event_id=1&type=a.b"));
+        let flaws = flaws.unwrap_err().into_list();
+        let fields: Vec<_> = flaws.iter().map(|flaw| flaw.field.as_str()).collect();
+        assert_eq!(fields, ["state", "subscription_id", "event_id", "type"]);
+        assert_eq!(flaws[0].message, "must be one of pending, delivered, filtered, dead");
+    }
+}
