@@ -55,7 +55,8 @@ pub async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()
         queue: Arc::clone(&queue),
         clock: Arc::clone(&clock),
         table: Arc::clone(&table),
-        client: Client::new(Arc::new(rule.clone())).context("reading the platform's certificates")?,
+        client: Client::new(Arc::new(rule.clone()))
+            .context("reading the platform's certificates")?,
         metrics: deliver::Metrics::register(metrics.registry()),
     };
     let sweeper = Sweeper { store: Arc::clone(&store), queue, clock: Arc::clone(&clock) };
@@ -115,8 +116,8 @@ impl Workers {
         // These end by themselves: the server at the stop, the committer when no one can hand
         // anything over any more, the deliverer when its last attempt is recorded.
         let ending = stop.child_token();
-        let server = axum::serve(listener, router)
-            .with_graceful_shutdown(ending.clone().cancelled_owned());
+        let server =
+            axum::serve(listener, router).with_graceful_shutdown(ending.clone().cancelled_owned());
         let mut orderly = JoinSet::new();
         orderly.spawn(async move { server.await.map_err(anyhow::Error::from) });
         orderly.spawn(async move {
@@ -131,6 +132,8 @@ impl Workers {
         });
 
         let broken = tokio::select! {
+            // A stop ends the others too: it is looked at first, so that it is not taken for theirs.
+            biased;
             () = stop.cancelled() => None,
             Some(ended) = endless.join_next() => Some(reason(ended.map(Ok))),
             Some(ended) = orderly.join_next() => Some(reason(ended)),

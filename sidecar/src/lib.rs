@@ -26,8 +26,10 @@ pub mod sweep;
 
 // The faces.
 pub mod api;
+pub mod cli;
 
 // The process around them.
 pub mod config;
 pub mod observe;
 pub mod lifecycle;
+pub mod app;

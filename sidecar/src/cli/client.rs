@@ -45,9 +45,6 @@ mod tests {
     fn a_segment_cannot_become_a_path() {
         let server = "http://sidecar:5000/api/".parse().unwrap();
         let address = beneath(&server, &["subscriptions", "a/../b?c", "secret"]);
-        assert_eq!(
-            address.as_str(),
-            "http://sidecar:5000/api/subscriptions/a%2F..%2Fb%3Fc/secret"
-        );
+        assert_eq!(address.as_str(), "http://sidecar:5000/api/subscriptions/a%2F..%2Fb%3Fc/secret");
     }
 }

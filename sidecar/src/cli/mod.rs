@@ -11,6 +11,7 @@ use url::Url;
 mod client;
 pub mod gateway;
 pub mod listen;
+pub mod serve;
 pub mod token;
 
 /// Every write your API accepts becomes a webhook.
@@ -25,6 +26,8 @@ pub struct Cli {
 /// What `sidehook` can do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Take events, keep them, deliver them
+    Serve(serve::ServeArgs),
     /// Write the Envoy configuration for your API
     Gateway(gateway::GatewayArgs),
     /// Receive webhooks on this machine, verify and show them
@@ -34,6 +37,7 @@ pub enum Command {
 /// Carries out a command. `out` is standard output.
 pub async fn run(cli: Cli, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     match cli.command {
+        Command::Serve(args) => serve::run(args).await,
         Command::Gateway(args) => gateway::run(&args, out),
         Command::Listen(args) => listen::run(args, out).await,
     }

@@ -56,7 +56,7 @@ pub struct ServeArgs {
     /// Wait so long for what is under way when told to stop [default: 20s]
     #[arg(long, env = "SIDEHOOK_DRAIN_TIMEOUT", value_name = "DURATION")]
     drain_timeout: Option<String>,
-    /// Log what passes this filter, such as info,sidehook::deliver=debug
+    /// Log what passes this filter: a level, or one for each module
     #[arg(long, env = "SIDEHOOK_LOG", default_value = "info", value_name = "FILTER")]
     log: String,
     /// Log in this form

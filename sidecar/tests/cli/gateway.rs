@@ -55,10 +55,7 @@ fn the_readme_names_the_command_of_the_reference() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../envoy/README.md");
     let readme = fs::read_to_string(path).unwrap().replace("\\\n", " ");
     let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
-    assert!(
-        words(&readme).contains(&words(REFERENCE)),
-        "envoy/README.md lacks: {REFERENCE}"
-    );
+    assert!(words(&readme).contains(&words(REFERENCE)), "envoy/README.md lacks: {REFERENCE}");
 }
 
 #[test]
@@ -66,16 +63,8 @@ fn a_file_is_written_on_request() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("envoy.yaml");
     let arguments = "gateway --upstream http://api:3000 --resource people=/people";
-    let output = command(arguments)
-        .arg("--output")
-        .arg(&file)
-        .output()
-        .unwrap();
-    assert!(
-        output.status.success() && output.stdout.is_empty(),
-        "{}",
-        said(&output)
-    );
+    let output = command(arguments).arg("--output").arg(&file).output().unwrap();
+    assert!(output.status.success() && output.stdout.is_empty(), "{}", said(&output));
     assert_eq!(fs::read_to_string(file).unwrap(), printed(arguments));
 }
 
@@ -83,10 +72,7 @@ fn a_file_is_written_on_request() {
 fn the_token_comes_from_the_environment_and_an_empty_one_is_none() {
     let arguments = "gateway --upstream http://api:3000 --resource people=/people";
     let with_token = |token: &str| {
-        let output = command(arguments)
-            .env("SIDEHOOK_INGEST_TOKEN", token)
-            .output()
-            .unwrap();
+        let output = command(arguments).env("SIDEHOOK_INGEST_TOKEN", token).output().unwrap();
         String::from_utf8(output.stdout).unwrap()
     };
     assert!(with_token("s3\"cret").contains(r#"token: "s3\"cret""#));
@@ -99,44 +85,22 @@ fn what_cannot_work_is_refused_with_the_name_of_its_flag() {
     let people = "--resource people=/people";
     for (arguments, flag) in [
         (format!("gateway {people}"), "--upstream"),
-        (
-            format!("gateway --upstream http://api/v1 {people}"),
-            "--upstream",
-        ),
+        (format!("gateway --upstream http://api/v1 {people}"), "--upstream"),
         (api.to_owned(), "--resource"),
         (format!("{api} --resource People=/people"), "--resource"),
-        (
-            format!("{api} {people} --resource staff=/People/"),
-            "--resource",
-        ),
+        (format!("{api} {people} --resource staff=/People/"), "--resource"),
         (format!("{api} {people} --listen 8000"), "--listen"),
         (format!("{api} {people} --admin localhost:9901"), "--admin"),
-        (
-            format!("{api} {people} --sidecar https://sidecar:5000"),
-            "--sidecar",
-        ),
+        (format!("{api} {people} --sidecar https://sidecar:5000"), "--sidecar"),
         (format!("{api} {people} --capture always"), "--capture"),
-        (
-            format!("{api} {people} --hold-timeout 0s"),
-            "--hold-timeout",
-        ),
+        (format!("{api} {people} --hold-timeout 0s"), "--hold-timeout"),
         (format!("{api} {people} --hold-timeout 2"), "--hold-timeout"),
         (format!("{api} {people} --name a\"b"), "--name"),
         (format!("{api} {people} --token töken"), "--token"),
-        (
-            format!("{api} {people} --output /no/such/folder/envoy.yaml"),
-            "--output",
-        ),
+        (format!("{api} {people} --output /no/such/folder/envoy.yaml"), "--output"),
     ] {
         let output = sidehook(&arguments);
-        assert!(
-            !output.status.success() && output.stdout.is_empty(),
-            "{arguments}"
-        );
-        assert!(
-            said(&output).contains(flag),
-            "{arguments}: {}",
-            said(&output)
-        );
+        assert!(!output.status.success() && output.stdout.is_empty(), "{arguments}");
+        assert!(said(&output).contains(flag), "{arguments}: {}", said(&output));
     }
 }

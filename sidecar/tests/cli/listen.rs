@@ -41,16 +41,10 @@ impl Listener {
         let mut command = command(&format!("listen --listen 127.0.0.1:0 {arguments}"));
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let shown = BufReader::new(child.stdout.take().unwrap());
-        let mut listener = Self {
-            child,
-            shown,
-            address: ([127, 0, 0, 1], 0).into(),
-        };
+        let mut listener = Self { child, shown, address: ([127, 0, 0, 1], 0).into() };
         let greeting = listener.line();
         let address = greeting.split("http://").nth(1).unwrap();
-        let address = address
-            .split(|c: char| c != '.' && c != ':' && !c.is_ascii_digit())
-            .next();
+        let address = address.split(|c: char| c != '.' && c != ':' && !c.is_ascii_digit()).next();
         listener.address = address.unwrap().parse().unwrap();
         listener
     }
@@ -68,10 +62,7 @@ impl Listener {
     /// Sends `BODY`, signed with `secret`; the status and the body of the answer.
     fn receives(&self, secret: &str) -> (u16, String) {
         let seconds = SystemClock::start().now().seconds();
-        let signed = Webhook::new(secret)
-            .unwrap()
-            .sign("evt_1", seconds, BODY.as_bytes())
-            .unwrap();
+        let signed = Webhook::new(secret).unwrap().sign("evt_1", seconds, BODY.as_bytes()).unwrap();
         let headers = format!(
             "webhook-id: evt_1\r\nwebhook-timestamp: {seconds}\r\nwebhook-signature: {signed}\r\n\
              x-tenant: acme\r\n"
@@ -128,10 +119,7 @@ fn people_see_the_verdict_and_the_body() {
     assert_eq!(listener.line(), "\n");
     assert_eq!(listener.receives(SECRET).0, 200);
     let headline = listener.line();
-    assert!(
-        headline.ends_with("  ✓ verified  people.created  evt_1\n"),
-        "{headline}"
-    );
+    assert!(headline.ends_with("  ✓ verified  people.created  evt_1\n"), "{headline}");
     assert_eq!(listener.line(), "  POST /hook → 200\n");
     assert_eq!(listener.line(), "  x-tenant: acme\n");
     assert_eq!(listener.line(), "  {\n");
@@ -141,21 +129,12 @@ fn people_see_the_verdict_and_the_body() {
 fn a_webhook_that_is_not_signed_so_is_refused_and_shown() {
     let mut listener = Listener::start(&format!("--json --secret {SECRET}"));
     for (answer, reason) in [
-        (
-            listener.receives(OTHER_SECRET),
-            "the signature does not match",
-        ),
-        (
-            listener.is_sent("POST", "", BODY),
-            "there is no header webhook-id",
-        ),
+        (listener.receives(OTHER_SECRET), "the signature does not match"),
+        (listener.is_sent("POST", "", BODY), "there is no header webhook-id"),
     ] {
         assert_eq!(answer, (401, reason.to_owned()));
         let shown = listener.shows();
-        assert_eq!(
-            (&shown["verified"], &shown["reason"]),
-            (&json!(false), &json!(reason))
-        );
+        assert_eq!((&shown["verified"], &shown["reason"]), (&json!(false), &json!(reason)));
     }
 }
 
@@ -164,19 +143,13 @@ fn a_failing_receiver_is_played_on_request() {
     let mut listener = Listener::start(&format!("--json --status 503 --secret {SECRET}"));
     assert_eq!(listener.receives(SECRET).0, 503);
     let shown = listener.shows();
-    assert_eq!(
-        (&shown["verified"], &shown["status"]),
-        (&json!(true), &json!(503))
-    );
+    assert_eq!((&shown["verified"], &shown["status"]), (&json!(true), &json!(503)));
 }
 
 #[test]
 fn a_body_without_end_and_other_methods_are_refused() {
     let mut listener = Listener::start(&format!("--json --secret {SECRET}"));
-    assert_eq!(
-        listener.is_sent("POST", "", &"a".repeat(1024 * 1024 + 1)).0,
-        413
-    );
+    assert_eq!(listener.is_sent("POST", "", &"a".repeat(1024 * 1024 + 1)).0, 413);
     assert_eq!(listener.shows()["status"], 413);
     assert_eq!(listener.is_sent("GET", "", "").0, 405);
 }
@@ -193,9 +166,7 @@ fn sidecar(port: u16, rotated: Arc<AtomicBool>) -> Router {
         })
     };
     let secret = async move |headers: HeaderMap, Path(id): Path<String>| {
-        let allowed = headers
-            .get("authorization")
-            .is_some_and(|value| value == "Bearer s3cret");
+        let allowed = headers.get("authorization").is_some_and(|value| value == "Bearer s3cret");
         match (id.as_str(), allowed) {
             ("sub_here", true) if rotated.load(Ordering::SeqCst) => {
                 Ok(Json(json!({"secret": OTHER_SECRET, "previous": SECRET})))
@@ -228,11 +199,7 @@ async fn the_sidecar_is_asked_for_the_secrets_and_again_after_a_rotation() {
             last = listener.receives(OTHER_SECRET);
         }
         assert_eq!(last, (200, String::new()));
-        assert_eq!(
-            listener.receives(SECRET).0,
-            200,
-            "the secret before signs as well"
-        );
+        assert_eq!(listener.receives(SECRET).0, 200, "the secret before signs as well");
     })
     .await
     .unwrap();
@@ -240,10 +207,7 @@ async fn the_sidecar_is_asked_for_the_secrets_and_again_after_a_rotation() {
 
 #[test]
 fn a_sidecar_that_does_not_answer_is_named() {
-    let closed = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let listener = Listener::start(&format!("--json --api http://{closed}"));
     let (status, reason) = listener.receives(SECRET);
     assert_eq!(status, 401);
@@ -265,14 +229,7 @@ fn what_cannot_work_is_refused_with_the_name_of_its_flag() {
         ("--status 600", "--status"),
     ] {
         let output = sidehook(&format!("listen {arguments}"));
-        assert!(
-            !output.status.success() && output.stdout.is_empty(),
-            "{arguments}"
-        );
-        assert!(
-            said(&output).contains(flag),
-            "{arguments}: {}",
-            said(&output)
-        );
+        assert!(!output.status.success() && output.stdout.is_empty(), "{arguments}");
+        assert!(said(&output).contains(flag), "{arguments}: {}", said(&output));
     }
 }

@@ -13,9 +13,7 @@ mod listen;
 fn command(arguments: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sidehook"));
     command.args(arguments.split_whitespace());
-    command
-        .env_remove("SIDEHOOK_INGEST_TOKEN")
-        .env_remove("SIDEHOOK_API_TOKEN");
+    command.env_remove("SIDEHOOK_INGEST_TOKEN").env_remove("SIDEHOOK_API_TOKEN");
     command
 }
 

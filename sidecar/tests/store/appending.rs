@@ -60,10 +60,7 @@ pub(crate) async fn an_event_without_anything_optional_is_read_back(ground: &mut
         source: String::new(),
         subject: None,
         time: UnixMicros::EPOCH,
-        exchange: Exchange {
-            status: 200,
-            ..Exchange::default()
-        },
+        exchange: Exchange { status: 200, ..Exchange::default() },
         ..event(1)
     };
     append(&*ground.store(), &[Arc::new(bare.clone())]).await;
@@ -108,10 +105,7 @@ pub(crate) async fn an_event_that_comes_twice_in_a_group_is_stored_once(ground: 
 pub(crate) async fn the_first_version_of_an_event_stays(ground: &mut dyn Ground) {
     let store = ground.store();
     append(&*store, &events([1])).await;
-    let other = Event {
-        id: minted(1),
-        ..event(2)
-    };
+    let other = Event { id: minted(1), ..event(2) };
     append(&*store, &[Arc::new(other)]).await;
     assert_eq!(store.event(minted(1)).await.unwrap(), Some(event(1)));
 }
@@ -159,10 +153,7 @@ async fn append(store: &dyn Store, events: &[Arc<Event>]) -> HashSet<sidehook_ev
 }
 
 async fn stored(store: &dyn Store) -> Vec<sidehook_event::EventId> {
-    let page = PageRequest {
-        after: None,
-        limit: 200,
-    };
+    let page = PageRequest { after: None, limit: 200 };
     let page = store.events(&EventFilter::default(), page).await.unwrap();
     page.data.iter().map(|event| event.id).collect()
 }

@@ -174,13 +174,13 @@ async fn append(store: &dyn Store, numbers: std::ops::RangeInclusive<u64>, due: 
 
 /// Claims for a minute.
 async fn claim_events(store: &dyn Store, now: UnixMicros, limit: usize) -> Vec<EventId> {
-    let until = now.after(std::time::Duration::from_secs(60));
+    let until = now.after(std::time::Duration::from_mins(1));
     ids(&store.claim_events(now, until, limit).await.unwrap())
 }
 
 /// Claims for a minute.
 async fn claim_deliveries(store: &dyn Store, now: UnixMicros, limit: usize) -> Vec<DeliveryId> {
-    let until = now.after(std::time::Duration::from_secs(60));
+    let until = now.after(std::time::Duration::from_mins(1));
     let claimed = store.claim_deliveries(now, until, limit).await.unwrap();
     claimed.iter().map(|delivery| delivery.id).collect()
 }

@@ -115,10 +115,7 @@ pub(crate) async fn every_delivery_keeps_its_own_payload(ground: &mut dyn Ground
     });
     pending(&*store, 1, deliveries.collect()).await;
     let other = payload("text/plain", &Bytes::from_static(b"of another event"));
-    let of_another = NewDelivery {
-        payload: other.clone(),
-        ..new_delivery(99, 1, DUE)
-    };
+    let of_another = NewDelivery { payload: other.clone(), ..new_delivery(99, 1, DUE) };
     pending(&*store, 2, vec![of_another]).await;
 
     let claimed = store.claim_deliveries(at(0), at(9), 99).await.unwrap();
@@ -165,10 +162,7 @@ pub(crate) async fn of_two_who_dispatch_an_event_one_is_left_out(ground: &mut dy
 }
 
 fn to(number: u64, deliveries: Vec<NewDelivery>) -> Dispatched {
-    Dispatched {
-        event: Arc::new(event(number)),
-        deliveries,
-    }
+    Dispatched { event: Arc::new(event(number)), deliveries }
 }
 
 async fn append(store: &dyn Store, numbers: impl IntoIterator<Item = u64>) {

@@ -38,10 +38,7 @@ impl SqliteGround {
 #[async_trait]
 impl Ground for SqliteGround {
     async fn fresh() -> Self {
-        let mut ground = Self {
-            folder: tempfile::tempdir().unwrap(),
-            store: None,
-        };
+        let mut ground = Self { folder: tempfile::tempdir().unwrap(), store: None };
         ground.crash().await;
         ground
     }

@@ -51,11 +51,8 @@ pub(crate) async fn what_is_added_meanwhile_neither_repeats_nor_hides_an_event(
     .await;
     let listed: Vec<_> = listed.iter().map(|event| event.id).collect();
     // The newest of the first page is the one that was added before it.
-    let expected: Vec<EventId> = [1_001]
-        .into_iter()
-        .chain((0..40).rev().map(|n| n * 2))
-        .map(minted)
-        .collect();
+    let expected: Vec<EventId> =
+        [1_001].into_iter().chain((0..40).rev().map(|n| n * 2)).map(minted).collect();
     assert_eq!(listed, expected);
 }
 
@@ -71,12 +68,7 @@ pub(crate) async fn filters_of_events_combine(ground: &mut dyn Ground) {
         })
         .collect();
     append(&*store, stored.iter().cloned()).await;
-    let types = [
-        None,
-        Some("people.created"),
-        Some("orders.created"),
-        Some("people"),
-    ];
+    let types = [None, Some("people.created"), Some("orders.created"), Some("people")];
     let subjects = [None, Some("7"), Some("ä\0b"), Some("ä"), Some("")];
     for event_type in types {
         for subject in subjects {
@@ -92,11 +84,7 @@ pub(crate) async fn filters_of_events_combine(ground: &mut dyn Ground) {
                         && since.is_none_or(|since| event.time >= since)
                 });
                 let expected: Vec<_> = expected.map(|event| seconds(event.time)).collect();
-                assert_eq!(
-                    all_events(&*store, &filter, 2).await,
-                    expected,
-                    "{filter:?}"
-                );
+                assert_eq!(all_events(&*store, &filter, 2).await, expected, "{filter:?}");
             }
         }
     }
@@ -106,28 +94,16 @@ pub(crate) async fn filters_of_events_combine(ground: &mut dyn Ground) {
 pub(crate) async fn an_event_that_came_late_is_listed_by_its_time(ground: &mut dyn Ground) {
     let store = ground.store();
     append(&*store, (0..20).map(event)).await;
-    let since = EventFilter {
-        since: Some(at(500)),
-        ..EventFilter::default()
-    };
+    let since = EventFilter { since: Some(at(500)), ..EventFilter::default() };
     assert!(all_events(&*store, &since, 3).await.is_empty());
-    let late = |number, seconds| Event {
-        time: at(seconds),
-        ..event(number)
-    };
+    let late = |number, seconds| Event { time: at(seconds), ..event(number) };
     append(&*store, [late(30, 500), late(31, 499), late(32, 501)]).await;
     assert_eq!(all_events(&*store, &since, 1).await, [501, 500]);
     // By less than a second.
     let before = UnixMicros::new(at(700).micros() + 999_999);
-    let hardly = Event {
-        time: before,
-        ..event(700)
-    };
+    let hardly = Event { time: before, ..event(700) };
     append(&*store, [hardly]).await;
-    let since = EventFilter {
-        since: Some(before),
-        ..EventFilter::default()
-    };
+    let since = EventFilter { since: Some(before), ..EventFilter::default() };
     assert_eq!(all_events(&*store, &since, 1).await, [700]);
 }
 
@@ -221,18 +197,12 @@ async fn append(store: &dyn Store, events: impl IntoIterator<Item = Event>) {
 
 /// The seconds at which the events of all pages happened.
 async fn all_events(store: &dyn Store, filter: &EventFilter, limit: u32) -> Vec<u64> {
-    let listed = walk(limit, async |page| {
-        store.events(filter, page).await.unwrap()
-    })
-    .await;
+    let listed = walk(limit, async |page| store.events(filter, page).await.unwrap()).await;
     listed.iter().map(|event| seconds(event.time)).collect()
 }
 
 async fn all_deliveries(store: &dyn Store, filter: &DeliveryFilter, limit: u32) -> Vec<Delivery> {
-    walk(limit, async |page| {
-        store.deliveries(filter, page).await.unwrap()
-    })
-    .await
+    walk(limit, async |page| store.deliveries(filter, page).await.unwrap()).await
 }
 
 /// Follows the cursors from the first page to the last.

@@ -130,10 +130,7 @@ pub(crate) async fn a_delivered_one_is_never_moved_back(ground: &mut dyn Ground)
     // The attempt that came after was made all the same, and is in the log.
     record(&*store, &[failed(id, 2, Successor::Retry(at(0)))]).await;
     let (delivery, log) = read(&*store, id).await;
-    let expected = Delivery {
-        attempts: 2,
-        ..before.0
-    };
+    let expected = Delivery { attempts: 2, ..before.0 };
     assert_eq!(delivery, expected);
     assert_eq!(log.len(), 2);
     assert_eq!(claim(&*store, UnixMicros::MAX).await, []);
@@ -256,7 +253,7 @@ async fn read(store: &dyn Store, id: DeliveryId) -> (Delivery, Vec<Attempt>) {
 
 /// Claims for a minute; what comes is told by its id and the attempt to make.
 async fn claim(store: &dyn Store, now: UnixMicros) -> Vec<(DeliveryId, u32)> {
-    let until = now.after(std::time::Duration::from_secs(60));
+    let until = now.after(std::time::Duration::from_mins(1));
     let claimed = store.claim_deliveries(now, until, 99).await.unwrap();
     claimed.iter().map(|due| (due.id, due.attempt)).collect()
 }

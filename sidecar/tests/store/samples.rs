@@ -50,10 +50,7 @@ pub(crate) fn event(number: u64) -> Event {
 }
 
 pub(crate) fn events(numbers: impl IntoIterator<Item = u64>) -> Vec<Arc<Event>> {
-    numbers
-        .into_iter()
-        .map(|number| Arc::new(event(number)))
-        .collect()
+    numbers.into_iter().map(|number| Arc::new(event(number))).collect()
 }
 
 pub(crate) fn ids<'a>(events: impl IntoIterator<Item = &'a Arc<Event>>) -> Vec<EventId> {
@@ -125,12 +122,7 @@ pub(crate) fn failed(id: DeliveryId, number: u32, successor: Successor) -> Verdi
 }
 
 pub(crate) fn unattempted(id: DeliveryId, successor: Successor) -> Verdict {
-    Verdict {
-        delivery_id: id,
-        attempt: None,
-        successor,
-        at: at(100),
-    }
+    Verdict { delivery_id: id, attempt: None, successor, at: at(100) }
 }
 
 /// A plain subscription.

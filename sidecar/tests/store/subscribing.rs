@@ -28,9 +28,7 @@ pub(crate) async fn a_subscription_is_read_back_as_it_was_made(ground: &mut dyn 
     let mut all = store.all_subscriptions().await.unwrap();
     all.sort_by_key(|subscription| subscription.id);
     assert_eq!(all, made);
-    let none = store
-        .subscription_by_target(&pattern("people.created"), &made[0].url)
-        .await;
+    let none = store.subscription_by_target(&pattern("people.created"), &made[0].url).await;
     assert_eq!(none.unwrap(), None);
 }
 
@@ -39,12 +37,8 @@ pub(crate) async fn an_upsert_changes_all_but_id_secret_and_creation(ground: &mu
     let old = subscription(1);
     upsert(&*store, old.clone(), true).await;
     let new = elaborate(2, 1);
-    let expected = Subscription {
-        id: old.id,
-        created_at: old.created_at,
-        secret: old.secret,
-        ..new.clone()
-    };
+    let expected =
+        Subscription { id: old.id, created_at: old.created_at, secret: old.secret, ..new.clone() };
     let upserted = upsert(&*store, new.clone(), false).await;
     assert_eq!(upserted, Upserted::Updated(expected.clone()));
     assert_eq!(store.all_subscriptions().await.unwrap(), [expected]);
@@ -66,11 +60,8 @@ pub(crate) async fn the_same_url_may_be_subscribed_under_several_patterns(ground
     let store = ground.store();
     // `created` and `*.created` ask for the same, and are two all the same.
     for (number, text) in (1..).zip(["created", "*.created", "people.created", "*"]) {
-        let subscription = Subscription {
-            id: minted(number),
-            pattern: pattern(text),
-            ..subscription(0)
-        };
+        let subscription =
+            Subscription { id: minted(number), pattern: pattern(text), ..subscription(0) };
         let upserted = upsert(&*store, subscription.clone(), false).await;
         assert_eq!(upserted, Upserted::Created(subscription));
     }
@@ -83,12 +74,10 @@ pub(crate) async fn of_many_who_upsert_at_once_one_creates(ground: &mut dyn Grou
         tokio::spawn(async move { upsert(&*store, elaborate(number, 1), false).await })
     });
     let upserted = join_all(upserting).await;
-    let created = upserted
-        .into_iter()
-        .filter_map(|upserted| match upserted.unwrap() {
-            Upserted::Created(subscription) => Some(subscription.id),
-            Upserted::Updated(_) => None,
-        });
+    let created = upserted.into_iter().filter_map(|upserted| match upserted.unwrap() {
+        Upserted::Created(subscription) => Some(subscription.id),
+        Upserted::Updated(_) => None,
+    });
     let created: Vec<_> = created.collect();
     let stored = ground.store().all_subscriptions().await.unwrap();
     assert_eq!(created, [stored[0].id]);

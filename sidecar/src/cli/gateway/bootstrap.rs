@@ -89,10 +89,7 @@ impl From<&GatewayArgs> for Bootstrap {
 
 impl From<SocketAddr> for Socket {
     fn from(address: SocketAddr) -> Self {
-        Self {
-            address: quoted(&address.ip().to_string()),
-            port: address.port(),
-        }
+        Self { address: quoted(&address.ip().to_string()), port: address.port() }
     }
 }
 
@@ -112,11 +109,7 @@ impl From<&Endpoint> for Cluster {
         Self {
             address: quoted(&endpoint.address),
             port: endpoint.port,
-            discovery: if endpoint.is_name {
-                "STRICT_DNS"
-            } else {
-                "STATIC"
-            },
+            discovery: if endpoint.is_name { "STRICT_DNS" } else { "STATIC" },
             is_name: endpoint.is_name,
             tls: endpoint.tls,
         }

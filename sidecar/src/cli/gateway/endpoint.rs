@@ -68,12 +68,7 @@ impl FromStr for Endpoint {
         };
         let port = url.port_or_known_default().filter(|port| *port != 0);
         let port = port.ok_or(url::ParseError::InvalidPort)?;
-        Ok(Self {
-            address,
-            port,
-            is_name,
-            tls,
-        })
+        Ok(Self { address, port, is_name, tls })
     }
 }
 
@@ -97,29 +92,12 @@ mod tests {
     fn a_url_becomes_host_and_port() {
         for (url, address, port, is_name, tls) in [
             ("http://api:3000", "api", 3000, true, false),
-            (
-                "http://API.example.com/",
-                "api.example.com",
-                80,
-                true,
-                false,
-            ),
-            (
-                "https://api.example.com",
-                "api.example.com",
-                443,
-                true,
-                true,
-            ),
+            ("http://API.example.com/", "api.example.com", 80, true, false),
+            ("https://api.example.com", "api.example.com", 443, true, true),
             ("http://10.0.0.7:81", "10.0.0.7", 81, false, false),
             ("https://[::1]:8443", "::1", 8443, false, true),
         ] {
-            let expected = Endpoint {
-                address: address.to_owned(),
-                port,
-                is_name,
-                tls,
-            };
+            let expected = Endpoint { address: address.to_owned(), port, is_name, tls };
             assert_eq!(url.parse(), Ok(expected), "{url}");
         }
     }
@@ -144,9 +122,6 @@ mod tests {
     #[test]
     fn the_sidecar_is_reached_unencrypted() {
         assert!("http://sidecar:5000".parse::<Sidecar>().is_ok());
-        assert_eq!(
-            "https://sidecar:5000".parse::<Sidecar>(),
-            Err(InvalidEndpoint::Encrypted)
-        );
+        assert_eq!("https://sidecar:5000".parse::<Sidecar>(), Err(InvalidEndpoint::Encrypted));
     }
 }

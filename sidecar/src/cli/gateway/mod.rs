@@ -91,16 +91,12 @@ impl Capture {
 /// Writes the configuration to `out`, or to the file that `args` names.
 pub fn run(args: &GatewayArgs, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     refuse_collisions(&args.resources)?;
-    let mut config = Bootstrap::from(args)
-        .render()
-        .context("filling in the configuration")?;
+    let mut config = Bootstrap::from(args).render().context("filling in the configuration")?;
     config.push('\n');
     match &args.output {
         Some(path) => fs::write(path, config)
             .with_context(|| format!("--output: writing {}", path.display()))?,
-        None => out
-            .write_all(config.as_bytes())
-            .context("writing to standard output")?,
+        None => out.write_all(config.as_bytes()).context("writing to standard output")?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -85,10 +85,7 @@ impl FromStr for Resource {
         if let Some(bad) = segments.split('/').find(|segment| !is_segment(segment)) {
             return Err(InvalidResource::Segment(bad.escape_default().to_string()));
         }
-        Ok(Self {
-            name: name.to_owned(),
-            path: format!("/{segments}"),
-        })
+        Ok(Self { name: name.to_owned(), path: format!("/{segments}") })
     }
 }
 
@@ -124,16 +121,10 @@ mod tests {
 
     #[test]
     fn a_name_and_a_path() {
-        let expected = Resource {
-            name: "people".to_owned(),
-            path: "/people".to_owned(),
-        };
+        let expected = Resource { name: "people".to_owned(), path: "/people".to_owned() };
         assert_eq!(resource("people=/people"), expected);
         assert_eq!(resource("people=/people/"), expected);
-        assert_eq!(
-            resource("members=/orgs/{org}/people").path,
-            "/orgs/{org}/people"
-        );
+        assert_eq!(resource("members=/orgs/{org}/people").path, "/orgs/{org}/people");
         assert_eq!(resource("odd=/a=b").path, "/a=b");
     }
 
@@ -163,10 +154,7 @@ mod tests {
 
     #[test]
     fn the_pattern_takes_in_all_at_or_below_the_path() {
-        assert_eq!(
-            resource("p=/people").pattern(),
-            "(?i)/people(?:;[^/]*)?(?:/.*)?"
-        );
+        assert_eq!(resource("p=/people").pattern(), "(?i)/people(?:;[^/]*)?(?:/.*)?");
         assert_eq!(
             resource("p=/orgs/{org}/v1.0").pattern(),
             r"(?i)/orgs(?:;[^/]*)?/[^/]+/v1\.0(?:;[^/]*)?(?:/.*)?"

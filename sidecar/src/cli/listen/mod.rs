@@ -64,9 +64,7 @@ pub async fn run(args: ListenArgs, out: &mut dyn Write) -> anyhow::Result<ExitCo
     let listener = TcpListener::bind(args.listen)
         .await
         .with_context(|| format!("--listen: listening on {}", args.listen))?;
-    let address = listener
-        .local_addr()
-        .context("--listen: reading the port")?;
+    let address = listener.local_addr().context("--listen: reading the port")?;
     let secrets = if args.secrets.is_empty() {
         Secrets::asked(args.api, args.token, address.port())?
     } else {
@@ -74,12 +72,7 @@ pub async fn run(args: ListenArgs, out: &mut dyn Write) -> anyhow::Result<ExitCo
     };
     let (reports, mut arrived) = mpsc::channel(WAITING_REPORTS);
     let clock = Arc::new(SystemClock::start());
-    let router = receiver::router(Receiver {
-        secrets,
-        status: args.status,
-        clock,
-        reports,
-    });
+    let router = receiver::router(Receiver { secrets, status: args.status, clock, reports });
     write!(out, "{}", greeting(address, args.json)).and_then(|()| out.flush())?;
 
     let mut server = pin!(axum::serve(listener, router).into_future());
@@ -123,6 +116,5 @@ fn greeting(address: SocketAddr, json: bool) -> String {
 
 fn status(text: &str) -> Result<StatusCode, &'static str> {
     let code = text.parse().ok().filter(|code| (200..=599).contains(code));
-    code.and_then(|code| StatusCode::from_u16(code).ok())
-        .ok_or("must be 200 to 599")
+    code.and_then(|code| StatusCode::from_u16(code).ok()).ok_or("must be 200 to 599")
 }

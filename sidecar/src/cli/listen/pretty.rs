@@ -61,11 +61,7 @@ fn laid_out(text: &str, indent: bool) -> Option<String> {
             continue;
         }
         let closes = matches!(c, '}' | ']');
-        depth = if closes {
-            depth.saturating_sub(1)
-        } else {
-            depth
-        };
+        depth = if closes { depth.saturating_sub(1) } else { depth };
         let opened = matches!(last, '{' | '[');
         // An empty object or array stays on its line.
         if indent && (opened != closes || last == ',') {
@@ -108,10 +104,7 @@ mod tests {
           "c": null
         }
         "#);
-        assert_eq!(
-            compact("{ \"a\" : [ 1 ,\n2 ] }").as_deref(),
-            Some(r#"{"a":[1,2]}"#)
-        );
+        assert_eq!(compact("{ \"a\" : [ 1 ,\n2 ] }").as_deref(), Some(r#"{"a":[1,2]}"#));
     }
 
     #[test]
@@ -127,10 +120,7 @@ mod tests {
             escaped("a\x1b[2J\r\u{9b}1m\u{202e}b\nc"),
             "a\\u001b[2J\\u000d\\u009b1m\\u202eb\nc"
         );
-        assert_eq!(
-            compact("\"\u{9b}\u{e0041}\"").as_deref(),
-            Some(r#""\u009b\udb40\udc41""#)
-        );
+        assert_eq!(compact("\"\u{9b}\u{e0041}\"").as_deref(), Some(r#""\u009b\udb40\udc41""#));
     }
 
     fn json() -> impl Strategy<Value = Value> {

@@ -54,9 +54,7 @@ pub(super) struct Receiver {
 /// Takes a POST at every path.
 pub(super) fn router(receiver: Receiver) -> Router {
     let any_path = post(take).with_state(Arc::new(receiver));
-    Router::new()
-        .fallback_service(any_path)
-        .layer(DefaultBodyLimit::max(LONGEST_BODY))
+    Router::new().fallback_service(any_path).layer(DefaultBodyLimit::max(LONGEST_BODY))
 }
 
 async fn take(
@@ -68,38 +66,21 @@ async fn take(
     let time = receiver.clock.now();
     let (body, refusal) = match body {
         Ok(body) => {
-            let verdict = receiver
-                .secrets
-                .verify(signature(&headers), &body, &*receiver.clock)
-                .await;
-            let refusal = verdict
-                .err()
-                .map(|refusal| (StatusCode::UNAUTHORIZED, refusal.to_string()));
+            let verdict =
+                receiver.secrets.verify(signature(&headers), &body, &*receiver.clock).await;
+            let refusal =
+                verdict.err().map(|refusal| (StatusCode::UNAUTHORIZED, refusal.to_string()));
             (body, refusal)
         }
         Err(error) => (Bytes::new(), Some((error.status(), error.body_text()))),
     };
-    let fitting = refusal
-        .as_ref()
-        .map_or(StatusCode::OK, |(status, _)| *status);
+    let fitting = refusal.as_ref().map_or(StatusCode::OK, |(status, _)| *status);
     let status = receiver.status.unwrap_or(fitting);
     let refusal = refusal.map(|(_, reason)| reason);
     let answer = refusal.clone().unwrap_or_default();
-    let path = uri
-        .path_and_query()
-        .map_or_else(|| "/".to_owned(), ToString::to_string);
+    let path = uri.path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string);
     // Whoever reads the reports ends the process; a report after that is of no interest.
-    let _ = receiver
-        .reports
-        .send(Report {
-            time,
-            path,
-            headers,
-            body,
-            refusal,
-            status,
-        })
-        .await;
+    let _ = receiver.reports.send(Report { time, path, headers, body, refusal, status }).await;
     (status, answer).into_response()
 }
 

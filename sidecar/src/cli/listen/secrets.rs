@@ -68,13 +68,7 @@ impl Secrets {
     /// The secrets of the subscriptions that the sidecar at `api` delivers to `port`.
     pub(super) fn asked(api: Url, token: Option<Token>, port: u16) -> anyhow::Result<Self> {
         let known = Mutex::default();
-        Ok(Self::Asked(Asked {
-            client: client()?,
-            api,
-            token,
-            port,
-            known,
-        }))
+        Ok(Self::Asked(Asked { client: client()?, api, token, port, known }))
     }
 
     /// Whether one of the secrets signed `body`.
@@ -98,18 +92,15 @@ impl Secrets {
             return Ok(verdict?);
         };
         known.asked_at = Some(clock.monotonic());
-        known.secrets = asked
-            .ask()
-            .await
-            .map_err(|error| Refusal::Unasked(format!("{error:#}")))?;
+        known.secrets =
+            asked.ask().await.map_err(|error| Refusal::Unasked(format!("{error:#}")))?;
         Ok(verify(signature, body, &known.secrets, now)?)
     }
 }
 
 impl Known {
     fn is_stale(&self, now: Duration) -> bool {
-        self.asked_at
-            .is_none_or(|asked_at| now.saturating_sub(asked_at) >= PAUSE)
+        self.asked_at.is_none_or(|asked_at| now.saturating_sub(asked_at) >= PAUSE)
     }
 }
 
@@ -143,16 +134,11 @@ impl Asked {
                 page.query_pairs_mut().append_pair("cursor", cursor);
             }
             let Subscriptions { data, next } = self.read(page).await?;
-            for subscription in data
-                .iter()
-                .filter(|subscription| self.is_here(&subscription.url))
-            {
+            for subscription in data.iter().filter(|subscription| self.is_here(&subscription.url)) {
                 let address = beneath(&self.api, &["subscriptions", &subscription.id, "secret"]);
                 let Signing { secret, previous } = self.read(address).await?;
                 for text in [Some(secret), previous].into_iter().flatten() {
-                    let secret = text
-                        .parse::<Secret>()
-                        .with_context(|| subscription.id.clone())?;
+                    let secret = text.parse::<Secret>().with_context(|| subscription.id.clone())?;
                     secrets.push(secret);
                 }
             }
@@ -175,14 +161,8 @@ impl Asked {
         if let Some(token) = self.token.as_ref().and_then(Token::expose) {
             request = request.bearer_auth(token);
         }
-        let answer = request
-            .send()
-            .await
-            .with_context(|| format!("{shown} at {}", self.api))?;
+        let answer = request.send().await.with_context(|| format!("{shown} at {}", self.api))?;
         let answer = answer.error_for_status().with_context(|| shown.clone())?;
-        answer
-            .json()
-            .await
-            .with_context(|| format!("reading the answer to {shown}"))
+        answer.json().await.with_context(|| format!("reading the answer to {shown}"))
     }
 }

@@ -96,29 +96,17 @@ fn kind(report: &Report) -> Option<String> {
         r#type: String,
     }
     let typed = serde_json::from_slice::<Typed>(&report.body).ok();
-    typed
-        .map(|typed| typed.r#type)
-        .or_else(|| header(&report.headers, "ce-type"))
+    typed.map(|typed| typed.r#type).or_else(|| header(&report.headers, "ce-type"))
 }
 
 fn header(headers: &HeaderMap, name: &str) -> Option<String> {
-    headers
-        .get(name)
-        .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+    headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
 }
 
 fn own_headers<T: From<String>>(report: &Report) -> Vec<(String, T)> {
-    let own = report
-        .headers
-        .iter()
-        .filter(|(name, _)| !USUAL.contains(&name.as_str()));
+    let own = report.headers.iter().filter(|(name, _)| !USUAL.contains(&name.as_str()));
     own.map(|(name, value)| {
-        (
-            name.to_string(),
-            String::from_utf8_lossy(value.as_bytes())
-                .into_owned()
-                .into(),
-        )
+        (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned().into())
     })
     .collect()
 }
@@ -142,10 +130,7 @@ mod tests {
         Report {
             time: UnixMicros::new(1_763_890_200_000_042),
             path: "/hook?x=1".to_owned(),
-            headers: headers
-                .iter()
-                .map(|(n, v)| (n.parse().unwrap(), value(v)))
-                .collect(),
+            headers: headers.iter().map(|(n, v)| (n.parse().unwrap(), value(v))).collect(),
             body: body.into(),
             refusal: None,
             status: StatusCode::OK,
@@ -198,14 +183,8 @@ mod tests {
     #[test]
     fn a_terminal_obeys_no_webhook() {
         for hostile in [
-            report(
-                &[("webhook-id", b"\x9b2J"), ("x-a", b"\xc2\x9b2J")],
-                b"\x1b[2J\r\xc2\x9b1m",
-            ),
-            report(
-                &[],
-                b"{\"type\":\"\\u001b[2J\\nverified\",\"a\":\"\xc2\x9b\"}",
-            ),
+            report(&[("webhook-id", b"\x9b2J"), ("x-a", b"\xc2\x9b2J")], b"\x1b[2J\r\xc2\x9b1m"),
+            report(&[], b"{\"type\":\"\\u001b[2J\\nverified\",\"a\":\"\xc2\x9b\"}"),
             report(&[], b"\xff\x1b[2J"),
         ] {
             let lines = [for_people(&hostile), for_programs(&hostile).unwrap()];
@@ -226,9 +205,6 @@ mod tests {
         assert_eq!(spread.lines().count(), 1);
         assert!(spread.contains(r#""type":"a.b""#) && spread.contains(r#""body":{"a":[1,2]}"#));
         let binary = for_programs(&report(&[], b"\xff\n")).unwrap();
-        assert!(
-            binary.contains(r#""body":null,"body_base64":"/wo=""#),
-            "{binary}"
-        );
+        assert!(binary.contains(r#""body":null,"body_base64":"/wo=""#), "{binary}");
     }
 }

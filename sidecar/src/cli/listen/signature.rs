@@ -60,17 +60,10 @@ pub(super) fn verify<'s>(
     now: i64,
 ) -> Result<(), Unverified> {
     let id = signature.id.ok_or(Unverified::Missing("webhook-id"))?;
-    let timestamp = signature
-        .timestamp
-        .ok_or(Unverified::Missing("webhook-timestamp"))?;
-    let given = signature
-        .signatures
-        .ok_or(Unverified::Missing("webhook-signature"))?;
+    let timestamp = signature.timestamp.ok_or(Unverified::Missing("webhook-timestamp"))?;
+    let given = signature.signatures.ok_or(Unverified::Missing("webhook-signature"))?;
     check_age(timestamp, now)?;
-    let given: Vec<Vec<u8>> = given
-        .split(|byte| *byte == b' ')
-        .filter_map(decoded)
-        .collect();
+    let given: Vec<Vec<u8>> = given.split(|byte| *byte == b' ').filter_map(decoded).collect();
     if given.is_empty() {
         return Err(Unverified::Version);
     }
@@ -80,16 +73,10 @@ pub(super) fn verify<'s>(
         let Ok(mac) = Hmac::<Sha256>::new_from_slice(secret.key()) else {
             continue;
         };
-        let mac = mac
-            .chain_update(id)
-            .chain_update(b".")
-            .chain_update(timestamp);
+        let mac = mac.chain_update(id).chain_update(b".").chain_update(timestamp);
         let mac = mac.chain_update(b".").chain_update(body);
         // `verify_slice` compares in constant time.
-        if given
-            .iter()
-            .any(|tag| mac.clone().verify_slice(tag).is_ok())
-        {
+        if given.iter().any(|tag| mac.clone().verify_slice(tag).is_ok()) {
             return Ok(());
         }
         reason = Unverified::Mismatch;
