@@ -1,0 +1,264 @@
+//! What was seen of an exchange becomes an event, or a reason why there is none. Pure.
+//!
+//! Invariant: only an answer of the API itself, and only 2xx, becomes an event; a captured body
+//! is whole or marked as not being so.
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+use sidehook_event::{Body, Event, EventId, Exchange, TypeId, UnixMicros};
+
+use crate::{
+    config::Route,
+    host::Fields,
+    pointer::{Arrays, find},
+    redact::redact,
+    rules::{Change, Method, Place, last_segment},
+};
+
+/// Why a write made no event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// Accepted on a path that routes watch over, but none of them fits.
+    Unmatched,
+    /// A call of gRPC, which says only in its trailers whether it succeeded.
+    Grpc,
+    /// The API answered with another status than 2xx.
+    NotAccepted,
+    /// The gateway answered, not the API.
+    LocalReply,
+    /// There was no answer.
+    NoAnswer,
+}
+
+/// A body on its way through the gateway, copied as far as it is wanted.
+#[derive(Debug, Default)]
+pub struct Passing {
+    /// Whether the route asks for it.
+    wanted: bool,
+    /// The longest that is kept, in bytes.
+    limit: usize,
+    content: Vec<u8>,
+    size: u64,
+    truncated: bool,
+    ended: bool,
+    content_type: Option<String>,
+    content_encoding: Option<String>,
+}
+
+/// All that was seen of one exchange.
+#[derive(Debug)]
+pub struct Seen {
+    /// The route it falls under.
+    pub route: Rc<Route>,
+    /// What it does.
+    pub change: Change,
+    /// To what.
+    pub place: Place,
+    /// How.
+    pub method: Method,
+    /// The path of the request, with its query.
+    pub path: String,
+    /// The request's headers, as long as there is no answer.
+    pub fields: Fields,
+    /// The request's body.
+    pub request: Passing,
+    /// The answer's body.
+    pub response: Passing,
+    /// What the API answered.
+    pub answer: Option<Answer>,
+}
+
+/// The head of an answer that the API gave.
+#[derive(Debug)]
+pub struct Answer {
+    /// The status, 2xx.
+    pub status: u16,
+    /// When, in nanoseconds since the Unix epoch.
+    pub unix_nanos: u64,
+    /// Where the new resource is.
+    pub location: Option<String>,
+}
+
+/// The first value of the field `name`, which is in lower case. Bytes that are not UTF-8 are
+/// replaced.
+pub fn value(fields: &Fields, name: &str) -> Option<String> {
+    let mut fields = fields.iter();
+    let (_, value) = fields.find(|(key, _)| key == name.as_bytes())?;
+    Some(String::from_utf8_lossy(value).into_owned())
+}
+
+/// Whether the field `content-type` says gRPC.
+pub fn is_grpc(fields: &Fields) -> bool {
+    let content_type = value(fields, "content-type").unwrap_or_default();
+    content_type
+        .get(..16)
+        .is_some_and(|start| start.eq_ignore_ascii_case("application/grpc"))
+}
+
+/// Whether an answer means that the API accepted the write; then its status.
+pub fn accepted(fields: &Fields, code_details: &[u8]) -> Result<u16, Reason> {
+    let status = value(fields, ":status").and_then(|status| status.parse::<u16>().ok());
+    let status = status.filter(|status| (200..300).contains(status));
+    let status = status.ok_or(Reason::NotAccepted)?;
+    if code_details != b"via_upstream" {
+        return Err(Reason::LocalReply);
+    }
+    if is_grpc(fields) {
+        return Err(Reason::Grpc);
+    }
+    Ok(status)
+}
+
+/// The event of an accepted exchange; `None` as long as there is no answer.
+pub fn event(seen: Seen, source: &str, random: u64) -> Option<Event> {
+    let Seen {
+        route,
+        change,
+        place,
+        method,
+        path,
+        fields,
+        request,
+        response,
+        answer,
+    } = seen;
+    let answer = answer?;
+    let (mut request, mut response) = (request.body(), response.body());
+    let subject = place.subject(|| {
+        let id = |body: &Body| id(body, &route);
+        let located = || located(answer.status, answer.location.as_deref()?, &path);
+        id(&response).or_else(|| id(&request)).or_else(located)
+    });
+    redact(&mut request, &route.redact);
+    redact(&mut response, &route.redact);
+    let copied = fields.iter().filter_map(|(name, value)| {
+        let name = std::str::from_utf8(name).ok()?;
+        let asked = route.headers.iter().any(|asked| asked == name);
+        asked.then(|| (name.to_owned(), String::from_utf8_lossy(value).into_owned()))
+    });
+    Some(Event {
+        id: EventId::mint(answer.unix_nanos, random),
+        event_type: route.names.of(change, answer.status).clone(),
+        source: source.to_owned(),
+        subject,
+        time: UnixMicros::from_nanos(answer.unix_nanos),
+        exchange: Exchange {
+            method: method.as_str().to_owned(),
+            status: answer.status,
+            request,
+            response,
+            headers: copied.collect(),
+            traceparent: value(&fields, "traceparent"),
+            tracestate: value(&fields, "tracestate"),
+            path,
+        },
+    })
+}
+
+impl Passing {
+    /// A body of which nothing has been seen yet.
+    pub fn new(wanted: bool, limit: usize, fields: &Fields) -> Self {
+        let encoding = value(fields, "content-encoding");
+        Self {
+            wanted,
+            limit,
+            content_type: value(fields, "content-type"),
+            content_encoding: encoding.filter(|name| !name.eq_ignore_ascii_case("identity")),
+            ..Self::default()
+        }
+    }
+
+    /// How much of a chunk of `size` bytes has to be read, when `room` bytes are left for all
+    /// bodies together: all of it or nothing.
+    pub fn appetite(&self, size: usize, room: usize) -> usize {
+        let fits = size <= room && size <= self.limit.saturating_sub(self.content.len());
+        if self.wanted && !self.truncated && fits {
+            size
+        } else {
+            0
+        }
+    }
+
+    /// A chunk of `size` bytes passed by; `read` is what was read of it.
+    pub fn pass(&mut self, size: usize, read: Vec<u8>) {
+        self.size = self
+            .size
+            .saturating_add(u64::try_from(size).unwrap_or(u64::MAX));
+        if !self.wanted || self.truncated {
+            return;
+        }
+        if read.len() != size {
+            self.truncate();
+        } else if self.content.is_empty() {
+            self.content = read;
+        } else {
+            self.content.extend(read);
+        }
+    }
+
+    /// The body is longer than what is kept of it.
+    pub fn truncate(&mut self) {
+        self.truncated = true;
+        self.content = Vec::new();
+    }
+
+    /// The end of the body passed by.
+    pub fn end(&mut self) {
+        self.ended = true;
+    }
+
+    /// Whether there is more to be seen that is wanted.
+    pub fn is_open(&self) -> bool {
+        self.wanted && !self.ended && !self.truncated
+    }
+
+    /// Whether a body of `length` bytes would be longer than what is kept.
+    pub fn overflows(&self, length: u64) -> bool {
+        usize::try_from(length).map_or(true, |length| length > self.limit)
+    }
+
+    /// How many bytes are kept.
+    pub fn kept(&self) -> usize {
+        self.content.len()
+    }
+
+    fn body(self) -> Body {
+        Body {
+            incomplete: self.is_open(),
+            content: Bytes::from(self.content),
+            content_type: self.content_type,
+            content_encoding: self.content_encoding,
+            size: self.size,
+            truncated: self.truncated,
+        }
+    }
+}
+
+/// The id in a body: a text, or a number as it is written there.
+fn id(body: &Body, route: &Route) -> Option<String> {
+    if !body.is_whole() || body.content_encoding.is_some() {
+        return None;
+    }
+    let pointer = std::slice::from_ref(&route.id);
+    let found = find(&body.content, pointer, Arrays::ByIndex).ok()?;
+    // Of a name that is there twice, parsers take the last.
+    let text = found.last()?;
+    let id = match text.as_bytes().first()? {
+        b'"' => serde_json::from_str::<String>(text).ok()?,
+        b'-' | b'0'..=b'9' => (*text).to_owned(),
+        _ => return None,
+    };
+    (!id.is_empty()).then_some(id)
+}
+
+/// The id in the `Location` of something new. With other statuses it is not the new resource's
+/// place (RFC 9110, section 10.2.2), and one that leads back to the collection has no id.
+fn located(status: u16, location: &str, path: &str) -> Option<String> {
+    let id = (status == 201).then(|| last_segment(location))??;
+    (Some(&id) != last_segment(path).as_ref()).then_some(id)
+}
+
+#[cfg(test)]
+#[path = "capture_tests.rs"]
+mod tests;

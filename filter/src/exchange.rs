@@ -1,0 +1,201 @@
+//! One request and its answer: the gateway's callbacks in, steps out.
+//!
+//! Invariant: an exchange says [`Step::Emit`] at most once, at the end of the answer in whichever
+//! of its three shapes it comes (headers, body, trailers), or as soon as no more of it is kept.
+
+use std::rc::Rc;
+
+use crate::{
+    capture::{Answer, Passing, Reason, Seen, accepted, is_grpc, value},
+    config::{Capture, Config},
+    host::{Host, Moment, Side},
+    rules::{Found, Method},
+};
+
+/// A request that has just begun.
+#[derive(Debug)]
+pub enum Opening {
+    /// Nothing to do with us.
+    Ignored,
+    /// No event will come of it, for this reason.
+    Lost(Reason),
+    /// A write on a watched path that no route fits.
+    Unmatched,
+    /// A write to be watched.
+    Watched(Box<Watch>),
+}
+
+/// What is to be done next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Let it pass.
+    Pass,
+    /// Keep it until more has been seen.
+    Keep,
+    /// All has been seen that will be: make the event.
+    Emit,
+}
+
+/// Whether the gateway shows bodies while their headers are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Shows {
+    /// Nothing has been kept yet that would tell.
+    #[default]
+    Unknown,
+    /// A body came while its headers were kept.
+    Bodies,
+    /// No body came: the plugin's configuration does not allow it.
+    Nothing,
+}
+
+/// One watched exchange.
+#[derive(Debug)]
+pub struct Watch {
+    /// What the client is promised.
+    pub capture: Capture,
+    /// When the answer began to be held.
+    pub since: Moment,
+    /// What has been seen.
+    pub seen: Seen,
+}
+
+/// Looks at the head of a request. Reads no more of it than is needed to let it go.
+pub fn open(host: &dyn Host, config: &Config, ended: bool) -> Opening {
+    let header = |name| host.header(Side::Request, name).ok().flatten();
+    let method = header(":method").and_then(|name| Method::parse(&name));
+    let Some((method, path)) = method.zip(method.and_then(|_| header(":path"))) else {
+        return Opening::Ignored;
+    };
+    let path = String::from_utf8_lossy(&path).into_owned();
+    let (index, change, place) = match config.rules.find(method, &path) {
+        Found::Rule {
+            index,
+            change,
+            place,
+        } => (index, change, place),
+        Found::Missed => return Opening::Unmatched,
+        Found::Unwatched => return Opening::Ignored,
+    };
+    let Some(route) = config.routes.get(index).map(Rc::clone) else {
+        return Opening::Ignored;
+    };
+    let fields = host.headers(Side::Request).unwrap_or_default();
+    if is_grpc(&fields) {
+        return Opening::Lost(Reason::Grpc);
+    }
+    let mut request = Passing::new(route.request_body, route.max_body, &fields);
+    if ended {
+        request.end();
+    }
+    Opening::Watched(Box::new(Watch {
+        capture: route.capture,
+        since: Moment::default(),
+        seen: Seen {
+            response: Passing::default(),
+            answer: None,
+            route,
+            change,
+            place,
+            method,
+            path,
+            fields,
+            request,
+        },
+    }))
+}
+
+/// Whether the API accepted a write that no route fits.
+pub fn was_accepted(host: &dyn Host) -> bool {
+    let fields = host.headers(Side::Response).unwrap_or_default();
+    accepted(&fields, &host.code_details().unwrap_or_default()).is_ok()
+}
+
+impl Watch {
+    /// A part of a body passes by, the last one if `ended`; `room` bytes are left for bodies.
+    pub fn body(&mut self, host: &dyn Host, side: Side, length: usize, ended: bool, room: usize) {
+        let passing = match side {
+            Side::Request => &mut self.seen.request,
+            Side::Response => &mut self.seen.response,
+        };
+        let appetite = passing.appetite(length, room);
+        let read = if appetite == 0 {
+            Vec::new()
+        } else {
+            host.body(side, appetite).unwrap_or_default()
+        };
+        passing.pass(length, read);
+        if ended {
+            passing.end();
+        }
+    }
+
+    /// The trailers of the request pass by.
+    pub fn request_trailers(&mut self) {
+        self.seen.request.end();
+    }
+
+    /// The head of the answer has come, and nothing else will if `ended`.
+    pub fn answer(&mut self, host: &dyn Host, ended: bool, shows: Shows) -> Result<Step, Reason> {
+        let seen = &mut self.seen;
+        let fields = host.headers(Side::Response).unwrap_or_default();
+        let status = accepted(&fields, &host.code_details().unwrap_or_default())?;
+        seen.answer = Some(Answer {
+            status,
+            unix_nanos: host.unix_nanos().unwrap_or_default(),
+            location: value(&fields, "location"),
+        });
+        let response = &mut seen.response;
+        *response = Passing::new(seen.route.response_body, seen.route.max_body, &fields);
+        if ended {
+            response.end();
+        }
+        let length = value(&fields, "content-length").and_then(|length| length.parse().ok());
+        if response.is_open() && length.is_some_and(|length| response.overflows(length)) {
+            response.truncate();
+        }
+        let endless = value(&fields, "content-type")
+            .is_some_and(|kind| kind.to_ascii_lowercase().starts_with("text/event-stream"));
+        if !response.is_open() {
+            return Ok(Step::Emit);
+        }
+        Ok(if !self.capture.holds() {
+            Step::Pass
+        } else if endless || shows == Shows::Nothing {
+            Step::Emit
+        } else {
+            Step::Keep
+        })
+    }
+
+    /// A part of the answer's body, or its trailers, have passed by; `ended` if that was all.
+    pub fn answer_went_on(&mut self, ended: bool) -> Step {
+        if ended {
+            self.seen.response.end();
+        }
+        if self.is_accepted() && !self.seen.response.is_open() {
+            Step::Emit
+        } else if self.is_waiting() {
+            Step::Keep
+        } else {
+            Step::Pass
+        }
+    }
+
+    /// Whether the API accepted the write.
+    pub fn is_accepted(&self) -> bool {
+        self.seen.answer.is_some()
+    }
+
+    /// Whether the answer is kept although its end has not been seen.
+    pub fn is_waiting(&self) -> bool {
+        self.capture.holds() && self.is_accepted()
+    }
+
+    /// How many bytes of bodies are kept.
+    pub fn kept(&self) -> usize {
+        let Seen {
+            request, response, ..
+        } = &self.seen;
+        request.kept().saturating_add(response.kept())
+    }
+}

@@ -1,0 +1,212 @@
+//! What the filter counts.
+//!
+//! Metrics of all workers with one name are one metric. The gateway shows them as
+//! `wasmcustom.<name>` in `/stats`, and without that prefix, dots as underscores, to Prometheus.
+//! Names carry labels; the gateway's bootstrap takes them out with these `stats_tags`:
+//!
+//! ```yaml
+//! stats_config:
+//!   stats_tags:
+//!     - tag_name: resource
+//!       regex: '^wasmcustom\.sidehook\.events(\.resource\.(.*?))\.action\.'
+//!     - tag_name: action
+//!       regex: '^wasmcustom\.sidehook\.events\..*?(\.action\.(.*?))\.total$'
+//!     - tag_name: reason
+//!       regex: '^wasmcustom\.sidehook\.missed(\.reason\.(.*?))\.total$'
+//! ```
+//!
+//! | name | kind | what is counted |
+//! |---|---|---|
+//! | `sidehook.events.resource.R.action.A.total` | counter | events made |
+//! | `sidehook.missed.reason.R.total` | counter | writes without an event, see [`Reason`] |
+//! | `sidehook.committed` | counter | events that the sidecar has stored |
+//! | `sidehook.dropped` | counter | events lost: the buffer was full, or the plugin ended |
+//! | `sidehook.refused` | counter | events lost: the sidecar refused them |
+//! | `sidehook.at_risk` | counter | answers let go before their event was stored |
+//! | `sidehook.rejected` | counter | 503s on strict routes |
+//! | `sidehook.truncated` | counter | events that lack a body that was asked for |
+//! | `sidehook.incomplete` | counter | events with a body whose end was not seen |
+//! | `sidehook.batches` | counter | calls to the sidecar |
+//! | `sidehook.failures` | counter | calls that failed or were not answered |
+//! | `sidehook.retries` | counter | events that had to be sent again |
+//! | `sidehook.ticks` | counter | the plugin is alive |
+//! | `sidehook.buffered_events`, `sidehook.buffered_bytes` | gauge | not stored yet, every 100 ms |
+//! | `sidehook.held` | gauge | answers held, every 100 ms |
+//! | `sidehook.batch_events` | histogram | events per call |
+//! | `sidehook.round_trip_us` | histogram | µs from call to answer |
+//! | `sidehook.hold_us` | histogram | µs that answers were held |
+//!
+//! Invariant: counting never fails; what the gateway refuses to count is not counted.
+
+use std::time::Duration;
+
+use sidehook_event::EventType;
+
+use crate::{
+    capture::Reason,
+    config::Config,
+    host::{Host, Kind, MetricId},
+};
+
+/// Something that only grows.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Counter(Option<MetricId>);
+
+/// Something that grows and shrinks. All workers add to one gauge, so each adds what changed.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Gauge {
+    id: Option<MetricId>,
+    last: i64,
+}
+
+/// A distribution.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Histogram(Option<MetricId>);
+
+/// All metrics; see above.
+#[derive(Debug, Default)]
+#[expect(missing_docs, reason = "the table above says what each counts")]
+pub struct Metrics {
+    events: Vec<(EventType, Counter)>,
+    missed: Vec<(Reason, Counter)>,
+    pub committed: Counter,
+    pub dropped: Counter,
+    pub refused: Counter,
+    pub at_risk: Counter,
+    pub rejected: Counter,
+    pub truncated: Counter,
+    pub incomplete: Counter,
+    pub batches: Counter,
+    pub failures: Counter,
+    pub retries: Counter,
+    pub ticks: Counter,
+    pub buffered_events: Gauge,
+    pub buffered_bytes: Gauge,
+    pub held: Gauge,
+    pub batch_events: Histogram,
+    pub round_trip: Histogram,
+    pub hold: Histogram,
+}
+
+const REASONS: [(Reason, &str); 5] = [
+    (Reason::Unmatched, "unmatched"),
+    (Reason::Grpc, "grpc"),
+    (Reason::NotAccepted, "not_accepted"),
+    (Reason::LocalReply, "local_reply"),
+    (Reason::NoAnswer, "no_answer"),
+];
+
+impl Metrics {
+    /// Defines all that `config` gives rise to.
+    pub fn define(host: &dyn Host, config: &Config) -> Self {
+        let define = |kind, name: &str| host.define(kind, &format!("sidehook.{name}")).ok();
+        let counter = |name: &str| Counter(define(Kind::Counter, name));
+        let gauge = |name: &str| Gauge {
+            id: define(Kind::Gauge, name),
+            last: 0,
+        };
+        let histogram = |name: &str| Histogram(define(Kind::Histogram, name));
+        let names = config.routes.iter().flat_map(|route| route.names.all());
+        let events = names.map(|name| {
+            let (resource, action) = (name.resource(), name.action());
+            let counter = counter(&format!("events.resource.{resource}.action.{action}.total"));
+            (name.clone(), counter)
+        });
+        let reasons = REASONS.into_iter();
+        let missed =
+            reasons.map(|(reason, name)| (reason, counter(&format!("missed.reason.{name}.total"))));
+        Self {
+            events: events.collect(),
+            missed: missed.collect(),
+            committed: counter("committed"),
+            dropped: counter("dropped"),
+            refused: counter("refused"),
+            at_risk: counter("at_risk"),
+            rejected: counter("rejected"),
+            truncated: counter("truncated"),
+            incomplete: counter("incomplete"),
+            batches: counter("batches"),
+            failures: counter("failures"),
+            retries: counter("retries"),
+            ticks: counter("ticks"),
+            buffered_events: gauge("buffered_events"),
+            buffered_bytes: gauge("buffered_bytes"),
+            held: gauge("held"),
+            batch_events: histogram("batch_events"),
+            round_trip: histogram("round_trip_us"),
+            hold: histogram("hold_us"),
+        }
+    }
+
+    /// Becomes `other`, and remembers what this worker has added to gauges.
+    pub fn replace(&mut self, other: Self) {
+        let last = (
+            self.buffered_events.last,
+            self.buffered_bytes.last,
+            self.held.last,
+        );
+        *self = other;
+        (
+            self.buffered_events.last,
+            self.buffered_bytes.last,
+            self.held.last,
+        ) = last;
+    }
+
+    /// Counts an event that was made.
+    pub fn event(&self, host: &dyn Host, name: &EventType) {
+        if let Some((_, counter)) = self.events.iter().find(|(known, _)| known == name) {
+            counter.add(host, 1);
+        }
+    }
+
+    /// Counts a write without an event.
+    pub fn missed(&self, host: &dyn Host, reason: Reason) {
+        if let Some((_, counter)) = self.missed.iter().find(|(known, _)| *known == reason) {
+            counter.add(host, 1);
+        }
+    }
+}
+
+impl Counter {
+    /// Adds `count`.
+    pub fn add(self, host: &dyn Host, count: usize) {
+        if let (Some(id), 1..) = (self.0, count) {
+            // A counter that can't be counted is no reason to disturb the exchange.
+            let _ = host.add(id, signed(count));
+        }
+    }
+}
+
+impl Gauge {
+    /// Sets this worker's share.
+    pub fn set(&mut self, host: &dyn Host, count: usize) {
+        let (now, before) = (signed(count), self.last);
+        if let (Some(id), true) = (self.id, now != before)
+            && host.add(id, now.saturating_sub(before)).is_ok()
+        {
+            self.last = now;
+        }
+    }
+}
+
+impl Histogram {
+    /// Records a number.
+    pub fn record(self, host: &dyn Host, value: usize) {
+        if let Some(id) = self.0 {
+            let _ = host.record(id, u64::try_from(value).unwrap_or(u64::MAX));
+        }
+    }
+
+    /// Records a duration in microseconds.
+    pub fn record_time(self, host: &dyn Host, time: Duration) {
+        self.record(
+            host,
+            usize::try_from(time.as_micros()).unwrap_or(usize::MAX),
+        );
+    }
+}
+
+fn signed(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}

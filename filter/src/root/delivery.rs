@@ -1,0 +1,319 @@
+//! Events on their way out, and the answers that wait for them.
+//!
+//! Invariant: every call is made for the root context, which alone hears the answer; an answer is
+//! let go, or replaced, once, and only while its exchange is still there.
+
+use std::time::Duration;
+
+use sidehook_event::wire;
+
+use super::{Active, BUSY_TICK, Complaint, Exchange, LAST_WORDS, TICK, now};
+use crate::{
+    capture::{self, Seen},
+    config::Capture,
+    emit::{Failure, Verdict, judge, send},
+    host::{ContextId, Host, Level, Moment, Reply, Token},
+    outbox::{Batch, Holder, MAX_COMPANY, Outbox},
+};
+
+/// How much longer than the gateway's own timeout an answer is waited for.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// The answer to a write on a strict route whose event could not be stored in time.
+const NOT_RECORDED: Reply = Reply {
+    status: 503,
+    details: "sidehook_event_not_stored",
+    headers: &[("content-type", "application/problem+json")],
+    body: concat!(
+        r#"{"type":"urn:sidehook:problem:write-not-recorded","#,
+        r#""title":"The write was made, but its event was not stored in time","status":503,"#,
+        r#""detail":"The API accepted this write. Its event could not be stored in time and may "#,
+        r#"still be. Sending the request again may do the write again."}"#,
+    ),
+};
+
+/// What became of an event that was to be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Emitted {
+    /// It is on its way.
+    Buffered,
+    /// There was no room for it.
+    Dropped,
+}
+
+impl Active {
+    /// Makes the event of a watched exchange. Whether its answer is kept now, be it until the
+    /// commit or because another one goes out in its place.
+    pub(super) fn emit_kept(&mut self, host: &dyn Host, context: ContextId) -> bool {
+        let Some(Exchange::Watched(watch)) = self.remove(context) else {
+            return false;
+        };
+        let capture = watch.capture;
+        if !capture.holds() {
+            self.emit(host, watch.seen, None);
+            return false;
+        }
+        let since = match watch.since {
+            Moment(0) => now(host),
+            since => since,
+        };
+        let until = since.after(self.config.hold_timeout);
+        let strict = capture == Capture::Strict;
+        match self.emit(host, watch.seen, Some(Holder { context, until })) {
+            Emitted::Buffered => {
+                self.exchanges
+                    .insert(context, Exchange::Held { since, strict });
+                true
+            }
+            Emitted::Dropped if strict => self.replace(host),
+            Emitted::Dropped => {
+                self.metrics.at_risk.add(host, 1);
+                false
+            }
+        }
+    }
+
+    /// Makes an event and sends it as soon as may be.
+    pub(super) fn emit(&mut self, host: &dyn Host, seen: Seen, holder: Option<Holder>) -> Emitted {
+        let random = random(host);
+        let Some(event) = capture::event(seen, &self.config.gateway, random) else {
+            return Emitted::Dropped;
+        };
+        self.metrics.event(host, &event.event_type);
+        let bodies = [&event.exchange.request, &event.exchange.response];
+        if bodies.iter().any(|body| body.truncated) {
+            self.metrics.truncated.add(host, 1);
+        }
+        if bodies.iter().any(|body| body.incomplete) {
+            self.metrics.incomplete.add(host, 1);
+        }
+        if self.outbox.push(wire::frame(event), holder).is_err() {
+            self.metrics.dropped.add(host, 1);
+            let text = "the buffer is full, events are being dropped";
+            self.complain(host, Complaint::Full, Level::Error, text);
+            return Emitted::Dropped;
+        }
+        self.pump(host);
+        Emitted::Buffered
+    }
+
+    /// A call was answered.
+    pub(super) fn answered(&mut self, host: &dyn Host, token: Token) {
+        let status = host.call_status().ok().flatten();
+        let verdict = judge(status.as_deref());
+        let (now, dice) = (now(host), random(host));
+        let Some(settled) = self.outbox.answered(token, verdict, now, dice) else {
+            return;
+        };
+        self.metrics
+            .round_trip
+            .record_time(host, settled.round_trip);
+        self.metrics.committed.add(host, settled.committed);
+        self.metrics.refused.add(host, settled.refused);
+        self.metrics.retries.add(host, settled.again);
+        self.report(host, verdict, settled.refused);
+        // The next call first: those who are let go have waited long enough to wait for it.
+        self.pump(host);
+        for context in settled.holders {
+            self.let_go(host, context, now);
+        }
+        for context in settled.bereft {
+            self.abandon(host, context, now);
+        }
+        self.finish(host);
+    }
+
+    /// Looks at what is due.
+    pub(super) fn tick(&mut self, host: &dyn Host) {
+        self.metrics.ticks.add(host, 1);
+        let now = now(host);
+        let patience = self.config.sidecar.timeout.saturating_add(GRACE);
+        let dice = random(host);
+        let again = self.outbox.overdue(now, patience, dice);
+        if again > 0 {
+            self.metrics.retries.add(host, again);
+            self.report(host, Verdict::Failed(Failure::Silence), 0);
+        }
+        self.emit_stalled(host);
+        self.pump(host);
+        let expired = self.outbox.expired(now);
+        let period = if expired.len() < MAX_COMPANY {
+            TICK
+        } else {
+            BUSY_TICK
+        };
+        for context in expired {
+            self.abandon(host, context, now);
+        }
+        if period != self.tick && host.tick_every(period).is_ok() {
+            self.tick = period;
+        }
+        self.measure(host);
+        self.finish(host);
+    }
+
+    /// Sends everything at once: when the gateway ends there is no other occasion. Whether
+    /// nothing is left to wait for.
+    pub(super) fn end(&mut self, host: &dyn Host) -> bool {
+        self.ending = true;
+        self.pump(host);
+        let idle = self.outbox.is_empty();
+        self.last_words = (!idle).then(|| now(host).after(LAST_WORDS));
+        idle
+    }
+
+    /// Takes back what this worker has added to gauges, which outlive it.
+    pub(super) fn gone(&mut self, host: &dyn Host) {
+        self.metrics.buffered_events.set(host, 0);
+        self.metrics.buffered_bytes.set(host, 0);
+        self.metrics.held.set(host, 0);
+    }
+
+    fn pump(&mut self, host: &dyn Host) {
+        let now = now(host);
+        let at_once = self.ending && !self.outbox.is_failing();
+        let next = |outbox: &mut Outbox| {
+            if at_once {
+                outbox.depart_at_once()
+            } else {
+                outbox.depart(now)
+            }
+        };
+        while let Some(batch) = next(&mut self.outbox) {
+            if !self.dispatch(host, batch, now) {
+                break;
+            }
+        }
+    }
+
+    /// Starts the call for a batch. Whether the gateway accepted it.
+    fn dispatch(&mut self, host: &dyn Host, batch: Batch, now: Moment) -> bool {
+        let for_root = host.act_for(self.root);
+        let sent = for_root.and_then(|()| send(host, &self.config.sidecar, &self.prologue, &batch));
+        match sent {
+            Ok(token) => {
+                self.metrics.batches.add(host, 1);
+                self.metrics.batch_events.record(host, batch.events());
+                self.outbox.sent(token, batch, now);
+                true
+            }
+            Err(refusal) => {
+                self.metrics.retries.add(host, batch.events());
+                let dice = random(host);
+                self.outbox.unsent(batch, now, dice);
+                self.report(host, Verdict::Failed(Failure::Unsent(refusal.0)), 0);
+                false
+            }
+        }
+    }
+
+    /// The event is stored: the answer goes out.
+    fn let_go(&mut self, host: &dyn Host, context: ContextId, now: Moment) {
+        // Only the living: the gateway would resume a dead exchange without complaint and then
+        // fail over it.
+        let Some(Exchange::Held { since, .. }) = self.exchanges.get(&context) else {
+            return;
+        };
+        self.metrics.hold.record_time(host, now.since(*since));
+        self.exchanges.remove(&context);
+        if host.act_for(context).is_ok() {
+            // A refusal means that the answer is no longer held.
+            let _ = host.resume();
+        }
+    }
+
+    /// The event is not stored, and the answer waits no longer.
+    fn abandon(&mut self, host: &dyn Host, context: ContextId, now: Moment) {
+        match self.exchanges.get(&context) {
+            Some(Exchange::Held {
+                strict: true,
+                since,
+            }) => {
+                self.metrics.hold.record_time(host, now.since(*since));
+                self.exchanges.remove(&context);
+                if host.act_for(context).is_ok() {
+                    self.replace(host);
+                }
+            }
+            Some(Exchange::Held { strict: false, .. }) => {
+                self.metrics.at_risk.add(host, 1);
+                self.let_go(host, context, now);
+            }
+            _ => {}
+        }
+    }
+
+    /// Answers in place of the API, and says whether that worked.
+    fn replace(&mut self, host: &dyn Host) -> bool {
+        self.metrics.rejected.add(host, 1);
+        host.reply(&NOT_RECORDED).is_ok()
+    }
+
+    fn finish(&mut self, host: &dyn Host) {
+        let Some(end) = self.last_words else { return };
+        let left = self.outbox.events();
+        if left > 0 && now(host) < end {
+            return;
+        }
+        if left > 0 {
+            self.metrics.dropped.add(host, left);
+            let text = format!("the plugin ended with {left} events that were not sent");
+            host.log(Level::Error, &text);
+        }
+        self.last_words = None;
+        if host.act_for(self.root).is_ok() {
+            // Should the gateway not listen, it ends the plugin without us.
+            let _ = host.finished();
+        }
+    }
+
+    fn measure(&mut self, host: &dyn Host) {
+        let held = self.exchanges.values();
+        let held = held
+            .filter(|exchange| matches!(exchange, Exchange::Held { .. }))
+            .count();
+        self.metrics.held.set(host, held);
+        self.metrics.buffered_events.set(host, self.outbox.events());
+        self.metrics.buffered_bytes.set(host, self.outbox.bytes());
+    }
+
+    fn report(&mut self, host: &dyn Host, verdict: Verdict, refused: usize) {
+        let (complaint, level, text) = match verdict {
+            Verdict::Committed => return,
+            Verdict::Refused(_) if refused == 0 => return,
+            Verdict::Refused(status) => {
+                let text = format!("the sidecar refused an event with status {status}; it is lost");
+                (Complaint::Refused, Level::Error, text)
+            }
+            Verdict::Failed(failure) => {
+                self.metrics.failures.add(host, 1);
+                explain(failure)
+            }
+        };
+        self.complain(host, complaint, level, &text);
+    }
+}
+
+fn random(host: &dyn Host) -> u64 {
+    // Without dice the clock has to do; ids still differ by their nanoseconds.
+    host.random().unwrap_or_else(|_| now(host).0)
+}
+
+fn explain(failure: Failure) -> (Complaint, Level, String) {
+    let outage = |why: String| {
+        let text = format!("events are not stored for now: {why}; they are kept and sent again");
+        (Complaint::Outage, Level::Warn, text)
+    };
+    match failure {
+        Failure::Unauthorized => (
+            Complaint::Unauthorized,
+            Level::Error,
+            "the sidecar does not accept sidecar.token; events are kept and sent again".into(),
+        ),
+        Failure::Status(status) => outage(format!("the sidecar's answer was {status}")),
+        Failure::Silence => outage("the sidecar did not answer".into()),
+        Failure::Unsent(status) => {
+            outage(format!("the gateway refused the call with status {status}"))
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! The exchanges a gateway is carrying out: what is watched, kept and let pass.
+//!
+//! Invariant: an exchange that is not in `exchanges` always passes; an answer is kept only while
+//! something is certain to let it go.
+
+use std::time::Duration;
+
+use super::{Active, Complaint, Exchange, now};
+use crate::{
+    capture::Reason,
+    config::Capture,
+    exchange::{Opening, Shows, Step, Watch, open, was_accepted},
+    host::{Action, ContextId, Host, Level, Reply, Side},
+};
+
+/// So long without a body makes one suspect that bodies are not shown while headers are kept.
+const SUSPICIOUS: Duration = Duration::from_secs(1);
+
+/// So many suspicions make sure. One alone may be an API that is slow to begin its body.
+const CONVINCING: usize = 3;
+
+/// The answer to a write on a strict route while the sidecar takes no events.
+const NOT_FORWARDED: Reply = Reply {
+    status: 503,
+    details: "sidehook_events_cannot_be_stored",
+    headers: &[
+        ("content-type", "application/problem+json"),
+        ("retry-after", "1"),
+    ],
+    body: concat!(
+        r#"{"type":"urn:sidehook:problem:write-not-forwarded","#,
+        r#""title":"The write was not forwarded","status":503,"#,
+        r#""detail":"Events of writes cannot be stored at the moment, so this write was refused "#,
+        r#"before it reached the API. Nothing has changed; try again later."}"#,
+    ),
+};
+
+impl Active {
+    pub(super) fn request_headers(
+        &mut self,
+        host: &dyn Host,
+        context: ContextId,
+        ended: bool,
+    ) -> Action {
+        let exchange = match open(host, &self.config, ended) {
+            Opening::Ignored => return Action::Continue,
+            Opening::Lost(reason) => {
+                self.metrics.missed(host, reason);
+                return Action::Continue;
+            }
+            Opening::Unmatched => Exchange::Unmatched,
+            Opening::Watched(watch) => Exchange::Watched(watch),
+        };
+        if let Exchange::Watched(watch) = &exchange
+            && watch.capture == Capture::Strict
+            && (self.outbox.is_failing() || self.outbox.is_full())
+            && host.reply(&NOT_FORWARDED).is_ok()
+        {
+            self.metrics.rejected.add(host, 1);
+            return Action::Stop;
+        }
+        // A context of the same number can only be one whose end was not reported.
+        self.forget(host, context);
+        self.exchanges.insert(context, exchange);
+        Action::Continue
+    }
+
+    pub(super) fn request_body(
+        &mut self,
+        host: &dyn Host,
+        context: ContextId,
+        size: usize,
+        ended: bool,
+    ) -> Action {
+        self.copy(host, context, Side::Request, size, ended);
+        Action::Continue
+    }
+
+    pub(super) fn request_trailers(&mut self, context: ContextId) -> Action {
+        if let Some(Exchange::Watched(watch)) = self.exchanges.get_mut(&context) {
+            watch.request_trailers();
+        }
+        Action::Continue
+    }
+
+    pub(super) fn response_headers(
+        &mut self,
+        host: &dyn Host,
+        context: ContextId,
+        ended: bool,
+    ) -> Action {
+        let step = match self.exchanges.get_mut(&context) {
+            None => return Action::Continue,
+            Some(Exchange::Held { .. }) => return Action::StopAll,
+            Some(Exchange::Unmatched) => {
+                let accepted = was_accepted(host);
+                accepted
+                    .then_some(Reason::Unmatched)
+                    .map_or(Ok(Step::Pass), Err)
+            }
+            Some(Exchange::Watched(watch)) => watch.answer(host, ended, self.shows),
+        };
+        match step {
+            Err(reason) => {
+                self.metrics.missed(host, reason);
+                self.remove(context);
+                Action::Continue
+            }
+            Ok(Step::Emit) if self.emit_kept(host, context) => Action::StopAll,
+            Ok(Step::Keep) => {
+                if let Some(Exchange::Watched(watch)) = self.exchanges.get_mut(&context) {
+                    watch.since = now(host);
+                }
+                Action::Stop
+            }
+            Ok(Step::Emit | Step::Pass) => Action::Continue,
+        }
+    }
+
+    pub(super) fn response_body(
+        &mut self,
+        host: &dyn Host,
+        context: ContextId,
+        size: usize,
+        ended: bool,
+    ) -> Action {
+        self.copy(host, context, Side::Response, size, ended);
+        self.answer_went_on(host, context, ended, Action::KeepBody)
+    }
+
+    pub(super) fn response_trailers(&mut self, host: &dyn Host, context: ContextId) -> Action {
+        self.answer_went_on(host, context, true, Action::Stop)
+    }
+
+    pub(super) fn forget(&mut self, host: &dyn Host, context: ContextId) {
+        match self.remove(context) {
+            // The API did accept it, and part of the answer may even have reached the client.
+            Some(Exchange::Watched(watch)) if watch.is_accepted() => {
+                self.emit(host, watch.seen, None);
+            }
+            Some(Exchange::Watched(_)) => self.metrics.missed(host, Reason::NoAnswer),
+            Some(Exchange::Unmatched | Exchange::Held { .. }) | None => {}
+        }
+    }
+
+    /// Makes the events of answers whose end has been waited for long enough. What the gateway
+    /// keeps of them goes on waiting for the commit.
+    pub(super) fn emit_stalled(&mut self, host: &dyn Host) {
+        let now = now(host);
+        let patience = match self.shows {
+            Shows::Bodies => self.config.hold_timeout / 2,
+            Shows::Unknown | Shows::Nothing => SUSPICIOUS.min(self.config.hold_timeout / 2),
+        };
+        let stalled = |watch: &Watch| watch.is_waiting() && now.since(watch.since) >= patience;
+        let exchanges = self.exchanges.iter();
+        let stalled: Vec<ContextId> = exchanges
+            .filter_map(|(context, exchange)| match exchange {
+                Exchange::Watched(watch) if stalled(watch) => Some(*context),
+                _ => None,
+            })
+            .collect();
+        self.stalled = self.stalled.saturating_add(stalled.len());
+        if self.shows == Shows::Unknown && self.stalled >= CONVINCING {
+            self.shows = Shows::Nothing;
+            let text = "no body came while its headers were held, so answers are captured without \
+                        their bodies from now on; set allow_on_headers_stop_iteration: true in \
+                        the plugin's configuration (Envoy 1.35 or later)";
+            self.complain(host, Complaint::HeadersStop, Level::Error, text);
+        }
+        for context in stalled {
+            self.emit_kept(host, context);
+        }
+    }
+
+    fn answer_went_on(
+        &mut self,
+        host: &dyn Host,
+        context: ContextId,
+        ended: bool,
+        keep: Action,
+    ) -> Action {
+        let step = match self.exchanges.get_mut(&context) {
+            None | Some(Exchange::Unmatched) => return Action::Continue,
+            Some(Exchange::Held { .. }) => return keep,
+            Some(Exchange::Watched(watch)) => {
+                if watch.is_waiting() {
+                    self.shows = Shows::Bodies;
+                }
+                watch.answer_went_on(ended)
+            }
+        };
+        let kept = match step {
+            Step::Pass => false,
+            Step::Keep => true,
+            Step::Emit => self.emit_kept(host, context),
+        };
+        if kept { keep } else { Action::Continue }
+    }
+
+    fn copy(
+        &mut self,
+        host: &dyn Host,
+        context: ContextId,
+        side: Side,
+        length: usize,
+        ended: bool,
+    ) {
+        let room = self.outbox.room().saturating_sub(self.kept);
+        if let Some(Exchange::Watched(watch)) = self.exchanges.get_mut(&context) {
+            let before = watch.kept();
+            watch.body(host, side, length, ended, room);
+            let kept = self.kept.saturating_sub(before);
+            self.kept = kept.saturating_add(watch.kept());
+        }
+    }
+
+    pub(super) fn remove(&mut self, context: ContextId) -> Option<Exchange> {
+        let exchange = self.exchanges.remove(&context)?;
+        if let Exchange::Watched(watch) = &exchange {
+            self.kept = self.kept.saturating_sub(watch.kept());
+        }
+        Some(exchange)
+    }
+}
