@@ -71,3 +71,107 @@ impl Standing {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::{collection::vec, prelude::*};
+    use sidehook_event::TypeId;
+
+    use super::*;
+    use crate::model::{Attempt, DeliveryId};
+
+    fn pending() -> Standing {
+        Standing {
+            state: State::Pending,
+            attempts: 0,
+            due_at: Some(UnixMicros::new(60)),
+            claimed: true,
+            last_outcome: None,
+            cause: None,
+            finished_at: None,
+        }
+    }
+
+    fn verdict(number: Option<u32>, successor: Successor) -> Verdict {
+        let outcome = match successor {
+            Successor::Delivered => Outcome::Success,
+            Successor::Retry(_) | Successor::Dead(_) => Outcome::Timeout,
+        };
+        Verdict {
+            delivery_id: DeliveryId::from_bits(1),
+            attempt: number.map(|number| Attempt {
+                number,
+                started_at: UnixMicros::EPOCH,
+                duration: Duration::ZERO,
+                outcome,
+                status_code: None,
+                response_excerpt: None,
+                error: None,
+            }),
+            successor,
+            at: UnixMicros::new(7),
+        }
+    }
+
+    #[test]
+    fn a_failure_lets_go_of_the_delivery_until_its_time() {
+        let at = UnixMicros::new(9);
+        let after = pending().after(&verdict(Some(1), Successor::Retry(at)));
+        let expected = Standing {
+            attempts: 1,
+            due_at: Some(at),
+            claimed: false,
+            last_outcome: Some(Outcome::Timeout),
+            ..pending()
+        };
+        assert_eq!(after, expected);
+    }
+
+    #[test]
+    fn a_failure_recorded_again_does_not_disturb_the_attempt_under_way() {
+        let failure = verdict(Some(1), Successor::Retry(UnixMicros::new(9)));
+        let under_way = Standing {
+            due_at: Some(UnixMicros::new(60)),
+            claimed: true,
+            ..pending().after(&failure)
+        };
+        assert_eq!(under_way.after(&failure), under_way);
+    }
+
+    #[test]
+    fn a_success_without_an_attempt_is_not_believed() {
+        let after = pending().after(&verdict(None, Successor::Delivered));
+        assert_eq!(after, pending());
+    }
+
+    fn any_verdict() -> impl Strategy<Value = Verdict> {
+        let successor = prop_oneof![
+            Just(Successor::Delivered),
+            (0..99_i64).prop_map(|at| Successor::Retry(UnixMicros::new(at))),
+            Just(Successor::Dead(Cause::Exhausted)),
+        ];
+        let number = proptest::option::of(1..6_u32);
+        (number, successor).prop_map(|(number, successor)| verdict(number, successor))
+    }
+
+    proptest! {
+        #[test]
+        fn no_verdict_moves_a_delivery_back(verdicts in vec(any_verdict(), 1..12)) {
+            let mut standing = pending();
+            for verdict in &verdicts {
+                let before = standing;
+                standing = before.after(verdict);
+                prop_assert!(standing.attempts >= before.attempts);
+                prop_assert_eq!(standing.state == State::Pending, standing.due_at.is_some());
+                prop_assert_eq!(standing.state == State::Pending, standing.finished_at.is_none());
+                prop_assert_eq!(standing.state == State::Dead, standing.cause.is_some());
+                prop_assert_eq!(standing.after(verdict), standing, "recorded again");
+                if before.state != State::Pending {
+                    prop_assert_eq!(standing, Standing { attempts: standing.attempts, ..before });
+                }
+            }
+        }
+    }
+}

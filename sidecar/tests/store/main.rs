@@ -14,9 +14,11 @@ mod appending;
 mod claiming;
 mod dispatching;
 mod ground;
+mod history;
 mod listing;
 mod recording;
 mod samples;
+mod sqlite_file;
 mod subscribing;
 
 use ground::Ground as _;
@@ -101,6 +103,11 @@ macro_rules! conformance {
                 what_is_added_meanwhile_neither_repeats_nor_hides_a_delivery,
                 what_is_not_there_is_not_found,
             });
+
+            #[test]
+            fn any_history_keeps_the_invariants() {
+                history::any_history_keeps_the_invariants::<$ground>();
+            }
         }
     };
 }

@@ -84,7 +84,8 @@ pub(crate) async fn one_pending(store: &dyn Store, number: u64) -> DeliveryId {
 pub(crate) async fn pending(store: &dyn Store, number: u64, deliveries: Vec<NewDelivery>) {
     let event = Arc::new(event(number));
     let due = Due::Leased(at(1_000));
-    store.append(std::slice::from_ref(&event), at(0), due).await.unwrap();
+    let appended = store.append(std::slice::from_ref(&event), at(0), due).await;
+    assert_eq!(appended.unwrap().len(), 1);
     let dispatched = Dispatched { event, deliveries };
     let done = store.dispatch(&[dispatched], at(0)).await.unwrap();
     assert_eq!(done.len(), 1);

@@ -24,6 +24,12 @@ impl Batch {
         Self { texts }
     }
 
+    /// The text for the most rows.
+    #[cfg(test)]
+    pub(super) fn largest(&'static self) -> &'static str {
+        &self.texts[0]
+    }
+
     /// Cuts `rows` into pieces for which there is a text.
     pub(super) fn split<'a, T>(
         &'static self,

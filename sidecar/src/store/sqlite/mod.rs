@@ -23,6 +23,8 @@ mod deliveries;
 mod dispatch;
 mod events;
 mod open;
+#[cfg(test)]
+mod plan_tests;
 mod record;
 mod rows;
 mod subscriptions;

@@ -155,4 +155,21 @@ mod tests {
         let files = std::fs::read_dir(folder).unwrap().count();
         assert_eq!(MIGRATIONS.iter().count(), files);
     }
+
+    #[tokio::test]
+    async fn every_commit_is_synced_and_foreign_keys_are_checked() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(&folder.path().join("sidehook.db")).await.unwrap();
+        let pragma = async |text: &'static str| -> String {
+            let row = sqlx::query_scalar(text).fetch_one(&store.writer).await;
+            row.unwrap()
+        };
+        for (text, expected) in [
+            ("SELECT synchronous || '' FROM pragma_synchronous", "2"),
+            ("SELECT journal_mode FROM pragma_journal_mode", "wal"),
+            ("SELECT foreign_keys || '' FROM pragma_foreign_keys", "1"),
+        ] {
+            assert_eq!(pragma(text).await, expected, "{text}");
+        }
+    }
 }
