@@ -1,0 +1,12 @@
+//! Sidehook end to end: the real Envoy with the real filter, the real sidecar, real TCP.
+//!
+//! Invariant: each test has a stack of its own on ports of its own, and every wait has a limit.
+
+mod support;
+
+mod configuration;
+mod delivery;
+mod disconnects;
+mod load;
+mod silence;
+mod transparency;

@@ -1,0 +1,233 @@
+//! The language of the tests: `sidehook.post("/people", …)`, `receiver.answers([503, 200])`,
+//! `receiver.got(2)`.
+//!
+//! Invariant: a helper that cannot do what it says returns an error that tells the last state
+//! seen; none sleeps in the hope that something has happened meanwhile.
+
+pub(crate) mod bare;
+pub(crate) mod load;
+pub(crate) mod message;
+pub(crate) mod upstream;
+
+use std::{path::PathBuf, time::Duration};
+
+use anyhow::{Context, Result, ensure};
+use hyper::Method;
+use serde_json::{Value, json};
+use tokio::sync::{OnceCell, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use xtask::{
+    clock::Stopwatch,
+    http::{Answer, Http},
+    people, ports,
+    receiver::{Receiver, Webhook},
+    serving::Serving,
+    stack::{Plan, Programs, Stack},
+    test, tools, workspace,
+};
+
+/// How long anything may take that should take a moment.
+pub(crate) const LIMIT: Duration = Duration::from_secs(30);
+
+/// Tests that measure or strain run alone, the others beside each other.
+static MACHINE: RwLock<()> = RwLock::const_new(());
+
+/// Shares the machine with other tests.
+pub(crate) async fn shared() -> RwLockReadGuard<'static, ()> {
+    MACHINE.read().await
+}
+
+/// Has the machine to itself.
+pub(crate) async fn alone() -> RwLockWriteGuard<'static, ()> {
+    MACHINE.write().await
+}
+
+/// The programs under test: those that `cargo xtask test` names, else built now.
+pub(crate) async fn programs() -> Result<Programs> {
+    static PROGRAMS: OnceCell<Programs> = OnceCell::const_new();
+    let named = |variable| std::env::var_os(variable).map(PathBuf::from);
+    let ensured = PROGRAMS.get_or_try_init(async || {
+        match (named(tools::envoy::VARIABLE), named(test::SIDEHOOK), named(test::FILTER)) {
+            (Some(envoy), Some(sidehook), Some(filter)) => Ok(Programs { envoy, sidehook, filter }),
+            _ => Programs::ensure(false).await,
+        }
+    });
+    ensured.await.cloned()
+}
+
+/// A stack under test.
+pub(crate) struct Sidehook {
+    pub(crate) stack: Stack,
+    pub(crate) plan: Plan,
+    pub(crate) http: Http,
+    sample: Option<Serving>,
+}
+
+/// A subscription as it was created.
+pub(crate) struct Subscription {
+    pub(crate) secret: String,
+}
+
+impl Sidehook {
+    /// A stack before the sample API.
+    pub(crate) async fn before_people() -> Result<Self> {
+        Self::before_people_with(|_| ()).await
+    }
+
+    /// A stack before the sample API that holds an answer for that long.
+    pub(crate) async fn before_people_holding(limit: &str) -> Result<Self> {
+        let argument = format!("--hold-timeout={limit}");
+        Self::before_people_with(|plan| plan.gateway_arguments.push(argument)).await
+    }
+
+    /// A stack before the sample API, with its plan changed.
+    async fn before_people_with(change: impl FnOnce(&mut Plan)) -> Result<Self> {
+        let sample = Serving::start(people::api(), ports::free()?).await?;
+        let mut sidehook = Self::before(&sample.url(), change).await?;
+        sidehook.sample = Some(sample);
+        Ok(sidehook)
+    }
+
+    /// A stack before another API, with its plan changed.
+    pub(crate) async fn before(upstream: &str, change: impl FnOnce(&mut Plan)) -> Result<Self> {
+        let mut plan = plan(upstream).await?;
+        change(&mut plan);
+        let stack = Stack::start(plan.clone()).await?;
+        Ok(Self { stack, plan, http: Http::new(), sample: None })
+    }
+
+    /// The same stack again, on the store that it left.
+    pub(crate) async fn reopen(plan: Plan) -> Result<Self> {
+        let stack = Stack::start(plan.clone()).await?;
+        Ok(Self { stack, plan, http: Http::new(), sample: None })
+    }
+
+    /// The sample API goes away, its connections too.
+    pub(crate) fn lose_the_api(&mut self) {
+        self.sample = None;
+    }
+
+    /// POST through the gateway.
+    pub(crate) async fn post(&self, path: &str, body: Value) -> Result<Answer> {
+        self.http.post(&self.plan.gateway_url(path), &body).await
+    }
+
+    /// PUT through the gateway.
+    pub(crate) async fn put(&self, path: &str, body: Value) -> Result<Answer> {
+        self.http.send(Method::PUT, &self.plan.gateway_url(path), Some(&body)).await
+    }
+
+    /// DELETE through the gateway.
+    pub(crate) async fn delete(&self, path: &str) -> Result<Answer> {
+        self.http.send(Method::DELETE, &self.plan.gateway_url(path), None).await
+    }
+
+    /// Subscribes a receiver.
+    pub(crate) async fn subscribe(&self, receiver: &Receiver, event: &str) -> Result<Subscription> {
+        self.subscribe_with(json!({"url": receiver.url(), "event_type": event})).await
+    }
+
+    /// Subscribes with everything said by the caller.
+    pub(crate) async fn subscribe_with(&self, subscription: Value) -> Result<Subscription> {
+        let url = self.plan.sidecar_url("/subscriptions/");
+        let created = self.http.post(&url, &subscription).await?.accepted()?;
+        let secret = created.get("secret").and_then(Value::as_str).map(str::to_owned);
+        Ok(Subscription { secret: secret.context("a subscription without a secret")? })
+    }
+
+    /// Every event that is stored.
+    pub(crate) async fn events(&self) -> Result<Vec<Value>> {
+        self.all("/events").await
+    }
+
+    /// Every row of a list of the sidecar's API, page by page.
+    pub(crate) async fn all(&self, path: &str) -> Result<Vec<Value>> {
+        let mut rows = Vec::new();
+        let mut cursor = String::new();
+        loop {
+            let joint = if path.contains('?') { '&' } else { '?' };
+            let url = self.plan.sidecar_url(&format!("{path}{joint}limit=200{cursor}"));
+            let page = self.http.get(&url).await?.accepted()?;
+            let data = page.get("data").and_then(Value::as_array);
+            rows.extend(data.context("a page without data")?.iter().cloned());
+            match page.get("next").and_then(Value::as_str) {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => return Ok(rows),
+            }
+        }
+    }
+
+    /// Waits until `done` holds for the events that are stored.
+    pub(crate) async fn events_until(&self, done: impl Fn(&[Value]) -> bool) -> Result<Vec<Value>> {
+        let start = Stopwatch::start();
+        loop {
+            let events = self.events().await?;
+            if done(&events) {
+                return Ok(events);
+            }
+            ensure!(
+                start.elapsed() < LIMIT,
+                "{} events after {LIMIT:?}: {events:#?}",
+                events.len()
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// How often the filter's VM was replaced, tried to be or died, by Envoy's own counting.
+    pub(crate) async fn vm_deaths(&self) -> Result<Vec<(String, u64)>> {
+        let said = self.http.get(&self.plan.admin_url("/stats?filter=^wasm\\.")).await?.to_string();
+        let counters = said.lines().filter_map(|line| line.split_once(": "));
+        let reloads = counters.filter(|(name, _)| name.contains("vm_reload"));
+        reloads.map(|(name, value)| Ok((name.to_owned(), value.trim().parse()?))).collect()
+    }
+
+    /// Stops everything in order; a program that has died meanwhile is a failure.
+    pub(crate) async fn stop(self) -> Result<()> {
+        self.stack.stop().await
+    }
+}
+
+/// A plan with free ports and short retries, in a folder named after the test.
+pub(crate) async fn plan(upstream: &str) -> Result<Plan> {
+    let test = std::thread::current().name().unwrap_or("unnamed").replace("::", "-");
+    let folder = workspace::run_folder("tests").join(test);
+    if folder.exists() {
+        std::fs::remove_dir_all(&folder)?;
+    }
+    Ok(Plan {
+        programs: programs().await?,
+        gateway: ports::free()?,
+        admin: ports::free()?,
+        api: ports::free()?,
+        upstream: upstream.to_owned(),
+        resources: vec!["people=/people".to_owned()],
+        capture: "durable".to_owned(),
+        data: folder.join("data"),
+        folder,
+        gateway_arguments: Vec::new(),
+        sidecar_arguments: vec![
+            "--egress-allow=127.0.0.0/8".to_owned(),
+            "--retry-schedule=0s,100ms,200ms,400ms,1s,1s,1s,1s".to_owned(),
+        ],
+    })
+}
+
+/// A receiver on a port of its own.
+pub(crate) async fn receiver() -> Result<Receiver> {
+    Receiver::start(ports::free()?, Stopwatch::start()).await
+}
+
+/// The webhooks of a receiver, once at least `count` have arrived.
+pub(crate) async fn got(receiver: &Receiver, count: usize) -> Result<Vec<Webhook>> {
+    receiver.got(count, LIMIT).await
+}
+
+/// Someone to be created.
+pub(crate) fn ada() -> Value {
+    json!({"name": "Ada", "email": "ada@example.com"})
+}
+
+/// What an event or a webhook is about.
+pub(crate) fn name_of(body: &Value) -> &str {
+    body.pointer("/data/name").and_then(Value::as_str).unwrap_or_default()
+}
