@@ -104,11 +104,7 @@ const NONSENSE: Refusal = Refusal(4);
 struct Envoy;
 
 fn check(status: u32) -> Result<(), Refusal> {
-    if status == OK {
-        Ok(())
-    } else {
-        Err(Refusal(status))
-    }
+    if status == OK { Ok(()) } else { Err(Refusal(status)) }
 }
 
 /// Runs a host function that hands memory over.
@@ -333,10 +329,7 @@ extern "C" fn proxy_on_vm_start(_root: u32, _length: usize) -> u32 {
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_configure(root: u32, length: usize) -> u32 {
-    with(false, |contexts| {
-        contexts.configure(&Envoy, ContextId(root), length)
-    })
-    .into()
+    with(false, |contexts| contexts.configure(&Envoy, ContextId(root), length)).into()
 }
 
 #[unsafe(no_mangle)]

@@ -91,9 +91,7 @@ pub fn value(fields: &Fields, name: &str) -> Option<String> {
 /// Whether the field `content-type` says gRPC.
 pub fn is_grpc(fields: &Fields) -> bool {
     let content_type = value(fields, "content-type").unwrap_or_default();
-    content_type
-        .get(..16)
-        .is_some_and(|start| start.eq_ignore_ascii_case("application/grpc"))
+    content_type.get(..16).is_some_and(|start| start.eq_ignore_ascii_case("application/grpc"))
 }
 
 /// Whether an answer means that the API accepted the write; then its status.
@@ -112,17 +110,7 @@ pub fn accepted(fields: &Fields, code_details: &[u8]) -> Result<u16, Reason> {
 
 /// The event of an accepted exchange; `None` as long as there is no answer.
 pub fn event(seen: Seen, source: &str, random: u64) -> Option<Event> {
-    let Seen {
-        route,
-        change,
-        place,
-        method,
-        path,
-        fields,
-        request,
-        response,
-        answer,
-    } = seen;
+    let Seen { route, change, place, method, path, fields, request, response, answer } = seen;
     let answer = answer?;
     let (mut request, mut response) = (request.body(), response.body());
     let subject = place.subject(|| {
@@ -173,18 +161,12 @@ impl Passing {
     /// bodies together: all of it or nothing.
     pub fn appetite(&self, size: usize, room: usize) -> usize {
         let fits = size <= room && size <= self.limit.saturating_sub(self.content.len());
-        if self.wanted && !self.truncated && fits {
-            size
-        } else {
-            0
-        }
+        if self.wanted && !self.truncated && fits { size } else { 0 }
     }
 
     /// A chunk of `size` bytes passed by; `read` is what was read of it.
     pub fn pass(&mut self, size: usize, read: Vec<u8>) {
-        self.size = self
-            .size
-            .saturating_add(u64::try_from(size).unwrap_or(u64::MAX));
+        self.size = self.size.saturating_add(u64::try_from(size).unwrap_or(u64::MAX));
         if !self.wanted || self.truncated {
             return;
         }

@@ -7,9 +7,7 @@ use crate::config::Config;
 
 fn fields(pairs: &[(&str, &[u8])]) -> Fields {
     let pairs = pairs.iter();
-    pairs
-        .map(|(name, value)| (name.as_bytes().to_vec(), value.to_vec()))
-        .collect()
+    pairs.map(|(name, value)| (name.as_bytes().to_vec(), value.to_vec())).collect()
 }
 
 fn route(extra: &serde_json::Value) -> Rc<Route> {
@@ -44,11 +42,7 @@ fn seen(request: &[u8], response: &[u8]) -> Seen {
         fields: Fields::new(),
         request: passed(&[request], &Fields::new()),
         response: passed(&[response], &Fields::new()),
-        answer: Some(Answer {
-            status: 201,
-            unix_nanos: 1_763_890_200_000_042_000,
-            location: None,
-        }),
+        answer: Some(Answer { status: 201, unix_nanos: 1_763_890_200_000_042_000, location: None }),
     }
 }
 
@@ -103,10 +97,7 @@ fn the_id_is_taken_from_the_answer_then_from_the_request() {
     assert_eq!(subject(b"{\"id\":1}", b"{\"ok\":true}"), id("1"));
     assert_eq!(subject(b"{\"id\":1}", b""), id("1"));
     assert_eq!(subject(b"", b"{\"id\":\"a\\u0062\"}"), id("ab"));
-    assert_eq!(
-        subject(b"", b"{\"id\":12345678901234567890123}"),
-        id("12345678901234567890123")
-    );
+    assert_eq!(subject(b"", b"{\"id\":12345678901234567890123}"), id("12345678901234567890123"));
 }
 
 #[test]
@@ -126,10 +117,7 @@ fn what_is_no_id_is_not_taken_for_one() {
     gzipped.response = passed(&[b"{\"id\":1}"], &encoding);
     let event = made(gzipped);
     assert_eq!(event.subject, None);
-    assert_eq!(
-        event.exchange.response.content_encoding.as_deref(),
-        Some("gzip")
-    );
+    assert_eq!(event.exchange.response.content_encoding.as_deref(), Some("gzip"));
     assert_eq!(event.exchange.response.content, "{\"id\":1}");
 }
 
@@ -137,18 +125,11 @@ fn what_is_no_id_is_not_taken_for_one() {
 fn a_location_has_the_id_only_of_something_created_elsewhere() {
     let subject = |status, location: &str| {
         let mut seen = seen(b"", b"");
-        seen.answer = Some(Answer {
-            status,
-            unix_nanos: 0,
-            location: Some(location.to_owned()),
-        });
+        seen.answer = Some(Answer { status, unix_nanos: 0, location: Some(location.to_owned()) });
         made(seen).subject
     };
     assert_eq!(subject(201, "/people/77").as_deref(), Some("77"));
-    assert_eq!(
-        subject(201, "https://api.test/people/77?a").as_deref(),
-        Some("77")
-    );
+    assert_eq!(subject(201, "https://api.test/people/77?a").as_deref(), Some("77"));
     assert_eq!(subject(201, "/people"), None);
     assert_eq!(subject(202, "/jobs/5"), None);
 }
@@ -164,36 +145,15 @@ fn only_the_api_s_own_2xx_is_an_acceptance() {
         assert_eq!(accepted(&head(text, json), b"via_upstream"), Ok(status));
     }
     for status in [&b"101"[..], b"302", b"400", b"503", b"", b"\xff", b"99999"] {
-        assert_eq!(
-            accepted(&head(status, json), b"via_upstream"),
-            Err(Reason::NotAccepted)
-        );
+        assert_eq!(accepted(&head(status, json), b"via_upstream"), Err(Reason::NotAccepted));
     }
-    for details in [
-        &b""[..],
-        b"direct_response",
-        b"lua_response",
-        b"VIA_UPSTREAM",
-    ] {
-        assert_eq!(
-            accepted(&head(b"200", json), details),
-            Err(Reason::LocalReply)
-        );
+    for details in [&b""[..], b"direct_response", b"lua_response", b"VIA_UPSTREAM"] {
+        assert_eq!(accepted(&head(b"200", json), details), Err(Reason::LocalReply));
     }
-    for kind in [
-        &b"application/grpc"[..],
-        b"Application/GRPC+proto",
-        b"application/grpc-web",
-    ] {
-        assert_eq!(
-            accepted(&head(b"200", kind), b"via_upstream"),
-            Err(Reason::Grpc)
-        );
+    for kind in [&b"application/grpc"[..], b"Application/GRPC+proto", b"application/grpc-web"] {
+        assert_eq!(accepted(&head(b"200", kind), b"via_upstream"), Err(Reason::Grpc));
     }
-    assert_eq!(
-        accepted(&Fields::new(), b"via_upstream"),
-        Err(Reason::NotAccepted)
-    );
+    assert_eq!(accepted(&Fields::new(), b"via_upstream"), Err(Reason::NotAccepted));
 }
 
 #[test]
@@ -246,13 +206,7 @@ fn both_bodies_are_redacted_after_the_id_was_found() {
     let mut seen = seen(b"{\"password\":1}", b"{\"id\":3,\"password\":2}");
     seen.route = route(&serde_json::json!({"redact": ["/password"]}));
     let event = made(seen);
-    assert_eq!(
-        event.exchange.request.content,
-        "{\"password\":\"[redacted]\"}"
-    );
-    assert_eq!(
-        event.exchange.response.content,
-        "{\"id\":3,\"password\":\"[redacted]\"}"
-    );
+    assert_eq!(event.exchange.request.content, "{\"password\":\"[redacted]\"}");
+    assert_eq!(event.exchange.response.content, "{\"id\":3,\"password\":\"[redacted]\"}");
     assert_eq!(event.subject.as_deref(), Some("3"));
 }

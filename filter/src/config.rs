@@ -147,11 +147,7 @@ impl Names {
     pub fn all(&self) -> Vec<&EventType> {
         match self {
             Self::Named(name) => vec![name],
-            Self::Resource {
-                created,
-                updated,
-                deleted,
-            } => vec![created, updated, deleted],
+            Self::Resource { created, updated, deleted } => vec![created, updated, deleted],
         }
     }
 }

@@ -22,20 +22,13 @@ pub struct Contexts {
 impl Contexts {
     /// Nothing yet.
     pub const fn new() -> Self {
-        Self {
-            roots: BTreeMap::new(),
-            owners: BTreeMap::new(),
-        }
+        Self { roots: BTreeMap::new(), owners: BTreeMap::new() }
     }
 
     /// A new context: a plugin's root, or an exchange of the plugin `owner`.
     pub fn create(&mut self, context: ContextId, owner: Option<ContextId>) {
         match owner {
-            None => drop(
-                self.roots
-                    .entry(context)
-                    .or_insert_with(|| Root::new(context)),
-            ),
+            None => drop(self.roots.entry(context).or_insert_with(|| Root::new(context))),
             Some(owner) => drop(self.owners.insert(context, owner)),
         }
     }
@@ -65,9 +58,7 @@ impl Contexts {
         length: usize,
         ended: bool,
     ) -> Action {
-        self.of(context, |root| {
-            root.body(host, context, side, length, ended)
-        })
+        self.of(context, |root| root.body(host, context, side, length, ended))
     }
 
     /// Trailers have come.

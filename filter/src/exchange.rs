@@ -68,11 +68,7 @@ pub fn open(host: &dyn Host, config: &Config, ended: bool) -> Opening {
     };
     let path = String::from_utf8_lossy(&path).into_owned();
     let (index, change, place) = match config.rules.find(method, &path) {
-        Found::Rule {
-            index,
-            change,
-            place,
-        } => (index, change, place),
+        Found::Rule { index, change, place } => (index, change, place),
         Found::Missed => return Opening::Unmatched,
         Found::Unwatched => return Opening::Ignored,
     };
@@ -118,11 +114,8 @@ impl Watch {
             Side::Response => &mut self.seen.response,
         };
         let appetite = passing.appetite(length, room);
-        let read = if appetite == 0 {
-            Vec::new()
-        } else {
-            host.body(side, appetite).unwrap_or_default()
-        };
+        let read =
+            if appetite == 0 { Vec::new() } else { host.body(side, appetite).unwrap_or_default() };
         passing.pass(length, read);
         if ended {
             passing.end();
@@ -193,9 +186,7 @@ impl Watch {
 
     /// How many bytes of bodies are kept.
     pub fn kept(&self) -> usize {
-        let Seen {
-            request, response, ..
-        } = &self.seen;
+        let Seen { request, response, .. } = &self.seen;
         request.kept().saturating_add(response.kept())
     }
 }

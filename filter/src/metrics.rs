@@ -101,10 +101,7 @@ impl Metrics {
     pub fn define(host: &dyn Host, config: &Config) -> Self {
         let define = |kind, name: &str| host.define(kind, &format!("sidehook.{name}")).ok();
         let counter = |name: &str| Counter(define(Kind::Counter, name));
-        let gauge = |name: &str| Gauge {
-            id: define(Kind::Gauge, name),
-            last: 0,
-        };
+        let gauge = |name: &str| Gauge { id: define(Kind::Gauge, name), last: 0 };
         let histogram = |name: &str| Histogram(define(Kind::Histogram, name));
         let names = config.routes.iter().flat_map(|route| route.names.all());
         let events = names.map(|name| {
@@ -140,17 +137,9 @@ impl Metrics {
 
     /// Becomes `other`, and remembers what this worker has added to gauges.
     pub fn replace(&mut self, other: Self) {
-        let last = (
-            self.buffered_events.last,
-            self.buffered_bytes.last,
-            self.held.last,
-        );
+        let last = (self.buffered_events.last, self.buffered_bytes.last, self.held.last);
         *self = other;
-        (
-            self.buffered_events.last,
-            self.buffered_bytes.last,
-            self.held.last,
-        ) = last;
+        (self.buffered_events.last, self.buffered_bytes.last, self.held.last) = last;
     }
 
     /// Counts an event that was made.
@@ -200,10 +189,7 @@ impl Histogram {
 
     /// Records a duration in microseconds.
     pub fn record_time(self, host: &dyn Host, time: Duration) {
-        self.record(
-            host,
-            usize::try_from(time.as_micros()).unwrap_or(usize::MAX),
-        );
+        self.record(host, usize::try_from(time.as_micros()).unwrap_or(usize::MAX));
     }
 }
 

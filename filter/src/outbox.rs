@@ -136,11 +136,7 @@ impl Outbox {
         }
         self.events += 1;
         self.bytes += frame.len();
-        self.waiting.push_back(Entry {
-            frame,
-            holder,
-            company: MAX_COMPANY,
-        });
+        self.waiting.push_back(Entry { frame, holder, company: MAX_COMPANY });
         Ok(())
     }
 
@@ -166,10 +162,7 @@ impl Outbox {
 
     /// A batch left with this token.
     pub fn sent(&mut self, token: Token, batch: Batch, now: Moment) {
-        let flight = Flight {
-            entries: batch.0,
-            since: now,
-        };
+        let flight = Flight { entries: batch.0, since: now };
         // A token that is still in use would hide a flight; its events are sent again then.
         if let Some(hidden) = self.flights.insert(token, flight) {
             self.put_back(hidden.entries);
@@ -191,10 +184,7 @@ impl Outbox {
         dice: u64,
     ) -> Option<Settled> {
         let Flight { entries, since } = self.flights.remove(&token)?;
-        let mut settled = Settled {
-            round_trip: now.since(since),
-            ..Settled::default()
-        };
+        let mut settled = Settled { round_trip: now.since(since), ..Settled::default() };
         let count = entries.len();
         if matches!(verdict, Verdict::Committed | Verdict::Refused(_)) {
             self.failures = 0;
@@ -230,9 +220,8 @@ impl Outbox {
     pub fn overdue(&mut self, now: Moment, patience: Duration, dice: u64) -> usize {
         let late = |flight: &Flight| now.since(flight.since) > patience;
         let flights = self.flights.iter();
-        let tokens: Vec<Token> = flights
-            .filter_map(|(token, flight)| late(flight).then_some(*token))
-            .collect();
+        let tokens: Vec<Token> =
+            flights.filter_map(|(token, flight)| late(flight).then_some(*token)).collect();
         let mut again = 0;
         for token in tokens {
             if let Some(flight) = self.flights.remove(&token) {
@@ -247,10 +236,7 @@ impl Outbox {
     /// Takes away the holders that have waited long enough, `MAX_COMPANY` at most. Their events
     /// stay.
     pub fn expired(&mut self, now: Moment) -> Vec<ContextId> {
-        let flying = self
-            .flights
-            .values_mut()
-            .flat_map(|flight| &mut flight.entries);
+        let flying = self.flights.values_mut().flat_map(|flight| &mut flight.entries);
         let due = flying.chain(&mut self.waiting).filter_map(|entry| {
             let holder = entry.holder.filter(|holder| holder.until <= now)?;
             entry.holder = None;
@@ -324,9 +310,7 @@ impl Outbox {
 
     fn fail(&mut self, now: Moment, dice: u64) {
         let (first, longest) = BACK_OFF;
-        let pause = first
-            .saturating_mul(1 << self.failures.min(10))
-            .min(longest);
+        let pause = first.saturating_mul(1 << self.failures.min(10)).min(longest);
         // Somewhere in the upper half, so that many gateways do not come back at once.
         let share = u32::try_from(dice % 1024).unwrap_or(0);
         let pause = pause / 2 + pause / 2 * share / 1024;

@@ -14,10 +14,7 @@ const START: Moment = Moment(1_000_000_000);
 const FAILED: Verdict = Verdict::Failed(Failure::Silence);
 
 fn outbox() -> Outbox {
-    Outbox::new(Limits {
-        max_events: 1_000,
-        max_bytes: 4 << 20,
-    })
+    Outbox::new(Limits { max_events: 1_000, max_bytes: 4 << 20 })
 }
 
 fn after(millis: u64) -> Moment {
@@ -44,13 +41,8 @@ fn the_first_event_leaves_at_once_and_the_next_ones_together() {
     assert_eq!(depart(&mut outbox, 1, START), Some(1));
     push(&mut outbox, 5);
     assert_eq!(depart(&mut outbox, 2, START), None);
-    let settled = outbox
-        .answered(Token(1), Verdict::Committed, after(3), 0)
-        .unwrap();
-    assert_eq!(
-        (settled.committed, settled.round_trip),
-        (1, Duration::from_millis(3))
-    );
+    let settled = outbox.answered(Token(1), Verdict::Committed, after(3), 0).unwrap();
+    assert_eq!((settled.committed, settled.round_trip), (1, Duration::from_millis(3)));
     assert_eq!(depart(&mut outbox, 2, after(3)), Some(5));
 }
 
@@ -82,9 +74,8 @@ fn a_batch_is_bounded_in_events_and_bytes() {
     for size in [MAX_BATCH - 5, 5, 1, MAX_BATCH + 1, 1] {
         outbox.push(vec![0; size], None).unwrap();
     }
-    let batches: Vec<_> = std::iter::from_fn(|| outbox.depart_at_once())
-        .map(|batch| batch.events())
-        .collect();
+    let batches: Vec<_> =
+        std::iter::from_fn(|| outbox.depart_at_once()).map(|batch| batch.events()).collect();
     assert_eq!(batches, [2, 1, 1, 1]);
 }
 
@@ -98,19 +89,14 @@ fn a_batch_is_its_prologue_and_its_events_in_order() {
 
 #[test]
 fn what_is_full_takes_nothing_new_and_keeps_what_it_has() {
-    let mut outbox = Outbox::new(Limits {
-        max_events: 2,
-        max_bytes: 100,
-    });
+    let mut outbox = Outbox::new(Limits { max_events: 2, max_bytes: 100 });
     assert_eq!(outbox.push(vec![0; 101], None), Err(Full));
     push(&mut outbox, 2);
     assert_eq!(outbox.push(vec![0], None), Err(Full));
     // In flight they still count.
     assert_eq!(depart(&mut outbox, 1, START), Some(2));
     assert_eq!(outbox.push(vec![0], None), Err(Full));
-    outbox
-        .answered(Token(1), Verdict::Committed, START, 0)
-        .unwrap();
+    outbox.answered(Token(1), Verdict::Committed, START, 0).unwrap();
     assert!(outbox.is_empty());
     assert_eq!(outbox.push(vec![0; 100], None), Ok(()));
     assert!(outbox.is_full());
@@ -127,11 +113,7 @@ fn after_a_failure_one_batch_at_a_time_is_sent_with_growing_pauses() {
         let settled = outbox.answered(Token(token), FAILED, now, 1023).unwrap();
         assert_eq!((settled.again, settled.committed), (1, 0));
         let failed = now;
-        while outbox
-            .depart(now)
-            .map(|batch| outbox.put_back(batch.0))
-            .is_none()
-        {
+        while outbox.depart(now).map(|batch| outbox.put_back(batch.0)).is_none() {
             now = now.after(Duration::from_millis(10));
         }
         pauses.push(now.since(failed).as_millis());
@@ -142,9 +124,7 @@ fn after_a_failure_one_batch_at_a_time_is_sent_with_growing_pauses() {
     push(&mut outbox, 600);
     assert_eq!(depart(&mut outbox, 50, now), Some(MAX_COMPANY));
     assert_eq!(depart(&mut outbox, 51, now.after(OLD)), None);
-    outbox
-        .answered(Token(50), Verdict::Committed, now, 0)
-        .unwrap();
+    outbox.answered(Token(50), Verdict::Committed, now, 0).unwrap();
     assert!(!outbox.is_failing());
     assert_eq!(depart(&mut outbox, 51, now), Some(MAX_COMPANY));
 }
@@ -169,11 +149,7 @@ fn one_bad_event_does_not_take_the_others_with_it() {
     let (mut committed, mut refused, mut calls) = (0, 0, 0);
     while let Some(batch) = outbox.depart(START) {
         calls += 1;
-        let verdict = if bad(&batch) {
-            Verdict::Refused(400)
-        } else {
-            Verdict::Committed
-        };
+        let verdict = if bad(&batch) { Verdict::Refused(400) } else { Verdict::Committed };
         outbox.sent(Token(calls), batch, START);
         let settled = outbox.answered(Token(calls), verdict, START, 0).unwrap();
         committed += settled.committed;
@@ -193,10 +169,7 @@ fn a_call_that_is_never_answered_is_given_up_and_its_late_answer_ignored() {
     assert_eq!(outbox.overdue(after(2000), patience, 0), 0);
     assert_eq!(outbox.overdue(after(2001), patience, 0), 3);
     assert!(outbox.is_failing());
-    assert_eq!(
-        outbox.answered(Token(1), Verdict::Committed, after(2002), 0),
-        None
-    );
+    assert_eq!(outbox.answered(Token(1), Verdict::Committed, after(2002), 0), None);
     assert_eq!(outbox.events(), 3);
     assert_eq!(depart(&mut outbox, 2, after(3000)), Some(3));
 }
@@ -205,10 +178,7 @@ fn a_call_that_is_never_answered_is_given_up_and_its_late_answer_ignored() {
 fn holders_come_back_with_the_commit_or_when_they_have_waited_long_enough() {
     let mut outbox = outbox();
     for context in 1..=3 {
-        let holder = Holder {
-            context: ContextId(context),
-            until: after(u64::from(context) * 100),
-        };
+        let holder = Holder { context: ContextId(context), until: after(u64::from(context) * 100) };
         outbox.push(vec![0], Some(holder)).unwrap();
     }
     assert_eq!(depart(&mut outbox, 1, START), Some(3));
@@ -219,9 +189,7 @@ fn holders_come_back_with_the_commit_or_when_they_have_waited_long_enough() {
     assert_eq!(settled.holders, []);
     assert_eq!(outbox.expired(after(200)), [ContextId(2)]);
     assert_eq!(depart(&mut outbox, 2, after(1000)), Some(3));
-    let settled = outbox
-        .answered(Token(2), Verdict::Committed, after(1000), 0)
-        .unwrap();
+    let settled = outbox.answered(Token(2), Verdict::Committed, after(1000), 0).unwrap();
     assert_eq!(settled.holders, [ContextId(3)]);
 }
 
@@ -229,10 +197,7 @@ fn holders_come_back_with_the_commit_or_when_they_have_waited_long_enough() {
 fn no_more_holders_expire_at_once_than_one_callback_can_let_go() {
     let mut outbox = outbox();
     for context in 0..600 {
-        let holder = Holder {
-            context: ContextId(context),
-            until: START,
-        };
+        let holder = Holder { context: ContextId(context), until: START };
         outbox.push(vec![0], Some(holder)).unwrap();
     }
     let waves = std::iter::repeat_with(|| outbox.expired(START).len());

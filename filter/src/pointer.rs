@@ -52,16 +52,9 @@ pub fn find<'d>(
     // Skipped strings are not checked to be UTF-8 by the parser, so all of it is checked here.
     let text = std::str::from_utf8(document).map_err(|_| NotJson)?;
     let mut found = Vec::new();
-    let paths = pointers
-        .iter()
-        .map(|pointer| pointer.0.as_slice())
-        .collect();
+    let paths = pointers.iter().map(|pointer| pointer.0.as_slice()).collect();
     let mut parser = serde_json::Deserializer::from_str(text);
-    let walk = Walk {
-        paths,
-        arrays,
-        found: &mut found,
-    };
+    let walk = Walk { paths, arrays, found: &mut found };
     walk.deserialize(&mut parser).map_err(|_| NotJson)?;
     parser.end().map_err(|_| NotJson)?;
     Ok(found)
@@ -71,14 +64,8 @@ impl TryFrom<String> for Pointer {
     type Error = &'static str;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        let steps = text
-            .strip_prefix('/')
-            .ok_or("must be a JSON pointer such as \"/id\"")?;
-        steps
-            .split('/')
-            .map(unescape)
-            .collect::<Result<_, _>>()
-            .map(Self)
+        let steps = text.strip_prefix('/').ok_or("must be a JSON pointer such as \"/id\"")?;
+        steps.split('/').map(unescape).collect::<Result<_, _>>().map(Self)
     }
 }
 
@@ -131,11 +118,7 @@ impl<'d> de::Visitor<'d> for Walk<'_, 'd, '_> {
             if paths.is_empty() {
                 members.next_value::<IgnoredAny>()?;
             } else {
-                members.next_value_seed(Walk {
-                    paths,
-                    arrays: self.arrays,
-                    found: self.found,
-                })?;
+                members.next_value_seed(Walk { paths, arrays: self.arrays, found: self.found })?;
             }
         }
         Ok(())
@@ -145,11 +128,7 @@ impl<'d> de::Visitor<'d> for Walk<'_, 'd, '_> {
         for index in 0_usize.. {
             let paths = self.paths.iter();
             let paths = paths.filter_map(|path| into_element(path, index, self.arrays));
-            let walk = Walk {
-                paths: paths.collect(),
-                arrays: self.arrays,
-                found: self.found,
-            };
+            let walk = Walk { paths: paths.collect(), arrays: self.arrays, found: self.found };
             if elements.next_element_seed(walk)?.is_none() {
                 break;
             }
@@ -275,20 +254,10 @@ mod tests {
     #[test]
     fn what_is_not_one_document_is_refused() {
         let deep = "[".repeat(100_000);
-        let broken: &[&[u8]] = &[
-            b"",
-            b"{",
-            b"{} {}",
-            b"{'a':1}",
-            b"\xff",
-            b"{\"b\":\"\xff\"}",
-            deep.as_bytes(),
-        ];
+        let broken: &[&[u8]] =
+            &[b"", b"{", b"{} {}", b"{'a':1}", b"\xff", b"{\"b\":\"\xff\"}", deep.as_bytes()];
         for document in broken {
-            assert_eq!(
-                find(document, &[pointer("/a")], Arrays::Every),
-                Err(NotJson)
-            );
+            assert_eq!(find(document, &[pointer("/a")], Arrays::Every), Err(NotJson));
         }
     }
 

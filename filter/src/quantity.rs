@@ -100,8 +100,7 @@ impl de::Visitor<'_> for SizeVisitor {
         };
         let number = number.parse::<u64>().ok();
         let size = number.zip(factor).and_then(|(n, f)| n.checked_mul(f));
-        size.map(Size)
-            .ok_or_else(|| E::invalid_value(de::Unexpected::Str(text), &self))
+        size.map(Size).ok_or_else(|| E::invalid_value(de::Unexpected::Str(text), &self))
     }
 }
 
@@ -179,11 +178,7 @@ mod tests {
 
     #[test]
     fn counts_are_whole_numbers_even_if_written_as_floats() {
-        let count = |json| {
-            serde_json::from_str::<Count>(json)
-                .ok()
-                .map(|count| count.0)
-        };
+        let count = |json| serde_json::from_str::<Count>(json).ok().map(|count| count.0);
         assert_eq!(count("10000.0"), Some(10_000));
         assert_eq!(count("7"), Some(7));
         assert_eq!(count("7.5"), None);

@@ -61,10 +61,8 @@ mod tests {
     }
 
     fn redacted(content: &str, paths: &[&str]) -> Body {
-        let mut body = Body {
-            content: Bytes::copy_from_slice(content.as_bytes()),
-            ..Body::default()
-        };
+        let mut body =
+            Body { content: Bytes::copy_from_slice(content.as_bytes()), ..Body::default() };
         redact(&mut body, &pointers(paths));
         body
     }
@@ -84,10 +82,7 @@ mod tests {
 
     #[test]
     fn masks_whole_objects_repeated_names_and_elements_of_lists() {
-        let body = redacted(
-            r#"[{"card":{"n":[1]}},{"card":1,"\u0063ard":2}]"#,
-            &["/card"],
-        );
+        let body = redacted(r#"[{"card":{"n":[1]}},{"card":1,"\u0063ard":2}]"#, &["/card"]);
         let mask = MASK;
         let expected = format!(r#"[{{"card":{mask}}},{{"card":{mask},"\u0063ard":{mask}}}]"#);
         assert_eq!(body.content, expected);

@@ -108,10 +108,7 @@ impl Root {
         let prologue = wire::prologue(&config.gateway);
         let metrics = Metrics::define(host, &config);
         if host.tick_every(TICK).is_err() {
-            host.log(
-                Level::Error,
-                "the gateway gives no ticks, so nothing can be retried",
-            );
+            host.log(Level::Error, "the gateway gives no ticks, so nothing can be retried");
             return false;
         }
         if let Some(active) = &mut self.active {

@@ -176,10 +176,7 @@ impl Rules {
             let literal = pattern.segments.iter().map(Segment::is_literal);
             Reverse(literal.collect::<Vec<_>>())
         });
-        let mut watched: Vec<_> = rules
-            .iter()
-            .map(|(template, _)| template.prefix())
-            .collect();
+        let mut watched: Vec<_> = rules.iter().map(|(template, _)| template.prefix()).collect();
         watched.sort();
         watched.dedup();
         Ok(Self { patterns, watched })
@@ -188,10 +185,7 @@ impl Rules {
     /// The rule for a write with `method` on `path`, which may have a query.
     pub fn find(&self, method: Method, path: &str) -> Found {
         let segments = path::segments(path);
-        let mut fitting = self
-            .patterns
-            .iter()
-            .filter(|p| fits(&p.segments, &segments));
+        let mut fitting = self.patterns.iter().filter(|p| fits(&p.segments, &segments));
         let answer = |p: &Pattern| {
             Some(Found::Rule {
                 index: p.index,
@@ -212,26 +206,16 @@ impl Rules {
 
 impl Pattern {
     fn of(index: usize, template: &Template, writes: Writes) -> Vec<Self> {
-        let pattern = |segments: &[Segment], answers| Self {
-            segments: segments.to_vec(),
-            index,
-            answers,
-        };
+        let pattern =
+            |segments: &[Segment], answers| Self { segments: segments.to_vec(), index, answers };
         match writes {
             Writes::Resource => vec![
                 pattern(template.segments(), Answers::Collection),
                 pattern(&template.item(), Answers::Item),
             ],
-            Writes::Named {
-                method,
-                id_from_body,
-            } => vec![pattern(
-                template.segments(),
-                Answers::Named {
-                    method,
-                    id_from_body,
-                },
-            )],
+            Writes::Named { method, id_from_body } => {
+                vec![pattern(template.segments(), Answers::Named { method, id_from_body })]
+            }
         }
     }
 
@@ -270,19 +254,11 @@ impl Pattern {
             }
         };
         match self.answers {
-            Answers::Collection => Place {
-                under: join(path.len()),
-                ..Place::default()
-            },
-            Answers::Item => Place {
-                here: here(),
-                ..Place::default()
-            },
-            Answers::Named { id_from_body, .. } => Place {
-                under: join(path.len()),
-                here: here(),
-                elsewhere_first: id_from_body,
-            },
+            Answers::Collection => Place { under: join(path.len()), ..Place::default() },
+            Answers::Item => Place { here: here(), ..Place::default() },
+            Answers::Named { id_from_body, .. } => {
+                Place { under: join(path.len()), here: here(), elsewhere_first: id_from_body }
+            }
         }
     }
 }

@@ -42,48 +42,25 @@ fn every_key_has_its_meaning() {
     let config = parse(&full()).unwrap();
     assert_eq!(config.gateway, "edge");
     assert_eq!(
-        (
-            config.sidecar.cluster.as_str(),
-            config.sidecar.path.as_str()
-        ),
+        (config.sidecar.cluster.as_str(), config.sidecar.path.as_str()),
         ("sidehook", "/in")
     );
     assert_eq!(config.sidecar.timeout, Duration::from_millis(500));
-    assert_eq!(
-        config.sidecar.authorization.as_ref().unwrap().reveal(),
-        "Bearer t0p-s3cret"
-    );
+    assert_eq!(config.sidecar.authorization.as_ref().unwrap().reveal(), "Bearer t0p-s3cret");
     assert_eq!(config.hold_timeout, Duration::from_millis(1500));
-    assert_eq!(
-        (config.buffer.max_events, config.buffer.max_bytes),
-        (10_000, 16 << 20)
-    );
+    assert_eq!((config.buffer.max_events, config.buffer.max_bytes), (10_000, 16 << 20));
 
     let people = &config.routes[0];
     assert_eq!(people.capture, Capture::Strict);
-    assert_eq!(
-        (people.request_body, people.response_body, people.max_body),
-        (true, false, 65_536)
-    );
+    assert_eq!((people.request_body, people.response_body, people.max_body), (true, false, 65_536));
     assert_eq!(people.redact.len(), 2);
     assert_eq!(people.headers, ["x-actor"]);
-    let names: Vec<_> = people
-        .names
-        .all()
-        .into_iter()
-        .map(EventType::as_str)
-        .collect();
-    assert_eq!(
-        names,
-        ["people.created", "people.updated", "people.deleted"]
-    );
+    let names: Vec<_> = people.names.all().into_iter().map(EventType::as_str).collect();
+    assert_eq!(names, ["people.created", "people.updated", "people.deleted"]);
 
     let invoice = &config.routes[1];
     assert_eq!(invoice.capture, Capture::BestEffort);
-    assert_eq!(
-        invoice.names.of(Change::Named, 200).as_str(),
-        "invoice.paid"
-    );
+    assert_eq!(invoice.names.of(Change::Named, 200).as_str(), "invoice.paid");
     let found = config.rules.find(Method::Post, "/invoices/4/pay");
     assert!(matches!(found, Found::Rule { index: 1, .. }));
 }
@@ -95,16 +72,10 @@ fn what_is_left_out_has_a_default() {
     assert_eq!(config.sidecar.timeout, Duration::from_secs(1));
     assert!(config.sidecar.authorization.is_none());
     assert_eq!(config.hold_timeout, Duration::from_secs(2));
-    assert_eq!(
-        (config.buffer.max_events, config.buffer.max_bytes),
-        (10_000, 16 << 20)
-    );
+    assert_eq!((config.buffer.max_events, config.buffer.max_bytes), (10_000, 16 << 20));
     let people = &config.routes[0];
     assert_eq!(people.capture, Capture::Durable);
-    assert_eq!(
-        (people.request_body, people.response_body, people.max_body),
-        (true, true, 65_536)
-    );
+    assert_eq!((people.request_body, people.response_body, people.max_body), (true, true, 65_536));
     assert_eq!(people.id, Pointer::to("id"));
 }
 
@@ -142,33 +113,13 @@ fn a_refusal_names_the_key() {
         ("/routes/1/event", json!("bill.paid"), "routes[1].event"),
         ("/routes/0/id", json!("id"), "routes[0].id"),
         ("/routes/0/capture", json!("none"), "routes[0].capture"),
-        (
-            "/routes/0/body/max_bytes",
-            json!("1MiB"),
-            "routes[0].body.max_bytes",
-        ),
+        ("/routes/0/body/max_bytes", json!("1MiB"), "routes[0].body.max_bytes"),
         ("/routes/0/redact/1", json!("card"), "routes[0].redact[1]"),
         ("/routes/0/redact/1", json!("/data"), "routes[0].redact"),
-        (
-            "/routes/0/headers/0",
-            json!("Cookie"),
-            "routes[0].headers[0]",
-        ),
-        (
-            "/routes/0/headers/0",
-            json!("authorization"),
-            "routes[0].headers[0]",
-        ),
-        (
-            "/routes/0/headers/0",
-            json!("set-cookie"),
-            "routes[0].headers[0]",
-        ),
-        (
-            "/routes/0/headers/0",
-            json!(":path"),
-            "routes[0].headers[0]",
-        ),
+        ("/routes/0/headers/0", json!("Cookie"), "routes[0].headers[0]"),
+        ("/routes/0/headers/0", json!("authorization"), "routes[0].headers[0]"),
+        ("/routes/0/headers/0", json!("set-cookie"), "routes[0].headers[0]"),
+        ("/routes/0/headers/0", json!(":path"), "routes[0].headers[0]"),
     ] {
         let mut json = full();
         *json.pointer_mut(key).unwrap() = value.clone();
@@ -194,9 +145,7 @@ fn an_unknown_key_is_refused_wherever_it_is() {
 
 #[test]
 fn a_key_that_is_there_twice_is_refused() {
-    let json = small()
-        .to_string()
-        .replace("{\"gateway\"", "{\"gateway\":\"a\",\"gateway\"");
+    let json = small().to_string().replace("{\"gateway\"", "{\"gateway\":\"a\",\"gateway\"");
     let invalid = Config::parse(json.as_bytes()).unwrap_err();
     assert!(invalid.to_string().contains("gateway"), "{invalid}");
 }

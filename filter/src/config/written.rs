@@ -48,10 +48,7 @@ struct Buffer {
 
 impl Default for Buffer {
     fn default() -> Self {
-        Self {
-            max_events: Count(10_000),
-            max_bytes: Size(16 << 20),
-        }
+        Self { max_events: Count(10_000), max_bytes: Size(16 << 20) }
     }
 }
 
@@ -82,11 +79,7 @@ struct Body {
 
 impl Default for Body {
     fn default() -> Self {
-        Self {
-            request: true,
-            response: true,
-            max_bytes: Size(64 << 10),
-        }
+        Self { request: true, response: true, max_bytes: Size(64 << 10) }
     }
 }
 
@@ -107,21 +100,12 @@ fn two_seconds() -> Span {
 const MAX_BODY: u64 = 512 << 10;
 
 /// Never copied into an event: they are credentials.
-const CREDENTIALS: [&str; 4] = [
-    "authorization",
-    "cookie",
-    "proxy-authorization",
-    "set-cookie",
-];
+const CREDENTIALS: [&str; 4] = ["authorization", "cookie", "proxy-authorization", "set-cookie"];
 
 impl Config {
     pub(super) fn mean(self) -> Result<super::Config, Invalid> {
         check(!self.gateway.is_empty(), "gateway", "must not be empty")?;
-        check(
-            !self.routes.is_empty(),
-            "routes",
-            "must have at least one route",
-        )?;
+        check(!self.routes.is_empty(), "routes", "must have at least one route")?;
         let rules: Vec<_> = self.routes.iter().map(Route::rule).collect();
         let rules = Rules::new(&rules).map_err(|Conflict { first, second }| Invalid {
             path: format!("routes[{second}].path"),
@@ -148,22 +132,14 @@ impl Config {
 impl Sidecar {
     fn mean(self) -> Result<super::Sidecar, Invalid> {
         let visible = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic());
-        check(
-            visible(&self.cluster),
-            "sidecar.cluster",
-            "must be the name of a cluster",
-        )?;
+        check(visible(&self.cluster), "sidecar.cluster", "must be the name of a cluster")?;
         check(
             visible(&self.path) && self.path.starts_with('/'),
             "sidecar.path",
             "must start with '/' and have no spaces",
         )?;
         if let Some(token) = &self.token {
-            check(
-                visible(token),
-                "sidecar.token",
-                "must be visible ASCII, and not empty",
-            )?;
+            check(visible(token), "sidecar.token", "must be visible ASCII, and not empty")?;
         }
         Ok(super::Sidecar {
             cluster: self.cluster,
@@ -176,10 +152,7 @@ impl Sidecar {
 
 impl Buffer {
     fn mean(&self) -> Result<Limits, Invalid> {
-        let Self {
-            max_events: Count(events),
-            max_bytes: Size(bytes),
-        } = *self;
+        let Self { max_events: Count(events), max_bytes: Size(bytes) } = *self;
         Ok(Limits {
             max_events: number(events, 1..=1_000_000, "buffer.max_events")?,
             // The memory of a plugin ends at 1 GiB.
@@ -190,12 +163,10 @@ impl Buffer {
 
 impl Route {
     fn rule(&self) -> (Template, Writes) {
-        let writes = self
-            .method
-            .map_or(Writes::Resource, |method| Writes::Named {
-                method,
-                id_from_body: self.id.is_some(),
-            });
+        let writes = self.method.map_or(Writes::Resource, |method| Writes::Named {
+            method,
+            id_from_body: self.id.is_some(),
+        });
         (self.path.clone(), writes)
     }
 
@@ -206,11 +177,8 @@ impl Route {
             &format!("{at}.redact"),
             "must not cover the id, which is part of every event",
         )?;
-        let max_bytes = number(
-            self.body.max_bytes.0,
-            1..=MAX_BODY,
-            &format!("{at}.body.max_bytes"),
-        )?;
+        let max_bytes =
+            number(self.body.max_bytes.0, 1..=MAX_BODY, &format!("{at}.body.max_bytes"))?;
         let names = self.names(at)?;
         let numbered = self.headers.into_iter().enumerate();
         let headers =
@@ -228,25 +196,17 @@ impl Route {
     }
 
     fn names(&self, at: &str) -> Result<Names, Invalid> {
-        let invalid = |key: &str, reason: String| Invalid {
-            path: format!("{at}.{key}"),
-            reason,
-        };
+        let invalid = |key: &str, reason: String| Invalid { path: format!("{at}.{key}"), reason };
         let of = |action| {
             let name = EventType::of(&self.resource, action);
             name.map_err(|error| invalid("resource", error.to_string()))
         };
         let (created, updated, deleted) = (of("created")?, of("updated")?, of("deleted")?);
         match (&self.method, &self.event) {
-            (None, None) => Ok(Names::Resource {
-                created,
-                updated,
-                deleted,
-            }),
+            (None, None) => Ok(Names::Resource { created, updated, deleted }),
             (Some(_), Some(event)) => {
-                let name: EventType = event
-                    .parse()
-                    .map_err(|error| invalid("event", format!("{error}")))?;
+                let name: EventType =
+                    event.parse().map_err(|error| invalid("event", format!("{error}")))?;
                 let named = name.resource() == self.resource;
                 check(
                     named,
@@ -268,11 +228,7 @@ fn default_id() -> Pointer {
 fn header(name: &str, at: &str) -> Result<String, Invalid> {
     // The characters of a field name (RFC 9110, section 5.6.2).
     let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    check(
-        !name.is_empty() && name.bytes().all(token),
-        at,
-        "must be the name of a header",
-    )?;
+    check(!name.is_empty() && name.bytes().all(token), at, "must be the name of a header")?;
     let name = name.to_ascii_lowercase();
     check(
         !CREDENTIALS.contains(&name.as_str()),
@@ -294,9 +250,7 @@ fn number(number: u64, range: RangeInclusive<u64>, at: &str) -> Result<usize, In
         reason: format!("must be from {} to {}", range.start(), range.end()),
     };
     let inside = range.contains(&number).then_some(number);
-    inside
-        .and_then(|number| usize::try_from(number).ok())
-        .ok_or_else(invalid)
+    inside.and_then(|number| usize::try_from(number).ok()).ok_or_else(invalid)
 }
 
 fn check(holds: bool, path: &str, reason: &str) -> Result<(), Invalid> {

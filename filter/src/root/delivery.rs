@@ -61,8 +61,7 @@ impl Active {
         let strict = capture == Capture::Strict;
         match self.emit(host, watch.seen, Some(Holder { context, until })) {
             Emitted::Buffered => {
-                self.exchanges
-                    .insert(context, Exchange::Held { since, strict });
+                self.exchanges.insert(context, Exchange::Held { since, strict });
                 true
             }
             Emitted::Dropped if strict => self.replace(host),
@@ -105,9 +104,7 @@ impl Active {
         let Some(settled) = self.outbox.answered(token, verdict, now, dice) else {
             return;
         };
-        self.metrics
-            .round_trip
-            .record_time(host, settled.round_trip);
+        self.metrics.round_trip.record_time(host, settled.round_trip);
         self.metrics.committed.add(host, settled.committed);
         self.metrics.refused.add(host, settled.refused);
         self.metrics.retries.add(host, settled.again);
@@ -137,11 +134,7 @@ impl Active {
         self.emit_stalled(host);
         self.pump(host);
         let expired = self.outbox.expired(now);
-        let period = if expired.len() < MAX_COMPANY {
-            TICK
-        } else {
-            BUSY_TICK
-        };
+        let period = if expired.len() < MAX_COMPANY { TICK } else { BUSY_TICK };
         for context in expired {
             self.abandon(host, context, now);
         }
@@ -173,11 +166,7 @@ impl Active {
         let now = now(host);
         let at_once = self.ending && !self.outbox.is_failing();
         let next = |outbox: &mut Outbox| {
-            if at_once {
-                outbox.depart_at_once()
-            } else {
-                outbox.depart(now)
-            }
+            if at_once { outbox.depart_at_once() } else { outbox.depart(now) }
         };
         while let Some(batch) = next(&mut self.outbox) {
             if !self.dispatch(host, batch, now) {
@@ -225,10 +214,7 @@ impl Active {
     /// The event is not stored, and the answer waits no longer.
     fn abandon(&mut self, host: &dyn Host, context: ContextId, now: Moment) {
         match self.exchanges.get(&context) {
-            Some(Exchange::Held {
-                strict: true,
-                since,
-            }) => {
+            Some(Exchange::Held { strict: true, since }) => {
                 self.metrics.hold.record_time(host, now.since(*since));
                 self.exchanges.remove(&context);
                 if host.act_for(context).is_ok() {
@@ -269,9 +255,7 @@ impl Active {
 
     fn measure(&mut self, host: &dyn Host) {
         let held = self.exchanges.values();
-        let held = held
-            .filter(|exchange| matches!(exchange, Exchange::Held { .. }))
-            .count();
+        let held = held.filter(|exchange| matches!(exchange, Exchange::Held { .. })).count();
         self.metrics.held.set(host, held);
         self.metrics.buffered_events.set(host, self.outbox.events());
         self.metrics.buffered_bytes.set(host, self.outbox.bytes());

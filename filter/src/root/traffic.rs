@@ -23,10 +23,7 @@ const CONVINCING: usize = 3;
 const NOT_FORWARDED: Reply = Reply {
     status: 503,
     details: "sidehook_events_cannot_be_stored",
-    headers: &[
-        ("content-type", "application/problem+json"),
-        ("retry-after", "1"),
-    ],
+    headers: &[("content-type", "application/problem+json"), ("retry-after", "1")],
     body: concat!(
         r#"{"type":"urn:sidehook:problem:write-not-forwarded","#,
         r#""title":"The write was not forwarded","status":503,"#,
@@ -94,9 +91,7 @@ impl Active {
             Some(Exchange::Held { .. }) => return Action::StopAll,
             Some(Exchange::Unmatched) => {
                 let accepted = was_accepted(host);
-                accepted
-                    .then_some(Reason::Unmatched)
-                    .map_or(Ok(Step::Pass), Err)
+                accepted.then_some(Reason::Unmatched).map_or(Ok(Step::Pass), Err)
             }
             Some(Exchange::Watched(watch)) => watch.answer(host, ended, self.shows),
         };

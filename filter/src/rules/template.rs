@@ -73,10 +73,7 @@ impl TryFrom<String> for Template {
     fn try_from(text: String) -> Result<Self, Self::Error> {
         let path = text.strip_prefix('/').ok_or("must start with '/'")?;
         let path = path.strip_suffix('/').unwrap_or(path);
-        let segments = path
-            .split('/')
-            .map(segment)
-            .collect::<Result<Vec<_>, _>>()?;
+        let segments = path.split('/').map(segment).collect::<Result<Vec<_>, _>>()?;
         if !segments.iter().any(Segment::is_literal) {
             return Err("must have a segment that is not a parameter");
         }
@@ -92,9 +89,7 @@ impl TryFrom<String> for Template {
 }
 
 fn segment(text: &str) -> Result<Segment, &'static str> {
-    let name = text
-        .strip_prefix('{')
-        .and_then(|rest| rest.strip_suffix('}'));
+    let name = text.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
     let inner = name.unwrap_or(text);
     if inner.is_empty() || matches!(inner, "." | "..") {
         return Err("must not have an empty segment, '.' or '..'");

@@ -11,10 +11,7 @@ fn template(text: &str) -> Template {
 }
 
 fn named(method: Method) -> Writes {
-    Writes::Named {
-        method,
-        id_from_body: false,
-    }
+    Writes::Named { method, id_from_body: false }
 }
 
 fn rules() -> Rules {
@@ -33,40 +30,24 @@ fn rules() -> Rules {
 /// The rule, the change and the subject when the answer's body says that the id is `9`.
 fn found(method: Method, path: &str) -> Option<(usize, Change, Option<String>)> {
     match rules().find(method, path) {
-        Found::Rule {
-            index,
-            change,
-            place,
-        } => Some((index, change, place.subject(|| Some("9".into())))),
+        Found::Rule { index, change, place } => {
+            Some((index, change, place.subject(|| Some("9".into()))))
+        }
         Found::Missed | Found::Unwatched => None,
     }
 }
 
 fn subject(method: Method, path: &str) -> String {
-    found(method, path)
-        .and_then(|(.., subject)| subject)
-        .unwrap()
+    found(method, path).and_then(|(.., subject)| subject).unwrap()
 }
 
 #[test]
 fn a_resource_is_created_on_its_path_and_changed_below_it() {
     let id = |text: &str| Some(text.to_owned());
-    assert_eq!(
-        found(Method::Post, "/people"),
-        Some((0, Change::Created, id("9")))
-    );
-    assert_eq!(
-        found(Method::Put, "/people/42"),
-        Some((0, Change::Replaced, id("42")))
-    );
-    assert_eq!(
-        found(Method::Patch, "/people/42"),
-        Some((0, Change::Updated, id("42")))
-    );
-    assert_eq!(
-        found(Method::Delete, "/people/42"),
-        Some((0, Change::Deleted, id("42")))
-    );
+    assert_eq!(found(Method::Post, "/people"), Some((0, Change::Created, id("9"))));
+    assert_eq!(found(Method::Put, "/people/42"), Some((0, Change::Replaced, id("42"))));
+    assert_eq!(found(Method::Patch, "/people/42"), Some((0, Change::Updated, id("42"))));
+    assert_eq!(found(Method::Delete, "/people/42"), Some((0, Change::Deleted, id("42"))));
 }
 
 #[test]
@@ -104,10 +85,7 @@ fn an_id_is_decoded_unless_it_would_no_longer_be_one_segment_of_text() {
 #[test]
 fn nested_resources_carry_their_parents() {
     assert_eq!(subject(Method::Post, "/orgs/7/people"), "orgs/7/people/9");
-    assert_eq!(
-        subject(Method::Patch, "/orgs/7/people/42"),
-        "orgs/7/people/42"
-    );
+    assert_eq!(subject(Method::Patch, "/orgs/7/people/42"), "orgs/7/people/42");
     assert_eq!(found(Method::Patch, "/orgs/7/people/42").unwrap().0, 2);
     assert_eq!(subject(Method::Patch, "/orgs/7"), "7");
 }
@@ -122,35 +100,20 @@ fn a_named_event_is_about_the_last_parameter_of_its_path() {
 
 #[test]
 fn an_id_pointer_of_its_own_goes_before_the_path_of_a_named_event() {
-    let writes = Writes::Named {
-        method: Method::Post,
-        id_from_body: true,
-    };
+    let writes = Writes::Named { method: Method::Post, id_from_body: true };
     let rules = Rules::new(&[(template("/people/{id}/notes"), writes)]).unwrap();
     let Found::Rule { place, .. } = rules.find(Method::Post, "/people/4/notes") else {
         panic!("no rule found");
     };
-    assert_eq!(
-        place.subject(|| Some("9".into())).unwrap(),
-        "people/4/notes/9"
-    );
+    assert_eq!(place.subject(|| Some("9".into())).unwrap(), "people/4/notes/9");
     assert_eq!(place.subject(|| None).unwrap(), "4");
 }
 
 #[test]
 fn a_literal_goes_before_a_parameter() {
-    assert_eq!(
-        found(Method::Put, "/people/search").unwrap().1,
-        Change::Named
-    );
-    assert_eq!(
-        found(Method::Put, "/people/other").unwrap().1,
-        Change::Replaced
-    );
-    assert_eq!(
-        found(Method::Patch, "/people/search").unwrap().1,
-        Change::Updated
-    );
+    assert_eq!(found(Method::Put, "/people/search").unwrap().1, Change::Named);
+    assert_eq!(found(Method::Put, "/people/other").unwrap().1, Change::Replaced);
+    assert_eq!(found(Method::Patch, "/people/search").unwrap().1, Change::Updated);
 }
 
 #[test]
@@ -217,16 +180,7 @@ fn what_is_no_template_is_refused() {
 
 #[test]
 fn only_writing_methods_are_methods() {
-    for name in [
-        &b"GET"[..],
-        b"HEAD",
-        b"OPTIONS",
-        b"CONNECT",
-        b"TRACE",
-        b"post",
-        b"",
-        b"\xff",
-    ] {
+    for name in [&b"GET"[..], b"HEAD", b"OPTIONS", b"CONNECT", b"TRACE", b"post", b"", b"\xff"] {
         assert_eq!(Method::parse(name), None);
     }
     for method in [Method::Post, Method::Put, Method::Patch, Method::Delete] {

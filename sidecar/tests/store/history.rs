@@ -52,15 +52,8 @@ enum Finding {
 }
 
 pub(crate) fn any_history_keeps_the_invariants<G: Ground>() {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    let config = Config {
-        cases: 24,
-        failure_persistence: None,
-        ..Config::default()
-    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let config = Config { cases: 24, failure_persistence: None, ..Config::default() };
     let checked = TestRunner::new(config).run(&vec(any_step(), 1..40), |steps| {
         runtime.block_on(async {
             let mut world = World::new(G::fresh().await);
@@ -154,8 +147,7 @@ impl<G: Ground> World<G> {
         let expected: HashSet<_> = asked.difference(&self.appended).copied().collect();
         assert_eq!(new, expected);
         if let Some(until) = until {
-            self.events_in_hand
-                .extend(new.iter().map(|id| (*id, until)));
+            self.events_in_hand.extend(new.iter().map(|id| (*id, until)));
         }
         self.appended.extend(new);
     }
@@ -171,10 +163,7 @@ impl<G: Ground> World<G> {
         let dispatched: Vec<_> = numbers.into_iter().map(to).collect();
         let done = self.store().dispatch(&dispatched, self.now).await.unwrap();
         let open: HashSet<_> = self.appended.difference(&self.dispatched).collect();
-        assert_eq!(
-            done,
-            asked.into_iter().filter(|id| open.contains(id)).collect()
-        );
+        assert_eq!(done, asked.into_iter().filter(|id| open.contains(id)).collect());
         self.dispatched.extend(done);
     }
 
@@ -284,10 +273,7 @@ impl<G: Ground> World<G> {
         let before = self.handed_out.len();
         assert_eq!(self.claim_deliveries(99).await, pending);
         let last = self.handed_out.split_off(before);
-        let verdicts: Vec<_> = last
-            .iter()
-            .map(|due| delivered(due.id, due.attempt))
-            .collect();
+        let verdicts: Vec<_> = last.iter().map(|due| delivered(due.id, due.attempt)).collect();
         self.store().record(&verdicts).await.unwrap();
         self.look_around().await;
         assert_eq!(self.last_seen.values().filter(is_pending).count(), 0);

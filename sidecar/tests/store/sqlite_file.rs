@@ -127,10 +127,7 @@ async fn a_store_that_was_closed_is_unavailable_and_all_in_one_file() {
     pending(&store, 1, vec![]).await;
     store.close().await;
     assert!(matches!(store.ping().await, Err(Error::Unavailable(_))));
-    assert!(matches!(
-        store.event(minted(1)).await,
-        Err(Error::Unavailable(_))
-    ));
+    assert!(matches!(store.event(minted(1)).await, Err(Error::Unavailable(_))));
     assert!(!folder.path().join("sidehook.db-wal").exists());
     drop(store);
     let again = SqliteStore::open(&path).await.unwrap();
@@ -239,10 +236,7 @@ async fn tamper(path: &Path, statement: &str) {
         .connect()
         .await
         .unwrap();
-    let done = sqlx::query(AssertSqlSafe(statement.to_owned()))
-        .execute(&mut shell)
-        .await
-        .unwrap();
+    let done = sqlx::query(AssertSqlSafe(statement.to_owned())).execute(&mut shell).await.unwrap();
     assert_eq!(done.rows_affected(), 1, "{statement}");
     shell.close().await.unwrap();
 }

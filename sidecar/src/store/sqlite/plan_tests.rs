@@ -16,9 +16,7 @@ async fn plan(pool: &SqlitePool, text: &str) -> String {
 
 async fn plans() -> Vec<(&'static str, String)> {
     let folder = tempfile::tempdir().unwrap();
-    let store = SqliteStore::open(&folder.path().join("sidehook.db"))
-        .await
-        .unwrap();
+    let store = SqliteStore::open(&folder.path().join("sidehook.db")).await.unwrap();
     let mut plans = Vec::new();
     for (name, text) in [
         ("events: one", events::ONE),
@@ -36,14 +34,8 @@ async fn plans() -> Vec<(&'static str, String)> {
         ("deliveries: list", deliveries::LIST),
         ("deliveries: by state", deliveries::LIST_BY_STATE),
         ("deliveries: by event", deliveries::LIST_BY_EVENT),
-        (
-            "deliveries: by subscription",
-            deliveries::LIST_BY_SUBSCRIPTION,
-        ),
-        (
-            "deliveries: by subscription and state",
-            deliveries::LIST_BY_SUBSCRIPTION_AND_STATE,
-        ),
+        ("deliveries: by subscription", deliveries::LIST_BY_SUBSCRIPTION),
+        ("deliveries: by subscription and state", deliveries::LIST_BY_SUBSCRIPTION_AND_STATE),
         ("record: standings", record::STANDINGS),
         ("record: move", record::MOVE.largest()),
         ("subscriptions: one", subscriptions::ONE),
@@ -80,28 +72,13 @@ async fn no_statement_walks_through_a_table_or_sorts_one() {
 async fn every_list_is_read_through_the_index_made_for_it() {
     let plans = plans().await;
     for (name, index) in [
-        (
-            "events: by type",
-            "events_by_type (type=? AND id>? AND id<?)",
-        ),
-        (
-            "events: by subject",
-            "events_by_subject (subject=? AND id>? AND id<?)",
-        ),
+        ("events: by type", "events_by_type (type=? AND id>? AND id<?)"),
+        ("events: by subject", "events_by_subject (subject=? AND id>? AND id<?)"),
         ("events: latest", "events_late"),
         ("deliveries: claim", "deliveries_due (due_at<?)"),
-        (
-            "deliveries: by state",
-            "deliveries_by_state (state=? AND id<?)",
-        ),
-        (
-            "deliveries: by event",
-            "deliveries_by_event (event_id=? AND id<?)",
-        ),
-        (
-            "deliveries: by subscription",
-            "deliveries_by_subscription (subscription_id=? AND id<?)",
-        ),
+        ("deliveries: by state", "deliveries_by_state (state=? AND id<?)"),
+        ("deliveries: by event", "deliveries_by_event (event_id=? AND id<?)"),
+        ("deliveries: by subscription", "deliveries_by_subscription (subscription_id=? AND id<?)"),
         (
             "deliveries: by subscription and state",
             "deliveries_by_subscription_and_state (subscription_id=? AND state=? AND id<?)",
