@@ -8,10 +8,12 @@ use std::{io::Write, process::ExitCode};
 use clap::{Parser, Subcommand};
 use url::Url;
 
+pub mod check;
 mod client;
 pub mod gateway;
 pub mod listen;
 pub mod serve;
+mod terminal;
 pub mod token;
 
 /// Every write your API accepts becomes a webhook.
@@ -32,6 +34,8 @@ pub enum Command {
     Gateway(gateway::GatewayArgs),
     /// Receive webhooks on this machine, verify and show them
     Listen(listen::ListenArgs),
+    /// See whether everything that is needed is there and in order
+    Check(check::CheckArgs),
 }
 
 /// Carries out a command. `out` is standard output.
@@ -40,6 +44,7 @@ pub async fn run(cli: Cli, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
         Command::Serve(args) => serve::run(args).await,
         Command::Gateway(args) => gateway::run(&args, out),
         Command::Listen(args) => listen::run(args, out).await,
+        Command::Check(args) => check::run(args, out).await,
     }
 }
 

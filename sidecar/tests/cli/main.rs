@@ -6,6 +6,7 @@
 
 use std::process::{Command, Output};
 
+mod check;
 mod gateway;
 mod listen;
 
@@ -32,4 +33,9 @@ fn printed(arguments: &str) -> String {
 /// What a run said on standard error.
 fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn the_help_names_every_command() {
+    insta::assert_snapshot!(printed("--help"));
 }

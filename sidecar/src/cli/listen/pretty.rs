@@ -1,11 +1,10 @@
-//! JSON and text from outside, made fit for a terminal. Pure.
+//! JSON from outside, laid out for people or on one line. Pure.
 //!
-//! Invariant: what comes out holds no character that moves the cursor, changes the terminal or
-//! reverses the reading direction; JSON keeps its numbers, its order and its meaning.
-
-use std::fmt::Write as _;
+//! Invariant: it keeps its numbers, its order and its meaning, and a terminal obeys none of it.
 
 use serde::de::IgnoredAny;
+
+use crate::cli::terminal::escaped;
 
 /// One line per member, two spaces per level. `None` if `text` is not JSON.
 pub(super) fn indented(text: &str) -> Option<String> {
@@ -15,32 +14,6 @@ pub(super) fn indented(text: &str) -> Option<String> {
 /// All on one line. `None` if `text` is not JSON.
 pub(super) fn compact(text: &str) -> Option<String> {
     laid_out(text, false)
-}
-
-/// Writes what a terminal would obey as `\uXXXX`, except the line feeds. Within the strings of
-/// JSON that means the same.
-pub(super) fn escaped(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c == '\n' || !is_obeyed(c) {
-            escaped.push(c);
-            continue;
-        }
-        for unit in c.encode_utf16(&mut [0; 2]) {
-            // Writing to a string cannot fail.
-            let _ = write!(escaped, "\\u{unit:04x}");
-        }
-    }
-    escaped
-}
-
-fn is_obeyed(c: char) -> bool {
-    c.is_control()
-        || matches!(c,
-            // Marks, embeddings, overrides and isolates that reorder what stands around them
-            // (Unicode Annex 9), line separators, the byte order mark, invisible tags.
-            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2066}'..='\u{2069}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
 }
 
 /// Moves the white space between the tokens and touches nothing else.
@@ -115,11 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn a_terminal_obeys_nothing_of_it() {
-        assert_eq!(
-            escaped("a\x1b[2J\r\u{9b}1m\u{202e}b\nc"),
-            "a\\u001b[2J\\u000d\\u009b1m\\u202eb\nc"
-        );
+    fn what_a_terminal_would_obey_is_escaped_in_json() {
         assert_eq!(compact("\"\u{9b}\u{e0041}\"").as_deref(), Some(r#""\u009b\udb40\udc41""#));
     }
 

@@ -8,9 +8,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::{
-    pretty::{compact, escaped, indented},
+    pretty::{compact, indented},
     receiver::Report,
 };
+use crate::cli::terminal::escaped;
 
 /// Headers that every HTTP client sends, or that are shown elsewhere.
 const USUAL: [&str; 14] = [
