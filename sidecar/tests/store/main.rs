@@ -98,6 +98,7 @@ macro_rules! conformance {
                 events_are_listed_newest_first_page_by_page,
                 what_is_added_meanwhile_neither_repeats_nor_hides_an_event,
                 filters_of_events_combine,
+                an_event_hardly_later_than_its_id_is_listed_by_its_time,
                 an_event_that_came_late_is_listed_by_its_time,
                 filters_of_deliveries_combine,
                 what_is_added_meanwhile_neither_repeats_nor_hides_a_delivery,
