@@ -22,6 +22,8 @@ mod batch;
 mod deliveries;
 mod dispatch;
 mod events;
+#[cfg(test)]
+mod failure_tests;
 mod open;
 #[cfg(test)]
 mod plan_tests;
