@@ -6,7 +6,7 @@ use std::{fmt::Display, str::FromStr, time::Duration};
 
 use serde_json::{Map, Value};
 
-use super::{Flaws, flaw::all};
+use super::{Flaws, flaw::all, shape::written};
 
 /// A string.
 pub(super) fn text(value: Value) -> Result<String, Flaws> {
@@ -59,8 +59,8 @@ pub(super) fn duration(
             .and_then(|text| humantime::parse_duration(&text).ok())
             .ok_or_else(|| Flaws::here("must be a duration such as \"5s\" or \"10m\""))?;
         if !(shortest..=longest).contains(&duration) {
-            let shortest = humantime::format_duration(shortest);
-            let longest = humantime::format_duration(longest);
+            let shortest = written(shortest);
+            let longest = written(longest);
             return Err(Flaws::here(format!("must be from {shortest} to {longest}")));
         }
         Ok(duration)
@@ -114,7 +114,7 @@ mod tests {
             );
         }
         for outside in ["999ms", "91s", "5000y"] {
-            assert_eq!(read(json!(outside)), Err(Flaws::here("must be from 1s to 1m 30s")));
+            assert_eq!(read(json!(outside)), Err(Flaws::here("must be from 1s to 90s")));
         }
     }
 

@@ -118,7 +118,7 @@ fn each_field_is_checked() {
             json!({"schedule": ["0s", 5]}),
             "retry.schedule[1] must be a duration such as \"5s\" or \"10m\"",
         ),
-        ("retry", json!({"schedule": ["8days"]}), "retry.schedule[0] must be from 0s to 7days"),
+        ("retry", json!({"schedule": ["8days"]}), "retry.schedule[0] must be from 0s to 168h"),
         ("retry", json!({"jitter": 2}), "retry.jitter must be a number from 0 to 1"),
         ("retry", json!({"max": 2}), "retry.max is unknown; there are schedule, jitter"),
         ("timeout", json!("31s"), "timeout must be from 100ms to 30s"),
