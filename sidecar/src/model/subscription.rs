@@ -228,8 +228,9 @@ impl Headers {
             if is_reserved(&parsed_name) {
                 return Err(flawed(HeaderFlaw::Reserved));
             }
-            let parsed_value =
-                HeaderValue::from_str(value).map_err(|_| flawed(HeaderFlaw::Value))?;
+            // Bytes beyond ASCII could be sent, but every receiver reads them differently.
+            let parsed_value = HeaderValue::from_str(value).ok().filter(|_| value.is_ascii());
+            let parsed_value = parsed_value.ok_or_else(|| flawed(HeaderFlaw::Value))?;
             bytes += name.len() + value.len();
             parsed.push((parsed_name, parsed_value));
         }

@@ -56,6 +56,7 @@ fn headers_that_cannot_be_sent_are_refused_by_name() {
         ("x-ü", "1", HeaderFlaw::Name),
         ("x-a", "line\r\nbreak", HeaderFlaw::Value),
         ("x-a", "nul\0", HeaderFlaw::Value),
+        ("x-a", "café", HeaderFlaw::Value),
         ("Host", "example.com", HeaderFlaw::Reserved),
         ("Content-Length", "3", HeaderFlaw::Reserved),
         ("Webhook-Id", "1", HeaderFlaw::Reserved),
