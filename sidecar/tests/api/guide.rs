@@ -1,0 +1,66 @@
+//! The examples of the documentation are tried, in order, and must be answered as it says.
+//!
+//! Invariant: an example is two blocks of `http`, what is asked and what is answered; of the
+//! answer the status, the headers that are shown and the whole body must agree.
+
+use axum::http::{HeaderMap, Method, Request};
+use serde_json::Value;
+
+use crate::desk::Desk;
+
+const GUIDE: &str = include_str!("../../../docs/api.md");
+
+/// A block: its first line, its headers and its body.
+#[derive(Debug)]
+struct Block<'a> {
+    first: &'a str,
+    headers: Vec<(&'a str, &'a str)>,
+    body: &'a str,
+}
+
+impl<'a> Block<'a> {
+    fn parse(text: &'a str) -> Self {
+        let (head, body) = text.split_once("\n\n").unwrap_or((text, ""));
+        let mut lines = head.lines();
+        let first = lines.next().unwrap();
+        let headers = lines.map(|line| line.split_once(": ").unwrap()).collect();
+        Self { first, headers, body }
+    }
+}
+
+#[tokio::test]
+async fn every_example_is_answered_as_it_says() {
+    let desk = Desk::open().await;
+    let blocks = GUIDE.split("```http\n").skip(1);
+    let blocks: Vec<_> =
+        blocks.map(|rest| Block::parse(rest.split("```").next().unwrap().trim_end())).collect();
+    assert!(blocks.len() > 10 && blocks.len().is_multiple_of(2), "{}", blocks.len());
+    for pair in blocks.chunks(2) {
+        let [asked, expected] = pair else { unreachable!("there is an even number of blocks") };
+        let (method, path) = asked.first.split_once(' ').unwrap();
+        let mut request = Request::builder().method(method.parse::<Method>().unwrap()).uri(path);
+        for (name, value) in &asked.headers {
+            request = request.header(*name, *value);
+        }
+        let answer = desk.send(request.body(asked.body.to_owned().into()).unwrap()).await;
+        let shown = show(&answer.headers, &answer.body);
+        assert_eq!(answer.status.to_string(), expected.first, "{method} {path}: {shown}");
+        for (name, value) in &expected.headers {
+            assert_eq!(answer.header(name), *value, "{method} {path}: {shown}");
+        }
+        let body = if expected.body.is_empty() {
+            Value::Null
+        } else {
+            serde_json::from_str(expected.body).unwrap()
+        };
+        assert_eq!(answer.body, body, "{method} {path}: {shown}");
+        if method == "POST" && answer.status == 201 {
+            // From here on there is something to look at.
+            desk.failed(7, answer.text("/id").parse().unwrap()).await;
+        }
+    }
+}
+
+fn show(headers: &HeaderMap, body: &Value) -> String {
+    format!("{headers:?}\n{body:#}")
+}

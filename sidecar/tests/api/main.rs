@@ -1,0 +1,16 @@
+//! The REST API, over a real store: what is asked and what is answered.
+//!
+//! Invariant: every shape that a client sees is pinned, here or in the documentation, whose
+//! examples are tried.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on is to fail"
+)]
+
+mod desk;
+mod guide;
+mod listing;
+mod refusing;
+mod subscribing;
