@@ -38,7 +38,8 @@ async fn a_failure_of_the_api_is_no_event() -> Result<()> {
     upstream.answers("/people", b"HTTP/1.1 500 Oh\r\ncontent-length: 2\r\n\r\n{}");
     let sidehook = Sidehook::before(&upstream.url(), |_| ()).await?;
     assert_eq!(sidehook.post("/people", ada()).await?.status, 500);
-    upstream.answers("/people", b"HTTP/1.1 201 Created\r\ncontent-length: 2\r\n\r\n{}");
+    let created = b"HTTP/1.1 201 Created\r\ncontent-length: 24\r\n\r\n{\"name\":\"the last word\"}";
+    upstream.answers("/people", created);
     assert_eq!(events_after_a_last_word(&sidehook, "/people").await?, ["people.created"]);
     sidehook.stop().await
 }

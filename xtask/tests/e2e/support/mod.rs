@@ -164,11 +164,8 @@ impl Sidehook {
             if done(&events) {
                 return Ok(events);
             }
-            ensure!(
-                start.elapsed() < LIMIT,
-                "{} events after {LIMIT:?}: {events:#?}",
-                events.len()
-            );
+            let seen = || events.iter().map(shown).collect::<Vec<_>>();
+            ensure!(start.elapsed() < LIMIT, "after {LIMIT:?} there are only {:#?}", seen());
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -230,4 +227,10 @@ pub(crate) fn ada() -> Value {
 /// What an event or a webhook is about.
 pub(crate) fn name_of(body: &Value) -> &str {
     body.pointer("/data/name").and_then(Value::as_str).unwrap_or_default()
+}
+
+/// An event in one line.
+fn shown(event: &Value) -> String {
+    let part = |pointer: &str| event.pointer(pointer).cloned().unwrap_or_default();
+    format!("{} {} {}", part("/type"), part("/exchange/path"), part("/exchange/status"))
 }

@@ -9,8 +9,8 @@ pub(super) struct Case {
     pub(super) name: String,
     pub(super) request: Vec<u8>,
     pub(super) answer: Vec<u8>,
-    /// Envoy itself refuses it, filter or not.
-    pub(super) refused: bool,
+    /// No event, although it may look like an accepted write.
+    pub(super) silent: bool,
 }
 
 /// A request over HTTP/2, and what the API answers over HTTP/1.1.
@@ -31,7 +31,7 @@ const WRITES: [&str; 4] = ["POST", "PUT", "PATCH", "DELETE"];
 impl Case {
     fn new(name: &str, request: impl Into<Vec<u8>>, answer: impl Into<Vec<u8>>) -> Self {
         let (request, answer) = (request.into(), answer.into());
-        Self { name: name.to_owned(), request, answer, refused: false }
+        Self { name: name.to_owned(), request, answer, silent: false }
     }
 
     pub(super) fn method(&self) -> &str {
@@ -43,7 +43,7 @@ impl Case {
     pub(super) fn is_accepted_write(&self) -> bool {
         let head = self.answer.split_at(self.answer.len().min(100)).0;
         let accepted = head.windows(10).any(|part| part == b"HTTP/1.1 2");
-        WRITES.contains(&self.method()) && accepted && !self.refused
+        WRITES.contains(&self.method()) && accepted && !self.silent
     }
 }
 
@@ -102,9 +102,12 @@ fn answers() -> Vec<Case> {
     ];
     let request = with_body("POST", "/people", "{\"name\":\"Ada\"}");
     let named = answers.into_iter();
-    named
-        .map(|(name, answer)| Case::new(&format!("answer: {name}"), request.clone(), answer))
-        .collect()
+    let case = |(name, answer): (&str, Vec<u8>)| Case {
+        // The outcome of a call is in its trailers, which nobody here reads.
+        silent: name == "gRPC",
+        ..Case::new(&format!("answer: {name}"), request.clone(), answer)
+    };
+    named.map(case).collect()
 }
 
 /// Many writes, one ordinary answer.
@@ -131,7 +134,7 @@ fn requests() -> Vec<Case> {
         .map(|(name, request)| Case::new(&format!("request: {name}"), request, answer))
         .collect();
     let escaped_slash = with_body("POST", "/people%2F7", "{}");
-    cases.push(Case { refused: true, ..Case::new("an escaped slash", escaped_slash, answer) });
+    cases.push(Case { silent: true, ..Case::new("an escaped slash", escaped_slash, answer) });
     cases
 }
 
