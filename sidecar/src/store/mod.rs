@@ -115,7 +115,8 @@ pub trait Store: Send + Sync + Debug + 'static {
         due: Due,
     ) -> Result<HashSet<EventId>>;
 
-    /// Hands out events that are due and not dispatched, oldest first, and leases them.
+    /// Hands out events that are due and not dispatched, oldest first, and leases them. One that
+    /// cannot be read is leased too, said in the log and left out: it stands in nobody's way.
     async fn claim_events(
         &self,
         now: UnixMicros,
@@ -132,7 +133,8 @@ pub trait Store: Send + Sync + Debug + 'static {
         now: UnixMicros,
     ) -> Result<HashSet<EventId>>;
 
-    /// Hands out pending deliveries that are due, the longest due first, and leases them.
+    /// Hands out pending deliveries that are due, the longest due first, and leases them. One that
+    /// cannot be read is treated as such an event is.
     async fn claim_deliveries(
         &self,
         now: UnixMicros,

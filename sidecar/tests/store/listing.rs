@@ -97,15 +97,9 @@ pub(crate) async fn an_event_hardly_later_than_its_id_is_listed_by_its_time(
     let store = ground.store();
     for (number, micros) in [(1, 1), (2, 999_999), (3, 1_000_000), (4, 1_000_001)] {
         let time = UnixMicros::new(at(number).micros() + micros);
-        let late = Event {
-            time,
-            ..event(number)
-        };
+        let late = Event { time, ..event(number) };
         append(&*store, [late.clone()]).await;
-        let since = EventFilter {
-            since: Some(time),
-            ..EventFilter::default()
-        };
+        let since = EventFilter { since: Some(time), ..EventFilter::default() };
         let listed = store.events(&since, PageRequest::default()).await.unwrap();
         assert!(listed.data.contains(&late), "{micros} µs late");
     }

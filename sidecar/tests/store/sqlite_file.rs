@@ -7,20 +7,22 @@ use std::{
     os::unix::fs::{PermissionsExt, symlink},
     path::Path,
     process::Command,
+    sync::Arc,
 };
 
 use sidehook::{
-    model::{Cause, PageRequest, Successor},
+    model::{Cause, DeliveryId, PageRequest, Successor},
     store::{
         DeliveryFilter, Due, Error, EventFilter, Store,
         sqlite::{OpenError, SqliteStore},
     },
 };
+use sidehook_event::{EventId, TypeId};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, sqlite::SqliteConnectOptions};
 
 use crate::{
     ground::{Ground, SqliteGround},
-    samples::{at, elaborate, failed, minted, new_delivery, pending},
+    samples::{at, elaborate, event, failed, minted, new_delivery, one_pending, pending},
 };
 
 #[tokio::test]
@@ -195,6 +197,31 @@ async fn a_subscription_that_cannot_be_read_is_an_error() {
         corrupt(damage, &store.subscription(minted(1)).await);
         corrupt(damage, &store.all_subscriptions().await);
     }
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_stands_in_nobodys_way() {
+    let ground = SqliteGround::fresh().await;
+    let store = ground.store();
+    let events = [1, 2, 3].map(|number| Arc::new(event(number)));
+    store.append(&events, at(0), Due::At(at(0))).await.unwrap();
+    for number in 4..=6 {
+        one_pending(&*store, number).await;
+    }
+    let of = |number: u64| format!("{:032x}", minted::<EventId>(number).bits());
+    let damaged = format!("UPDATE events SET frame = x'00' WHERE id = x'{}'", of(1));
+    tamper(&ground.path(), &damaged).await;
+    let damaged = format!("UPDATE deliveries SET attempts = -1 WHERE id = x'{}'", of(4));
+    tamper(&ground.path(), &damaged).await;
+
+    let claimed = store.claim_events(at(1), at(100), 2).await.unwrap();
+    assert_eq!(claimed, events[1..2]);
+    let claimed = store.claim_events(at(1), at(100), 2).await.unwrap();
+    assert_eq!(claimed, events[2..]);
+    let claimed = store.claim_deliveries(at(1), at(100), 10).await.unwrap();
+    let ids: Vec<DeliveryId> = claimed.iter().map(|delivery| delivery.id).collect();
+    assert_eq!(ids, [minted(5), minted(6)]);
+    assert!(store.claim_deliveries(at(1), at(100), 10).await.unwrap().is_empty());
 }
 
 async fn refused(path: &Path) -> OpenError {

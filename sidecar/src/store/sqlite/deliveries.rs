@@ -10,7 +10,7 @@ use super::{
     batch, begin,
     rows::{
         below, bytes, duration, id, instant, maybe_instant, maybe_named, micros, named, number,
-        one_more, rows, unreadable,
+        one_more, readable, rows, unreadable,
     },
 };
 use crate::{
@@ -83,11 +83,10 @@ pub(super) async fn claim(
 ) -> sqlx::Result<Vec<DueDelivery>> {
     let mut tx = begin(writer).await?;
     let due = sqlx::query(CLAIM).bind(micros(now)).bind(rows(limit)).fetch_all(&mut *tx).await?;
-    let due: Vec<_> =
-        due.iter().map(|row| due_delivery(row, lease_until)).collect::<sqlx::Result<_>>()?;
-    if !due.is_empty() {
+    let (ids, due) = readable::<DeliveryId, _>(&due, |row| due_delivery(row, lease_until))?;
+    if !ids.is_empty() {
         sqlx::query(LEASE)
-            .bind(batch::list(due.iter().map(|delivery| delivery.id)))
+            .bind(batch::list(ids))
             .bind(micros(lease_until))
             .execute(&mut *tx)
             .await?;

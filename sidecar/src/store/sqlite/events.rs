@@ -13,7 +13,7 @@ use sqlx::{Row, SqlitePool, sqlite::SqliteRow};
 use super::{
     batch::{self, Batch},
     begin,
-    rows::{below, bytes, id, micros, one_more, rows, unreadable},
+    rows::{below, bytes, id, micros, one_more, readable, rows, unreadable},
 };
 use crate::{
     model::{Page, PageRequest},
@@ -108,11 +108,10 @@ pub(super) async fn claim(
 ) -> sqlx::Result<Vec<Arc<Event>>> {
     let mut tx = begin(writer).await?;
     let due = sqlx::query(CLAIM).bind(micros(now)).bind(rows(limit)).fetch_all(&mut *tx).await?;
-    let events: Vec<_> =
-        due.iter().map(|row| event(row).map(Arc::new)).collect::<sqlx::Result<_>>()?;
-    if !events.is_empty() {
+    let (ids, events) = readable::<EventId, _>(&due, |row| event(row).map(Arc::new))?;
+    if !ids.is_empty() {
         sqlx::query(LEASE)
-            .bind(batch::list(events.iter().map(|event| event.id)))
+            .bind(batch::list(ids))
             .bind(micros(lease_until))
             .execute(&mut *tx)
             .await?;

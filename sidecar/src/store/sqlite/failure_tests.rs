@@ -15,10 +15,7 @@ const DUE: Due = Due::At(UnixMicros::EPOCH);
 
 fn events(count: u128, bytes: usize) -> Vec<Arc<Event>> {
     let event = |number: u128| {
-        let mut exchange = Exchange {
-            status: 200,
-            ..Exchange::default()
-        };
+        let mut exchange = Exchange { status: 200, ..Exchange::default() };
         exchange.response.content = Bytes::from(vec![b'x'; bytes]);
         Arc::new(Event {
             id: EventId::from_bits(number),
@@ -68,11 +65,7 @@ async fn a_transaction_that_sqlite_ended_itself_does_not_harm_those_after_it() {
     ] {
         sqlx::query(text).execute(&store.writer).await.unwrap();
         let appended = store.append(&events(1, 1), UnixMicros::EPOCH, DUE).await;
-        assert_eq!(
-            appended.is_err(),
-            text.starts_with("CREATE"),
-            "{appended:?}"
-        );
+        assert_eq!(appended.is_err(), text.starts_with("CREATE"), "{appended:?}");
         store.ping().await.unwrap();
     }
 }
