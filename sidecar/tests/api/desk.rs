@@ -39,7 +39,7 @@ pub(crate) const START: u64 = 1_763_890_200_000_000_000;
 pub(crate) struct Desk {
     router: Router,
     store: Arc<SqliteStore>,
-    routes: Arc<Table>,
+    table: Arc<Table>,
     _folder: TempDir,
 }
 
@@ -60,16 +60,16 @@ impl Desk {
     pub(crate) async fn open_with_token(token: Option<&str>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Arc::new(SqliteStore::open(&folder.path().join("test.db")).await.unwrap());
-        let routes = Arc::new(Table::default());
+        let table = Arc::new(Table::default());
         let router = api::router(Context {
             store: Arc::<SqliteStore>::clone(&store),
             clock: Arc::new(Steady::default()),
-            routes: Arc::clone(&routes),
+            routes: Arc::clone(&table),
             egress: Rule::default(),
             defaults: Defaults::default(),
             token: token.map(Into::into),
         });
-        Self { router, store, routes, _folder: folder }
+        Self { router, store, table, _folder: folder }
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
@@ -109,7 +109,7 @@ impl Desk {
 
     /// Who would get an event of this type now.
     pub(crate) fn listeners(&self, event_type: &str) -> Vec<String> {
-        let listeners = self.routes.listeners(&event_type.parse().unwrap());
+        let listeners = self.table.listeners(&event_type.parse().unwrap());
         listeners.iter().map(|subscription| subscription.id.to_string()).collect()
     }
 
@@ -223,7 +223,7 @@ impl Clock for Steady {
         Duration::from_nanos(self.unix_nanos() - START)
     }
 
-    /// SplitMix64.
+    /// `SplitMix64`.
     fn dice(&self) -> u64 {
         let throw = self.throws.fetch_add(1, Ordering::Relaxed) + 1;
         let z = throw.wrapping_mul(0x9E37_79B9_7F4A_7C15);
