@@ -1,0 +1,176 @@
+//! What `/ingest` makes of what gateways send: batches, garbage, batches whose stream is reset.
+//!
+//! Invariant: the server is the real one, spoken to over TCP; what is stored is read from the
+//! store.
+
+#![expect(clippy::unwrap_used, reason = "this is how a test fails")]
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use prometheus_client::{encoding::text, registry::Registry};
+use sidehook::{
+    api,
+    clock::SystemClock,
+    ingest,
+    model::PageRequest,
+    queue::local::LocalQueue,
+    store::{EventFilter, Store, sqlite::SqliteStore},
+};
+use sidehook_event::{Event, EventId, Exchange, TypeId, UnixMicros, wire};
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
+
+struct Sidecar {
+    address: SocketAddr,
+    store: Arc<dyn Store>,
+    registry: Registry,
+    _folder: TempDir,
+}
+
+impl Sidecar {
+    async fn start() -> Self {
+        let folder = TempDir::new().unwrap();
+        let store = SqliteStore::open(&folder.path().join("sidehook.db")).await.unwrap();
+        let store: Arc<dyn Store> = Arc::new(store);
+        let mut registry = Registry::default();
+        let (ingest, committer) = ingest::ingest(
+            Arc::clone(&store),
+            Arc::new(LocalQueue::default()),
+            Arc::new(SystemClock::start()),
+            ingest::Metrics::register(&mut registry),
+        );
+        tokio::spawn(committer.run());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = api::ingest(ingest, Some(&"0123456789abcdef".into()));
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        Self { address, store, registry, _folder: folder }
+    }
+
+    /// Posts a body by HTTP/1.1 and returns the status.
+    async fn post(&self, content_type: &str, token: &str, body: impl Into<reqwest::Body>) -> u16 {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let request = reqwest::Client::new()
+            .post(format!("http://{}/ingest", self.address))
+            .header("content-type", content_type)
+            .bearer_auth(token)
+            .body(body);
+        request.send().await.unwrap().status().as_u16()
+    }
+
+    async fn stored(&self) -> usize {
+        let page = PageRequest { after: None, limit: 200 };
+        self.store.events(&EventFilter::default(), page).await.unwrap().data.len()
+    }
+
+    fn counted(&self, metric: &str) -> bool {
+        let mut exposed = String::new();
+        text::encode(&mut exposed, &self.registry).unwrap();
+        exposed.lines().any(|line| line == metric)
+    }
+}
+
+const TOKEN: &str = "0123456789abcdef";
+
+fn batch(ids: impl IntoIterator<Item = u128>) -> Vec<u8> {
+    let mut batch = wire::prologue("edge");
+    for id in ids {
+        batch.extend(wire::frame(Event {
+            id: EventId::from_bits(id),
+            event_type: "people.created".parse().unwrap(),
+            source: "edge".to_owned(),
+            subject: None,
+            time: UnixMicros::EPOCH,
+            exchange: Exchange { status: 201, ..Exchange::default() },
+        }));
+    }
+    batch
+}
+
+#[tokio::test]
+async fn a_batch_is_stored_when_it_is_answered_and_once_if_it_comes_again() {
+    let sidecar = Sidecar::start().await;
+    for _ in 0..2 {
+        assert_eq!(sidecar.post(wire::CONTENT_TYPE, TOKEN, batch(1..=3)).await, 204);
+        assert_eq!(sidecar.stored().await, 3);
+    }
+    assert!(sidecar.counted("ingest_events_total{result=\"stored\"} 3"));
+    assert!(sidecar.counted("ingest_events_total{result=\"known\"} 3"));
+}
+
+#[tokio::test]
+async fn garbage_is_refused_and_counted_and_nothing_of_it_is_stored() {
+    let sidecar = Sidecar::start().await;
+    let mut half = batch(1..=2);
+    half.truncate(half.len() - 1);
+    for garbage in [Vec::new(), b"{}".to_vec(), vec![0xff; 1000], wire::prologue("edge"), half] {
+        assert_eq!(sidecar.post(wire::CONTENT_TYPE, TOKEN, garbage).await, 400);
+    }
+    let large = vec![0; 9 * 1024 * 1024];
+    assert_eq!(sidecar.post(wire::CONTENT_TYPE, TOKEN, large).await, 413);
+    assert_eq!(sidecar.post("application/json", TOKEN, batch([1])).await, 415);
+    assert_eq!(sidecar.post(wire::CONTENT_TYPE, "another", batch([1])).await, 401);
+    assert_eq!(sidecar.stored().await, 0);
+    assert!(sidecar.counted("ingest_batches_total{result=\"malformed\"} 5"));
+    assert!(sidecar.counted("ingest_batches_total{result=\"too_large\"} 1"));
+}
+
+#[tokio::test]
+async fn a_batch_whose_stream_is_reset_right_behind_it_is_stored() {
+    let sidecar = Sidecar::start().await;
+    for id in 1..=20 {
+        let mut stream = TcpStream::connect(sidecar.address).await.unwrap();
+        // In one piece, as it arrives from a gateway that ends.
+        stream.write_all(&last_words(&batch([id]))).await.unwrap();
+        let mut answer = Vec::new();
+        stream.shutdown().await.unwrap();
+        let read = stream.read_to_end(&mut answer);
+        let _ = tokio::time::timeout(Duration::from_secs(10), read).await.unwrap();
+    }
+    let all = tokio::time::timeout(Duration::from_secs(10), async {
+        while sidecar.stored().await < 20 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    });
+    assert!(all.await.is_ok(), "{} of 20 batches were stored", sidecar.stored().await);
+}
+
+/// A connection of HTTP/2 (RFC 9113) that posts `body` and resets the stream, all that is sent
+/// on it.
+fn last_words(body: &[u8]) -> Bytes {
+    const HEADERS: u8 = 1;
+    const DATA: u8 = 0;
+    const RST_STREAM: u8 = 3;
+    const SETTINGS: u8 = 4;
+    const END_STREAM: u8 = 1;
+    const END_HEADERS: u8 = 4;
+    const CANCEL: [u8; 4] = [0, 0, 0, 8];
+
+    let frame = |kind: u8, flags: u8, stream: u8, payload: &[u8]| {
+        let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+        let head = [length[1], length[2], length[3], kind, flags, 0, 0, 0, stream];
+        [&head[..], payload].concat()
+    };
+    // HPACK (RFC 7541): POST and http by their index, the rest as literals.
+    let literal = |name: &[u8], value: &str| {
+        let length = u8::try_from(value.len()).unwrap();
+        [name, &[length], value.as_bytes()].concat()
+    };
+    let fields = [
+        vec![0x83, 0x86],
+        literal(&[0x04], "/ingest"),
+        literal(&[0x01], "sidehook"),
+        literal(&[0x0f, 0x10], wire::CONTENT_TYPE),
+        literal(&[0x0f, 0x08], &format!("Bearer {TOKEN}")),
+    ];
+    let mut words = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    words.extend(frame(SETTINGS, 0, 0, &[]));
+    words.extend(frame(HEADERS, END_HEADERS, 1, &fields.concat()));
+    words.extend(frame(DATA, END_STREAM, 1, body));
+    words.extend(frame(RST_STREAM, 0, 1, &CANCEL));
+    words.into()
+}
