@@ -59,6 +59,9 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How many may read at once.
 const READERS: u32 = 4;
+/// After how many pages, of 4 KiB, the log is folded into the file. A page that many commits
+/// wrote is then copied once; the commit that folds waits for it.
+const LOG_PAGES: &str = "4000";
 /// To how many bytes the write-ahead log is cut back after it had to grow.
 const LOG_LIMIT: &str = "67108864";
 /// The cache of a connection; negative numbers are KiB.
@@ -82,6 +85,7 @@ pub(super) async fn open(path: &Path) -> Result<SqliteStore, OpenError> {
             options
                 .clone()
                 .journal_mode(SqliteJournalMode::Wal)
+                .pragma("wal_autocheckpoint", LOG_PAGES)
                 .pragma("journal_size_limit", LOG_LIMIT),
         )
         .await
