@@ -38,7 +38,7 @@ pub struct Demo {
 pub async fn demo(demo: Demo) -> Result<()> {
     let Demo { options } = demo;
     options.check()?;
-    let programs = Programs::ensure(options.release).await?;
+    let programs = Programs::ensure(options.build()).await?;
     let sample = Serving::start(people::api(), ports::free()?).await?;
     let resources = vec!["people=/people".to_owned()];
     let mut plan = options.plan("demo", programs, sample.url(), resources)?;

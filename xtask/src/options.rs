@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 use crate::{
     ports,
     stack::{Plan, Programs},
+    tools::cargo::Build,
     workspace,
 };
 
@@ -40,7 +41,7 @@ pub struct Options {
 
     /// Build the sidecar with optimisations
     #[arg(long)]
-    pub release: bool,
+    release: bool,
 }
 
 /// What the gateway does to have an event stored.
@@ -67,6 +68,11 @@ impl Options {
         ports::require_free(self.receiver, "--receiver")
     }
 
+    /// How the sidecar is built.
+    pub fn build(&self) -> Build {
+        if self.release { Build::Release } else { Build::Debug }
+    }
+
     /// The stack of these options before `upstream`, with its folder emptied.
     pub fn plan(
         &self,
@@ -75,7 +81,8 @@ impl Options {
         upstream: String,
         resources: Vec<String>,
     ) -> Result<Plan> {
-        let folder = workspace::run_folder(name);
+        // Two runs can be told apart by their ports, and so can their folders.
+        let folder = workspace::run_folder(&format!("{name}-{}", self.gateway));
         if folder.exists() {
             std::fs::remove_dir_all(&folder)?;
         }

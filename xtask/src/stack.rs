@@ -13,7 +13,7 @@ use crate::{
     clock::Stopwatch,
     command::Program,
     http::{Answer, Http},
-    tools,
+    tools::{self, cargo::Build},
 };
 
 /// Each of the programs answers long before that, or never.
@@ -27,6 +27,12 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(5);
 
 /// How long the sidecar may take to finish what it has begun.
 const STOP_LIMIT: Duration = Duration::from_secs(30);
+
+/// Names a filter to be used in place of one built now.
+pub const FILTER: &str = "SIDEHOOK_FILTER_WASM";
+
+/// Names a program `sidehook` to be used in place of one built now.
+pub const SIDEHOOK: &str = "SIDEHOOK_PROGRAM";
 
 /// The programs and the filter.
 #[derive(Debug, Clone)]
@@ -76,10 +82,18 @@ pub struct Stack {
 }
 
 impl Programs {
-    /// Builds what is ours and gets what isn't.
-    pub async fn ensure(release: bool) -> Result<Self> {
-        let filter = tools::wasm::filter().await.context("failed to build the filter")?;
-        let sidehook = tools::cargo::sidecar(release).await.context("failed to build sidehook")?;
+    /// Builds what is ours and gets what isn't. What [`tools::envoy::VARIABLE`], [`SIDEHOOK`] and
+    /// [`FILTER`] name is taken as it is.
+    pub async fn ensure(build: Build) -> Result<Self> {
+        let named = |variable| std::env::var_os(variable).map(PathBuf::from);
+        let filter = match named(FILTER) {
+            Some(filter) => filter,
+            None => tools::wasm::filter().await.context("failed to build the filter")?,
+        };
+        let sidehook = match named(SIDEHOOK) {
+            Some(sidehook) => sidehook,
+            None => tools::cargo::sidecar(build).await.context("failed to build sidehook")?,
+        };
         Ok(Self { envoy: tools::envoy::envoy().await?, sidehook, filter })
     }
 }

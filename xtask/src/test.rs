@@ -9,21 +9,15 @@ use clap::Args;
 
 use crate::{
     say,
-    stack::Programs,
-    tools::{cargo, envoy, python},
+    stack::{FILTER, Programs, SIDEHOOK},
+    tools::{
+        cargo::{self, Build},
+        envoy, python,
+    },
 };
 
 /// Everything, built from scratch on two cores, takes less than that.
 const LIMIT: Duration = Duration::from_mins(40);
-
-/// Names the filter, for tests.
-pub const FILTER: &str = "SIDEHOOK_FILTER_WASM";
-
-/// Names the program `sidehook`, for tests.
-pub const SIDEHOOK: &str = "SIDEHOOK_PROGRAM";
-
-/// Names a folder with the Python package `standardwebhooks`, for tests.
-pub const PYTHON: &str = "SIDEHOOK_PYTHONPATH";
 
 /// What `test` is told.
 #[derive(Debug, Args)]
@@ -38,12 +32,13 @@ pub struct Test {
 
 /// Builds everything and runs the tests.
 pub async fn test(test: Test) -> Result<()> {
-    let programs = Programs::ensure(false).await?;
-    let python = python::standardwebhooks().await?;
-    say::progress("running the tests of the whole workspace");
+    say::progress("building everything, its tests included");
+    let programs = Programs::ensure(Build::Tests).await?;
+    // Fetched before the tests begin, so that none of them waits for a download.
+    python::standardwebhooks().await?;
     let run = cargo::cargo().args(["test", "--workspace"]);
     let run = run.env(envoy::VARIABLE, &programs.envoy).env(FILTER, &programs.filter);
-    let run = run.env(SIDEHOOK, &programs.sidehook).env(PYTHON, python);
+    let run = run.env(SIDEHOOK, &programs.sidehook);
     let run = run.args(["--"]).args(test.nocapture.then_some("--nocapture")).args(test.filter);
     run.within(LIMIT).show().await
 }

@@ -68,7 +68,7 @@ struct Running {
 
 impl Running {
     async fn start(up: &Up) -> Result<Self> {
-        let programs = Programs::ensure(up.options.release).await?;
+        let programs = Programs::ensure(up.options.build()).await?;
         let sample = match up.upstream {
             Some(_) => None,
             None => Some(Serving::start(people::api(), ports::free()?).await?),

@@ -2,12 +2,15 @@
 //!
 //! Invariant: the path of a program is the one cargo names, wherever its target folder is.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Context, Result};
 use serde_json::Value;
 
 use crate::{command::Program, workspace};
+
+/// Everything, built from scratch on two cores, takes less than that.
+const LIMIT: Duration = Duration::from_hours(1);
 
 /// The cargo that runs us, else the one in `PATH`.
 pub fn cargo() -> Program {
@@ -15,36 +18,62 @@ pub fn cargo() -> Program {
     Program::new(cargo).in_folder(&workspace::root())
 }
 
+/// With what else a program is built. Cargo unites the features of the dependencies of all that
+/// it builds at once, so that another choice means to build most of them again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Build {
+    /// Alone, for a person who waits for it.
+    Debug,
+    /// Alone, with optimisations.
+    Release,
+    /// With everything that `cargo test --workspace` builds.
+    Tests,
+}
+
 /// Builds the sidecar and tells where its program is.
-pub async fn sidecar(release: bool) -> Result<PathBuf> {
-    let arguments = ["build", "--package", "sidehook", "--bin", "sidehook"];
-    let profile = if release { "release" } else { "dev" };
-    let build = cargo().args(arguments).args(["--profile", profile]);
-    let messages = build.args(["--message-format", "json-render-diagnostics"]).output().await?;
+pub async fn sidecar(build: Build) -> Result<PathBuf> {
+    let arguments: &[&str] = match build {
+        Build::Debug => &["build", "--package=sidehook", "--bin=sidehook"],
+        Build::Release => &["build", "--package=sidehook", "--bin=sidehook", "--release"],
+        Build::Tests => &["test", "--workspace", "--no-run"],
+    };
+    let messages = ["--quiet", "--message-format=json-render-diagnostics"];
+    let messages = cargo().args(arguments).args(messages).within(LIMIT).aloud().output().await?;
     executable(&messages).context("cargo built the sidecar but named no program")
 }
 
+/// Finds the program among the messages of a build, which name its tests as well.
 fn executable(messages: &str) -> Option<PathBuf> {
-    // The program comes last, after the libraries that it needs.
-    let artifacts = messages.lines().rev();
-    let mut artifacts = artifacts.filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    artifacts.find_map(|line| Some(line.get("executable")?.as_str()?.into()))
+    let mut artifacts = messages.lines().filter_map(|line| serde_json::from_str(line).ok());
+    artifacts.find_map(|artifact: Value| {
+        let is_program = artifact.pointer("/target/name")?.as_str()? == "sidehook"
+            && artifact.pointer("/target/kind/0")?.as_str()? == "bin"
+            && !artifact.pointer("/profile/test")?.as_bool()?;
+        let program = artifact.get("executable")?.as_str()?;
+        is_program.then(|| program.into())
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
     fn the_program_is_the_one_that_cargo_names() {
-        let messages = concat!(
-            r#"{"reason":"compiler-artifact","target":{"name":"bytes"},"executable":null}"#,
-            "\n",
-            r#"{"reason":"compiler-artifact","executable":"/elsewhere/debug/sidehook"}"#,
-            "\n",
-            r#"{"reason":"build-finished","success":true}"#,
-        );
-        assert_eq!(executable(messages), Some("/elsewhere/debug/sidehook".into()));
+        let artifact = |kind: &str, test: bool, executable: &str| {
+            let target = json!({"name": "sidehook", "kind": [kind]});
+            json!({"target": target, "profile": {"test": test}, "executable": executable})
+        };
+        let messages = [
+            json!({"reason": "build-finished", "success": true}),
+            artifact("lib", true, "/elsewhere/debug/deps/sidehook-0"),
+            artifact("bin", true, "/elsewhere/debug/deps/sidehook-1"),
+            artifact("bin", false, "/elsewhere/debug/sidehook"),
+        ];
+        let messages = messages.map(|message| message.to_string()).join("\n");
+        assert_eq!(executable(&messages), Some("/elsewhere/debug/sidehook".into()));
         assert_eq!(executable("not JSON"), None);
     }
 }

@@ -6,6 +6,7 @@ mod support;
 
 mod configuration;
 mod delivery;
+mod developer;
 mod disconnects;
 mod load;
 mod silence;

@@ -9,7 +9,7 @@ pub(crate) mod load;
 pub(crate) mod message;
 pub(crate) mod upstream;
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use hyper::Method;
@@ -22,7 +22,8 @@ use xtask::{
     receiver::{Receiver, Webhook},
     serving::Serving,
     stack::{Plan, Programs, Stack},
-    test, tools, workspace,
+    tools::cargo::Build,
+    workspace,
 };
 
 /// How long anything may take that should take a moment.
@@ -44,14 +45,7 @@ pub(crate) async fn alone() -> RwLockWriteGuard<'static, ()> {
 /// The programs under test: those that `cargo xtask test` names, else built now.
 pub(crate) async fn programs() -> Result<Programs> {
     static PROGRAMS: OnceCell<Programs> = OnceCell::const_new();
-    let named = |variable| std::env::var_os(variable).map(PathBuf::from);
-    let ensured = PROGRAMS.get_or_try_init(async || {
-        match (named(tools::envoy::VARIABLE), named(test::SIDEHOOK), named(test::FILTER)) {
-            (Some(envoy), Some(sidehook), Some(filter)) => Ok(Programs { envoy, sidehook, filter }),
-            _ => Programs::ensure(false).await,
-        }
-    });
-    ensured.await.cloned()
+    PROGRAMS.get_or_try_init(|| Programs::ensure(Build::Tests)).await.cloned()
 }
 
 /// A stack under test.
