@@ -11,7 +11,7 @@ use xtask::{clock::Stopwatch, say};
 use crate::support::{
     Sidehook, alone, got,
     load::{balance, create_people},
-    receiver,
+    receiver, shared,
 };
 
 const WRITES: usize = 10_000;
@@ -100,6 +100,27 @@ async fn a_sidecar_drained_under_load_loses_nothing() -> Result<()> {
     say::line(format!("drained in {drain:?}; refused: {:?}", outcome.others));
     report("drained", outcome.took, &delivered);
     ensure!(outcome.accepted.len() == WRITES / 2, "refused: {:?}", outcome.others);
+    sidehook.stop().await
+}
+
+/// The control of all the tests above: what they rely on does see a loss.
+#[tokio::test]
+async fn the_accounts_do_not_balance_when_something_is_missing() -> Result<()> {
+    let _machine = shared().await;
+    let sidehook = Sidehook::before_people().await?;
+    let receiver = receiver().await?;
+    let url = sidehook.plan.gateway_url("/people");
+    let moment = Duration::from_millis(200);
+
+    let mut unheard = create_people(url, 3, 1).await.accepted;
+    let undelivered = balance(&sidehook, &receiver, &unheard, moment).await;
+    let reason = undelivered.err().map(|error| error.to_string()).unwrap_or_default();
+    ensure!(reason.contains("0 of 3 webhooks arrived"), "{reason}");
+
+    unheard.insert("nobody".to_owned());
+    let unstored = balance(&sidehook, &receiver, &unheard, moment).await;
+    let reason = unstored.err().map(|error| error.to_string()).unwrap_or_default();
+    ensure!(reason.contains("1 accepted writes have no event"), "{reason}");
     sidehook.stop().await
 }
 
