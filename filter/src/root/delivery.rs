@@ -19,16 +19,16 @@ use crate::{
 /// How much longer than the gateway's own timeout an answer is waited for.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// The answer to a write on a strict route whose event could not be stored in time.
+/// The answer to a write on a strict route whose event is not stored.
 const NOT_RECORDED: Reply = Reply {
     status: 503,
     details: "sidehook_event_not_stored",
     headers: &[("content-type", "application/problem+json")],
     body: concat!(
         r#"{"type":"urn:sidehook:problem:write-not-recorded","#,
-        r#""title":"The write was made, but its event was not stored in time","status":503,"#,
-        r#""detail":"The API accepted this write. Its event could not be stored in time and may "#,
-        r#"still be. Sending the request again may do the write again."}"#,
+        r#""title":"The write was made, but its event is not stored","status":503,"#,
+        r#""detail":"The API accepted this write, but its event was refused, or could not be "#,
+        r#"stored in time. Sending the request again may do the write again."}"#,
     ),
 };
 
