@@ -3,6 +3,8 @@
 //! Invariant: a command that fails says what to do about it.
 #![forbid(unsafe_code)]
 
+use std::process::ExitCode;
+
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use xtask::{demo, say, test, tools, up};
@@ -28,8 +30,18 @@ enum Command {
 }
 
 #[tokio::main]
-async fn main() -> Result<()> {
-    match Arguments::parse().command {
+async fn main() -> ExitCode {
+    match run(Arguments::parse().command).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say::failure(format!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(command: Command) -> Result<()> {
+    match command {
         Command::Up(up) => up::up(up).await,
         Command::Demo(demo) => demo::demo(demo).await,
         Command::Test(test) => test::test(test).await,

@@ -15,3 +15,9 @@ pub fn line(text: impl Display) {
 pub fn progress(text: impl Display) {
     eprintln!("  {text}");
 }
+
+/// Says why nothing came of it.
+#[expect(clippy::print_stderr, reason = "a developer command fails on the terminal")]
+pub fn failure(text: impl Display) {
+    eprintln!("error: {text}");
+}
