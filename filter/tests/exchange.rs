@@ -15,10 +15,7 @@ fn a_read_is_let_go_after_a_look_at_its_method() {
     for method in ["GET", "HEAD", "OPTIONS", "CONNECT", "TRACE"] {
         let context = gateway.request(method, "/people", "");
         assert_eq!(gateway.answers(context, 200, false), Action::Continue);
-        assert_eq!(
-            gateway.chunk(context, Side::Response, "[]", true),
-            Action::Continue
-        );
+        assert_eq!(gateway.chunk(context, Side::Response, "[]", true), Action::Continue);
         gateway.ends(context);
     }
     let asked = gateway.host.asked.borrow();
@@ -31,23 +28,14 @@ fn a_write_is_held_until_its_event_is_committed() {
     let mut gateway = Gateway::new();
     let context = gateway.post("/people?a=1");
     assert_eq!(gateway.answers(context, 201, false), Action::Stop);
-    assert_eq!(
-        gateway.chunk(context, Side::Response, "{\"id\":", false),
-        Action::KeepBody
-    );
+    assert_eq!(gateway.chunk(context, Side::Response, "{\"id\":", false), Action::KeepBody);
     assert_eq!(gateway.calls(), 0);
-    assert_eq!(
-        gateway.chunk(context, Side::Response, "42}", true),
-        Action::KeepBody
-    );
+    assert_eq!(gateway.chunk(context, Side::Response, "42}", true), Action::KeepBody);
     assert_eq!(gateway.resumed(), []);
 
     gateway.sidecar(1, "202");
     assert_eq!(gateway.resumed(), [context]);
-    assert_eq!(
-        gateway.chunk(context, Side::Response, "", true),
-        Action::Continue
-    );
+    assert_eq!(gateway.chunk(context, Side::Response, "", true), Action::Continue);
 
     let [event] = gateway.events().try_into().unwrap();
     assert_eq!(event.event_type.as_str(), "people.created");
@@ -56,10 +44,7 @@ fn a_write_is_held_until_its_event_is_committed() {
     assert_eq!(event.exchange.path, "/people?a=1");
     assert_eq!(event.exchange.request.content, "{\"name\":\"Ada\"}");
     assert_eq!(event.exchange.response.content, "{\"id\":42}");
-    assert_eq!(
-        gateway.counted("events.resource.people.action.created.total"),
-        1
-    );
+    assert_eq!(gateway.counted("events.resource.people.action.created.total"), 1);
     assert_eq!(gateway.counted("committed"), 1);
 }
 
@@ -77,10 +62,7 @@ fn a_call_belongs_to_the_root_and_carries_the_token() {
     assert_eq!(header(":method"), Some("POST"));
     assert_eq!(header(":path"), Some("/ingest"));
     assert_eq!(header(":authority"), Some("sidehook"));
-    assert_eq!(
-        header("content-type"),
-        Some(sidehook_event::wire::CONTENT_TYPE)
-    );
+    assert_eq!(header("content-type"), Some(sidehook_event::wire::CONTENT_TYPE));
     assert_eq!(header("authorization"), Some("Bearer t"));
 }
 
@@ -94,15 +76,9 @@ fn the_end_of_an_answer_is_seen_in_each_of_its_shapes() {
 
     let with_trailers = gateway.post("/people");
     assert_eq!(gateway.answers(with_trailers, 201, false), Action::Stop);
-    assert_eq!(
-        gateway.chunk(with_trailers, Side::Response, "{\"id\":3}", false),
-        Action::KeepBody
-    );
+    assert_eq!(gateway.chunk(with_trailers, Side::Response, "{\"id\":3}", false), Action::KeepBody);
     assert_eq!(gateway.calls(), 1);
-    assert_eq!(
-        gateway.trailers(with_trailers, Side::Response),
-        Action::Stop
-    );
+    assert_eq!(gateway.trailers(with_trailers, Side::Response), Action::Stop);
     gateway.sidecar(2, "202");
     assert_eq!(gateway.resumed(), [empty, with_trailers]);
     assert_eq!(gateway.events()[1].subject.as_deref(), Some("3"));
@@ -114,15 +90,9 @@ fn an_answer_over_the_limit_is_emitted_at_once_and_held_on() {
     let context = gateway.post("/people");
     assert_eq!(gateway.answers(context, 201, false), Action::Stop);
     let chunk = "x".repeat(65);
-    assert_eq!(
-        gateway.chunk(context, Side::Response, &chunk, false),
-        Action::KeepBody
-    );
+    assert_eq!(gateway.chunk(context, Side::Response, &chunk, false), Action::KeepBody);
     assert_eq!(gateway.calls(), 1);
-    assert_eq!(
-        gateway.chunk(context, Side::Response, &chunk, true),
-        Action::KeepBody
-    );
+    assert_eq!(gateway.chunk(context, Side::Response, &chunk, true), Action::KeepBody);
     assert_eq!(gateway.trailers(context, Side::Response), Action::Stop);
     assert_eq!(gateway.calls(), 1);
     gateway.sidecar(1, "202");
@@ -132,10 +102,7 @@ fn an_answer_over_the_limit_is_emitted_at_once_and_held_on() {
 
     let known = gateway.post("/people");
     let fields = [(":status", "200"), ("content-length", "65")];
-    assert_eq!(
-        gateway.answers_with(known, &fields, "via_upstream", false),
-        Action::StopAll
-    );
+    assert_eq!(gateway.answers_with(known, &fields, "via_upstream", false), Action::StopAll);
     assert!(gateway.events()[1].exchange.response.truncated);
 }
 
@@ -146,10 +113,7 @@ fn without_the_answer_s_body_the_head_alone_is_held() {
     assert_eq!(gateway.answers(context, 200, false), Action::StopAll);
     gateway.sidecar(1, "200");
     assert_eq!(gateway.resumed(), [context]);
-    assert_eq!(
-        gateway.chunk(context, Side::Response, "{\"id\":1}", true),
-        Action::Continue
-    );
+    assert_eq!(gateway.chunk(context, Side::Response, "{\"id\":1}", true), Action::Continue);
     assert!(gateway.events()[0].exchange.response.content.is_empty());
 }
 
@@ -173,12 +137,7 @@ fn what_the_api_did_not_accept_is_no_event() {
         ("400", "via_upstream", "", "not_accepted"),
         ("302", "via_upstream", "", "not_accepted"),
         ("101", "via_upstream", "", "not_accepted"),
-        (
-            "503",
-            "upstream_reset_before_response_started",
-            "",
-            "not_accepted",
-        ),
+        ("503", "upstream_reset_before_response_started", "", "not_accepted"),
         ("201", "direct_response", "", "local_reply"),
         ("201", "lua_response", "", "local_reply"),
         ("200", "via_upstream", "application/grpc", "grpc"),
@@ -186,19 +145,10 @@ fn what_the_api_did_not_accept_is_no_event() {
         let before = gateway.counted(&format!("missed.reason.{reason}.total"));
         let context = gateway.post("/people");
         let fields = [(":status", status), ("content-type", kind)];
-        assert_eq!(
-            gateway.answers_with(context, &fields, details, false),
-            Action::Continue
-        );
-        assert_eq!(
-            gateway.chunk(context, Side::Response, "{\"id\":1}", true),
-            Action::Continue
-        );
+        assert_eq!(gateway.answers_with(context, &fields, details, false), Action::Continue);
+        assert_eq!(gateway.chunk(context, Side::Response, "{\"id\":1}", true), Action::Continue);
         gateway.ends(context);
-        assert_eq!(
-            gateway.counted(&format!("missed.reason.{reason}.total")),
-            before + 1
-        );
+        assert_eq!(gateway.counted(&format!("missed.reason.{reason}.total")), before + 1);
     }
     assert_eq!(gateway.calls(), 0);
 }
@@ -217,11 +167,7 @@ fn every_status_of_success_is_one() {
 #[test]
 fn the_method_on_the_wire_counts_and_no_override() {
     let mut gateway = Gateway::new();
-    let fields = [
-        (":method", "POST"),
-        (":path", "/people"),
-        ("x-http-method-override", "DELETE"),
-    ];
+    let fields = [(":method", "POST"), (":path", "/people"), ("x-http-method-override", "DELETE")];
     let (context, _) = gateway.begins(ROOT, &fields);
     gateway.answers(context, 200, true);
     assert_eq!(gateway.events()[0].event_type.as_str(), "people.created");
@@ -275,23 +221,13 @@ fn an_accepted_write_is_an_event_although_its_answer_broke_off() {
     let mut gateway = Gateway::new();
     let context = gateway.post("/people");
     gateway.ends(context);
-    assert_eq!(
-        (
-            gateway.calls(),
-            gateway.counted("missed.reason.no_answer.total")
-        ),
-        (0, 1)
-    );
+    assert_eq!((gateway.calls(), gateway.counted("missed.reason.no_answer.total")), (0, 1));
 }
 
 #[test]
 fn an_answer_before_the_end_of_the_request_is_said_to_be_so() {
     let mut gateway = Gateway::new();
-    let fields = [
-        (":method", "POST"),
-        (":path", "/people"),
-        ("content-length", "9"),
-    ];
+    let fields = [(":method", "POST"), (":path", "/people"), ("content-length", "9")];
     let (context, _) = gateway.begins(ROOT, &fields);
     gateway.chunk(context, Side::Request, "{\"a\"", false);
     gateway.answers(context, 201, true);
@@ -315,10 +251,7 @@ fn a_body_that_is_slow_to_end_is_not_waited_for_for_ever() {
 
     let endless = gateway.post("/people");
     let fields = [(":status", "200"), ("content-type", "text/event-stream")];
-    assert_eq!(
-        gateway.answers_with(endless, &fields, "via_upstream", false),
-        Action::StopAll
-    );
+    assert_eq!(gateway.answers_with(endless, &fields, "via_upstream", false), Action::StopAll);
 }
 
 #[test]
@@ -333,9 +266,7 @@ fn a_gateway_that_shows_no_bodies_is_noticed_and_lived_with() {
         gateway.ends(context);
     }
     let logs = gateway.host.logs.borrow().clone();
-    let [(Level::Error, text)] = &logs[..] else {
-        panic!("{logs:?}")
-    };
+    let [(Level::Error, text)] = &logs[..] else { panic!("{logs:?}") };
     assert!(text.contains("allow_on_headers_stop_iteration"));
     let context = gateway.post("/people");
     assert_eq!(gateway.answers(context, 201, false), Action::StopAll);

@@ -51,10 +51,7 @@ fn callbacks_after_the_end_let_everything_pass() {
     let mut gateway = Gateway::new();
     let (context, _) = gateway.exchange("/people");
     gateway.ends(context);
-    assert_eq!(
-        gateway.chunk(context, Side::Response, "x", true),
-        Action::Continue
-    );
+    assert_eq!(gateway.chunk(context, Side::Response, "x", true), Action::Continue);
     gateway.filter.delete(&gateway.host, ROOT);
     let (orphan, action) = gateway.begins(ROOT, &[(":method", "POST"), (":path", "/people")]);
     assert_eq!(action, Action::Continue);
@@ -70,9 +67,7 @@ fn a_configuration_that_is_refused_or_wrong_stops_the_start_and_says_where() {
     let mut gateway = Gateway::new();
     assert!(!gateway.configure(ContextId(2), &wrong));
     let logs = gateway.host.logs.borrow().clone();
-    let [(Level::Error, text)] = &logs[..] else {
-        panic!("{logs:?}")
-    };
+    let [(Level::Error, text)] = &logs[..] else { panic!("{logs:?}") };
     let said = "invalid configuration: routes[1].path: must start with '/'";
     assert!(text.starts_with(said), "{text}");
     let (_, action) = gateway.begins(ContextId(2), &[(":method", "POST"), (":path", "/people")]);
@@ -106,33 +101,11 @@ fn an_answer_is_let_go_in_time_although_no_call_can_be_made() {
 #[derive(Debug, Clone)]
 enum Callback {
     Create(u32),
-    Request {
-        context: u32,
-        path: usize,
-        method: usize,
-        ended: bool,
-    },
-    Body {
-        context: u32,
-        request: bool,
-        bytes: Vec<u8>,
-        shown: usize,
-        ended: bool,
-    },
-    Trailers {
-        context: u32,
-        request: bool,
-    },
-    Response {
-        context: u32,
-        status: Vec<u8>,
-        local: bool,
-        ended: bool,
-    },
-    Answered {
-        token: u32,
-        status: Option<Vec<u8>>,
-    },
+    Request { context: u32, path: usize, method: usize, ended: bool },
+    Body { context: u32, request: bool, bytes: Vec<u8>, shown: usize, ended: bool },
+    Trailers { context: u32, request: bool },
+    Response { context: u32, status: Vec<u8>, local: bool, ended: bool },
+    Answered { token: u32, status: Option<Vec<u8>> },
     Wait(u64),
     Delete(u32),
     Refuse(usize),

@@ -15,14 +15,8 @@ fn best_effort_never_holds() {
     gateway.host.refuses.borrow_mut().insert("call");
     let context = gateway.post("/soft");
     assert_eq!(gateway.answers(context, 201, false), Action::Continue);
-    assert_eq!(
-        gateway.chunk(context, Side::Response, "{\"id\"", false),
-        Action::Continue
-    );
-    assert_eq!(
-        gateway.chunk(context, Side::Response, ":5}", true),
-        Action::Continue
-    );
+    assert_eq!(gateway.chunk(context, Side::Response, "{\"id\"", false), Action::Continue);
+    assert_eq!(gateway.chunk(context, Side::Response, ":5}", true), Action::Continue);
     gateway.ends(context);
     gateway.waits(5_000);
     assert_eq!(gateway.resumed(), []);
@@ -59,14 +53,8 @@ fn a_strict_answer_becomes_a_503_and_new_writes_are_refused_until_the_sidecar_is
 
     let fields = [(":method", "POST"), (":path", "/hard")];
     let (refused, action) = gateway.begins(ROOT, &fields);
-    assert_eq!(
-        (action, gateway.replies()),
-        (Action::Stop, vec![(refused, 503)])
-    );
-    assert_eq!(
-        gateway.answers_with(refused, &[(":status", "503")], "", false),
-        Action::Continue
-    );
+    assert_eq!((action, gateway.replies()), (Action::Stop, vec![(refused, 503)]));
+    assert_eq!(gateway.answers_with(refused, &[(":status", "503")], "", false), Action::Continue);
     gateway.waits(2_100);
     assert_eq!(gateway.replies(), [(refused, 503), (context, 503)]);
     assert_eq!(gateway.resumed(), []);
@@ -114,11 +102,7 @@ fn bodies_that_pass_by_count_against_the_buffer() {
     gateway.answers(second, 201, true);
     gateway.answers(third, 201, true);
     gateway.sidecar(1, "202");
-    let truncated: Vec<_> = gateway
-        .events()
-        .iter()
-        .map(|e| e.exchange.request.truncated)
-        .collect();
+    let truncated: Vec<_> = gateway.events().iter().map(|e| e.exchange.request.truncated).collect();
     assert_eq!(truncated, [true, false]);
 }
 
@@ -145,14 +129,8 @@ fn a_refused_event_is_counted_and_the_others_of_its_batch_come_through() {
     gateway.sidecar(2, "400");
     gateway.sidecar(3, "400");
     gateway.sidecar(4, "202");
-    assert_eq!(
-        (gateway.counted("refused"), gateway.counted("committed")),
-        (1, 2)
-    );
-    assert_eq!(
-        (gateway.counted("at_risk"), gateway.counted("retries")),
-        (1, 2)
-    );
+    assert_eq!((gateway.counted("refused"), gateway.counted("committed")), (1, 2));
+    assert_eq!((gateway.counted("at_risk"), gateway.counted("retries")), (1, 2));
     assert_eq!(gateway.resumed()[1..], held);
 }
 
@@ -165,9 +143,7 @@ fn a_token_that_is_not_accepted_is_an_outage_that_is_said_once() {
         gateway.waits(1_100);
     }
     let logs = gateway.host.logs.borrow().clone();
-    let [(Level::Error, text)] = &logs[..] else {
-        panic!("{logs:?}")
-    };
+    let [(Level::Error, text)] = &logs[..] else { panic!("{logs:?}") };
     assert!(text.contains("sidecar.token"));
     gateway.sidecar(5, "202");
     assert_eq!(gateway.counted("committed"), 1);
@@ -187,20 +163,12 @@ fn two_plugins_in_one_machine_do_not_meet() {
     gateway.exchange("/people");
     let (own, _) = gateway.begins(second, &things);
     assert_eq!(gateway.answers(own, 201, true), Action::StopAll);
-    let sources: Vec<_> = gateway
-        .events()
-        .into_iter()
-        .map(|event| event.source)
-        .collect();
+    let sources: Vec<_> = gateway.events().into_iter().map(|event| event.source).collect();
     assert_eq!(sources, ["edge", "other"]);
     assert_eq!(gateway.host.sent.borrow()[1].context, Some(second));
 
     gateway.sidecar(2, "202");
-    assert_eq!(
-        gateway.resumed(),
-        [],
-        "an answer to a call of another plugin"
-    );
+    assert_eq!(gateway.resumed(), [], "an answer to a call of another plugin");
 }
 
 #[test]
@@ -231,8 +199,5 @@ fn a_replaced_plugin_does_not_wait_for_ever() {
     gateway.waits(9_900);
     assert_eq!(gateway.host.finished.get(), 0);
     gateway.waits(300);
-    assert_eq!(
-        (gateway.host.finished.get(), gateway.counted("dropped")),
-        (1, 1)
-    );
+    assert_eq!((gateway.host.finished.get(), gateway.counted("dropped")), (1, 1));
 }

@@ -26,10 +26,7 @@ fn a_write_comes_out_as_an_event_and_its_answer_is_let_go_after_the_commit() {
     assert_eq!(event.event_type.as_str(), "people.created");
     assert_eq!(event.subject.as_deref(), Some("42"));
     let request = String::from_utf8(event.exchange.request.content.to_vec()).unwrap();
-    assert!(
-        request.ends_with(r#""password":"[redacted]"}"#),
-        "{request}"
-    );
+    assert!(request.ends_with(r#""password":"[redacted]"}"#), "{request}");
     assert_eq!(machine.store.data().resumed, [0; 0]);
     machine.answered(1);
     assert_eq!(machine.store.data().resumed, [7]);
@@ -41,10 +38,7 @@ fn a_wrong_configuration_is_refused_with_the_key_s_path() {
     let (machine, accepted) = Machine::configured(&CONFIG.replace("/people", "people"));
     assert_eq!(accepted, 0);
     let logs = &machine.store.data().logs;
-    assert!(
-        logs.iter().any(|line| line.contains("routes[0].path: ")),
-        "{logs:?}"
-    );
+    assert!(logs.iter().any(|line| line.contains("routes[0].path: ")), "{logs:?}");
 }
 
 #[test]
@@ -95,14 +89,8 @@ fn a_captured_write_stays_within_its_budget() {
 
 #[test]
 fn the_module_wants_and_offers_what_a_gateway_of_this_abi_has() {
-    let modules: BTreeSet<_> = MODULE
-        .imports()
-        .map(|import| import.module().to_owned())
-        .collect();
-    assert_eq!(
-        modules.into_iter().collect::<Vec<_>>(),
-        ["env", "wasi_snapshot_preview1"]
-    );
+    let modules: BTreeSet<_> = MODULE.imports().map(|import| import.module().to_owned()).collect();
+    assert_eq!(modules.into_iter().collect::<Vec<_>>(), ["env", "wasi_snapshot_preview1"]);
     let exports = MODULE.exports();
     let functions = exports.filter(|export| matches!(export.ty(), ExternType::Func(_)));
     let functions: BTreeSet<_> = functions.map(|export| export.name().to_owned()).collect();

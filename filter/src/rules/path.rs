@@ -22,10 +22,7 @@ pub(super) fn segments(path: &str) -> Vec<String> {
 /// slashes, case doesn't count, and nothing after a semicolon does.
 pub(super) fn loosely(path: &str) -> Vec<String> {
     let path = path.split(['?', '#']).next().unwrap_or_default();
-    if path
-        .bytes()
-        .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'/' | b'-' | b'_'))
-    {
+    if path.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'/' | b'-' | b'_')) {
         return segments(path);
     }
     let path = unescape(path).unwrap_or_else(|| path.to_owned());

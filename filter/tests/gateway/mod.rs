@@ -3,10 +3,7 @@
 //! Invariant: like the real one it shows a request's headers in the request's phase only, makes
 //! calls for the root context alone, and agrees to act for contexts that are gone.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a fake gateway that can't go on has to end the test"
-)]
+#![expect(clippy::unwrap_used, reason = "a fake gateway that can't go on has to end the test")]
 #![allow(dead_code, reason = "each test file uses its own part of this")]
 
 use std::{
@@ -63,19 +60,11 @@ pub(crate) struct Fake {
 impl Fake {
     fn ask(&self, what: &'static str) -> Result<(), Refusal> {
         *self.asked.borrow_mut().entry(what).or_default() += 1;
-        if self.refuses.borrow().contains(what) {
-            Err(Refusal(10))
-        } else {
-            Ok(())
-        }
+        if self.refuses.borrow().contains(what) { Err(Refusal(10)) } else { Ok(()) }
     }
 
     fn in_phase(&self, side: Side) -> Result<(), Refusal> {
-        if self.phase.get() == Some(side) {
-            Ok(())
-        } else {
-            Err(Refusal(2))
-        }
+        if self.phase.get() == Some(side) { Ok(()) } else { Err(Refusal(2)) }
     }
 }
 
@@ -158,9 +147,7 @@ impl Host for Fake {
         let headers = call.headers.iter();
         self.sent.borrow_mut().push(Sent {
             cluster: call.cluster.to_owned(),
-            headers: headers
-                .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
-                .collect(),
+            headers: headers.map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect(),
             body: call.body.to_vec(),
             context: self.context.get(),
         });
@@ -226,11 +213,7 @@ impl Gateway {
     }
 
     pub(crate) fn with(config: &Value) -> Self {
-        let mut gateway = Self {
-            host: Fake::default(),
-            filter: Contexts::default(),
-            next: 100,
-        };
+        let mut gateway = Self { host: Fake::default(), filter: Contexts::default(), next: 100 };
         assert!(gateway.configure(ROOT, config), "{:?}", gateway.host.logs);
         gateway
     }
@@ -268,10 +251,7 @@ impl Gateway {
         let (context, action) = self.begins(ROOT, &fields);
         assert_eq!(action, Action::Continue);
         if !body.is_empty() {
-            assert_eq!(
-                self.chunk(context, Side::Request, body, true),
-                Action::Continue
-            );
+            assert_eq!(self.chunk(context, Side::Request, body, true), Action::Continue);
         }
         context
     }
@@ -307,8 +287,7 @@ impl Gateway {
     ) -> Action {
         *self.host.chunk.borrow_mut() = chunk.as_bytes().to_vec();
         self.enter(context);
-        self.filter
-            .body(&self.host, context, side, chunk.len(), ended)
+        self.filter.body(&self.host, context, side, chunk.len(), ended)
     }
 
     pub(crate) fn trailers(&mut self, context: ContextId, side: Side) -> Action {
@@ -340,9 +319,7 @@ impl Gateway {
     /// Time passes, tick by tick.
     pub(crate) fn waits(&mut self, millis: u64) {
         for _ in 0..millis / 100 {
-            self.host
-                .now
-                .set(self.host.now.get() + Duration::from_millis(100));
+            self.host.now.set(self.host.now.get() + Duration::from_millis(100));
             self.enter(ROOT);
             self.filter.tick(&self.host, ROOT);
         }
@@ -351,9 +328,7 @@ impl Gateway {
     /// All events of all calls, in the order of the calls.
     pub(crate) fn events(&self) -> Vec<Event> {
         let sent = self.host.sent.borrow();
-        let batches = sent
-            .iter()
-            .map(|sent| wire::decode(sent.body.clone().into()).unwrap());
+        let batches = sent.iter().map(|sent| wire::decode(sent.body.clone().into()).unwrap());
         batches.flatten().collect()
     }
 
@@ -371,10 +346,7 @@ impl Gateway {
 
     pub(crate) fn counted(&self, name: &str) -> i64 {
         let counts = self.host.counts.borrow();
-        counts
-            .get(&format!("sidehook.{name}"))
-            .copied()
-            .unwrap_or(0)
+        counts.get(&format!("sidehook.{name}")).copied().unwrap_or(0)
     }
 
     fn show(&mut self, phase: Option<Side>, context: ContextId, fields: &[(&str, &str)]) {

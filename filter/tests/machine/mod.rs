@@ -3,10 +3,7 @@
 //! Invariant: memory changes hands the way the ABI says, so that the module can't tell this from
 //! a gateway.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a module that can't be run has to end the test"
-)]
+#![expect(clippy::unwrap_used, reason = "a module that can't be run has to end the test")]
 
 use std::{env, fs, path::PathBuf, sync::LazyLock};
 
@@ -45,23 +42,14 @@ pub(crate) static MODULE: LazyLock<Module> = LazyLock::new(|| {
         PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target/wasm/sidehook_filter.wasm");
     let path = env::var_os("SIDEHOOK_FILTER_WASM").map_or(built, PathBuf::from);
     let bytes = fs::read(&path);
-    assert!(
-        bytes.is_ok(),
-        "no {}: run `cargo xtask wasm` first",
-        path.display()
-    );
+    assert!(bytes.is_ok(), "no {}: run `cargo xtask wasm` first", path.display());
     let mut config = Config::new();
-    config
-        .consume_fuel(true)
-        .cranelift_opt_level(OptLevel::None);
+    config.consume_fuel(true).cranelift_opt_level(OptLevel::None);
     Module::new(&Engine::new(&config).unwrap(), bytes.unwrap()).unwrap()
 });
 
 fn memory(caller: &mut Caller<'_, Host>) -> Memory {
-    caller
-        .get_export("memory")
-        .and_then(Extern::into_memory)
-        .unwrap()
+    caller.get_export("memory").and_then(Extern::into_memory).unwrap()
 }
 
 fn read(caller: &mut Caller<'_, Host>, at: u32, length: u32) -> Vec<u8> {
@@ -80,9 +68,7 @@ fn hand_over(caller: &mut Caller<'_, Host>, bytes: &[u8], data: u32, size: u32) 
     let at = if length == 0 {
         0
     } else {
-        let allocate = caller
-            .get_export("proxy_on_memory_allocate")
-            .and_then(Extern::into_func);
+        let allocate = caller.get_export("proxy_on_memory_allocate").and_then(Extern::into_func);
         let allocate = allocate.unwrap().typed::<u32, u32>(&*caller).unwrap();
         allocate.call(caller.as_context_mut(), length).unwrap()
     };
@@ -97,35 +83,23 @@ type C<'a> = Caller<'a, Host>;
 /// What the filter asks about the exchange whose callback is running.
 fn link_exchange(linker: &mut Linker<Host>) {
     linker
-        .func_wrap(
-            "env",
-            "proxy_log",
-            |mut c: C<'_>, _: u32, at: u32, length: u32| {
-                let text = String::from_utf8(read(&mut c, at, length)).unwrap();
-                c.data_mut().logs.push(text);
-                OK
-            },
-        )
+        .func_wrap("env", "proxy_log", |mut c: C<'_>, _: u32, at: u32, length: u32| {
+            let text = String::from_utf8(read(&mut c, at, length)).unwrap();
+            c.data_mut().logs.push(text);
+            OK
+        })
         .unwrap()
-        .func_wrap(
-            "env",
-            "proxy_get_current_time_nanoseconds",
-            |mut c: C<'_>, at: u32| {
-                c.data_mut().asked.push("time");
-                put(&mut c, at, &1_763_890_200_000_000_000_u64.to_le_bytes());
-                OK
-            },
-        )
+        .func_wrap("env", "proxy_get_current_time_nanoseconds", |mut c: C<'_>, at: u32| {
+            c.data_mut().asked.push("time");
+            put(&mut c, at, &1_763_890_200_000_000_000_u64.to_le_bytes());
+            OK
+        })
         .unwrap()
-        .func_wrap(
-            "env",
-            "proxy_set_effective_context",
-            |mut c: C<'_>, context: u32| {
-                c.data_mut().asked.push("context");
-                c.data_mut().context = context;
-                OK
-            },
-        )
+        .func_wrap("env", "proxy_set_effective_context", |mut c: C<'_>, context: u32| {
+            c.data_mut().asked.push("context");
+            c.data_mut().context = context;
+            OK
+        })
         .unwrap()
         .func_wrap("env", "proxy_continue_stream", |mut c: C<'_>, _: u32| {
             c.data_mut().asked.push("resume");
@@ -165,9 +139,7 @@ fn link_exchange(linker: &mut Linker<Host>) {
                 assert!([REQUEST, RESPONSE].contains(&map));
                 c.data_mut().asked.push("headers");
                 let fields = c.data().fields.iter();
-                let fields: Vec<_> = fields
-                    .map(|(name, value)| (*name, value.as_str()))
-                    .collect();
+                let fields: Vec<_> = fields.map(|(name, value)| (*name, value.as_str())).collect();
                 let bytes = sidehook_filter::pairs::write(&fields);
                 hand_over(&mut c, &bytes, data, size)
             },
@@ -211,23 +183,15 @@ fn link_gateway(linker: &mut Linker<Host>) {
             },
         )
         .unwrap()
-        .func_wrap(
-            "env",
-            "proxy_increment_metric",
-            |mut c: C<'_>, _: u32, _: i64| {
-                c.data_mut().asked.push("metric");
-                OK
-            },
-        )
+        .func_wrap("env", "proxy_increment_metric", |mut c: C<'_>, _: u32, _: i64| {
+            c.data_mut().asked.push("metric");
+            OK
+        })
         .unwrap()
-        .func_wrap(
-            "env",
-            "proxy_record_metric",
-            |mut c: C<'_>, _: u32, _: u64| {
-                c.data_mut().asked.push("metric");
-                OK
-            },
-        )
+        .func_wrap("env", "proxy_record_metric", |mut c: C<'_>, _: u32, _: u64| {
+            c.data_mut().asked.push("metric");
+            OK
+        })
         .unwrap()
         .func_wrap(
             "wasi_snapshot_preview1",
@@ -249,9 +213,7 @@ impl Machine {
         let mut linker = Linker::new(engine);
         link_exchange(&mut linker);
         link_gateway(&mut linker);
-        linker
-            .define_unknown_imports_as_default_values(&mut store, module)
-            .unwrap();
+        linker.define_unknown_imports_as_default_values(&mut store, module).unwrap();
         let instance = linker.instantiate(&mut store, module).unwrap();
         Self { store, instance }
     }
@@ -278,9 +240,7 @@ impl Machine {
         fields: &[(&'static str, &str)],
         ended: u32,
     ) -> u32 {
-        let fields = fields
-            .iter()
-            .map(|(name, value)| (*name, (*value).to_owned()));
+        let fields = fields.iter().map(|(name, value)| (*name, (*value).to_owned()));
         self.store.data_mut().fields = fields.collect();
         self.call(callback, (context, 0_u32, ended))
     }
@@ -302,26 +262,16 @@ impl Machine {
             ("user-agent", "test/1.0"),
             ("content-type", "application/json"),
             ("x-request-id", "7d0b1e3c-52d5-4b7e-9c57-0c4e2c4f5a10"),
-            (
-                "traceparent",
-                "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
-            ),
+            ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
         ];
         let reads = method == "GET";
-        assert_eq!(
-            self.head("proxy_on_request_headers", context, &head, u32::from(reads)),
-            0
-        );
+        assert_eq!(self.head("proxy_on_request_headers", context, &head, u32::from(reads)), 0);
         if !reads {
             let name = "Ada".repeat(50);
             let body = format!(r#"{{"name":"{name}","email":"ada@example.com","password":"x"}}"#);
             assert_eq!(self.body("proxy_on_request_body", context, &body), 0);
         }
-        let head = [
-            (":status", "201"),
-            ("content-type", "application/json"),
-            ("server", "api"),
-        ];
+        let head = [(":status", "201"), ("content-type", "application/json"), ("server", "api")];
         self.head("proxy_on_response_headers", context, &head, 0);
         let body = r#"{"id":42,"name":"Ada","created":"2025-11-23T09:30:00Z"}"#;
         self.body("proxy_on_response_body", context, body)
@@ -334,10 +284,7 @@ impl Machine {
 
     pub(crate) fn answered(&mut self, call: u32) {
         self.store.data_mut().fields = vec![(":status", "202".into())];
-        self.call::<_, ()>(
-            "proxy_on_http_call_response",
-            (ROOT, call, 1_u32, 0_u32, 0_u32),
-        );
+        self.call::<_, ()>("proxy_on_http_call_response", (ROOT, call, 1_u32, 0_u32, 0_u32));
     }
 
     /// The fuel and the host calls that `run` takes.
@@ -351,8 +298,6 @@ impl Machine {
 
     pub(crate) fn events(&self) -> Vec<Event> {
         let calls = self.store.data().calls.iter();
-        calls
-            .flat_map(|call| wire::decode(call.clone().into()).unwrap())
-            .collect()
+        calls.flat_map(|call| wire::decode(call.clone().into()).unwrap()).collect()
     }
 }
