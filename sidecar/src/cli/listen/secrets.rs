@@ -2,9 +2,13 @@
 //! here, which the sidecar is asked for.
 //!
 //! Invariant: the sidecar is asked only when no known secret verifies, and at most once in
-//! [`PAUSE`], so that forged webhooks cannot make this a flood of questions.
+//! [`PAUSE`], so that forged webhooks cannot make this a flood of questions; a webhook whose
+//! secret is known never waits for an answer.
 
-use std::time::Duration;
+use std::{
+    sync::{PoisonError, RwLock},
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use reqwest::Client;
@@ -43,14 +47,9 @@ pub(super) struct Asked {
     token: Option<Token>,
     /// The port at which subscriptions reach this receiver.
     port: u16,
-    known: Mutex<Known>,
-}
-
-#[derive(Default)]
-struct Known {
-    secrets: Vec<Secret>,
-    /// Monotonic time of the last round of questions.
-    asked_at: Option<Duration>,
+    known: RwLock<Vec<Secret>>,
+    /// Monotonic time of the last round of questions; locked by whoever asks.
+    last_round: Mutex<Option<Duration>>,
 }
 
 /// Why a webhook was not verified.
@@ -67,8 +66,14 @@ pub(super) enum Refusal {
 impl Secrets {
     /// The secrets of the subscriptions that the sidecar at `api` delivers to `port`.
     pub(super) fn asked(api: Url, token: Option<Token>, port: u16) -> anyhow::Result<Self> {
-        let known = Mutex::default();
-        Ok(Self::Asked(Asked { client: client()?, api, token, port, known }))
+        Ok(Self::Asked(Asked {
+            client: client()?,
+            api,
+            token,
+            port,
+            known: RwLock::default(),
+            last_round: Mutex::default(),
+        }))
     }
 
     /// Whether one of the secrets signed `body`.
@@ -83,25 +88,28 @@ impl Secrets {
             Self::Given(secrets) => return Ok(verify(signature, body, secrets, now)?),
             Self::Asked(asked) => asked,
         };
-        // Who comes while another is asking waits for that answer.
-        let mut known = asked.known.lock().await;
-        let verdict = verify(signature, body, &known.secrets, now);
-        let (Err(Unverified::NoSecret | Unverified::Mismatch), true) =
-            (verdict, known.is_stale(clock.monotonic()))
-        else {
+        let verdict = asked.verify(signature, body, now);
+        if !is_unknown(verdict) {
             return Ok(verdict?);
-        };
-        known.asked_at = Some(clock.monotonic());
-        known.secrets =
-            asked.ask().await.map_err(|error| Refusal::Unasked(format!("{error:#}")))?;
-        Ok(verify(signature, body, &known.secrets, now)?)
+        }
+        // One asks; whoever comes meanwhile waits and may find the answer there.
+        let mut last_round = asked.last_round.lock().await;
+        let verdict = asked.verify(signature, body, now);
+        if !is_unknown(verdict) {
+            return Ok(verdict?);
+        }
+        let next = last_round.map_or(Duration::ZERO, |last| last.saturating_add(PAUSE));
+        clock.sleep(next.saturating_sub(clock.monotonic())).await;
+        *last_round = Some(clock.monotonic());
+        let answer = asked.ask().await.map_err(|error| Refusal::Unasked(format!("{error:#}")))?;
+        *asked.known.write().unwrap_or_else(PoisonError::into_inner) = answer;
+        Ok(asked.verify(signature, body, now)?)
     }
 }
 
-impl Known {
-    fn is_stale(&self, now: Duration) -> bool {
-        self.asked_at.is_none_or(|asked_at| now.saturating_sub(asked_at) >= PAUSE)
-    }
+/// Whether a secret that is not known might verify it.
+fn is_unknown(verdict: Result<(), Unverified>) -> bool {
+    matches!(verdict, Err(Unverified::NoSecret | Unverified::Mismatch))
 }
 
 #[derive(Deserialize)]
@@ -124,6 +132,11 @@ struct Signing {
 }
 
 impl Asked {
+    fn verify(&self, signature: Signature<'_>, body: &[u8], now: i64) -> Result<(), Unverified> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        verify(signature, body, &*known, now)
+    }
+
     async fn ask(&self) -> anyhow::Result<Vec<Secret>> {
         let mut secrets = Vec::new();
         let mut cursor: Option<String> = None;
