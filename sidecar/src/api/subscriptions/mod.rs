@@ -35,7 +35,7 @@ use crate::{
     clock::mint,
     deliver::egress::Denied,
     model::{Pattern, Secret, Subscription, SubscriptionId, Target},
-    store::{UpdateError, Upserted},
+    store::{UpdateError, Upserted, patience::until_stored},
 };
 
 const MISSING: &str = "there is no such subscription";
@@ -62,10 +62,9 @@ async fn upsert(
         context.clock.now(),
     );
     let upserted = through_to_the_end(async move {
-        let store = &*context.store;
-        let upserted = store.upsert_subscription(subscription, secret_was_given).await?;
+        let upserted = context.store.upsert_subscription(subscription, secret_was_given).await?;
         let (Upserted::Created(subscription) | Upserted::Updated(subscription)) = &upserted;
-        context.routes.reload(store, subscription.id).await?;
+        context.reroute(subscription.id).await;
         Ok(upserted)
     });
     Ok(match upserted.await? {
@@ -111,11 +110,10 @@ async fn change(
         context.check_egress(&later.url).await?;
     }
     let later = through_to_the_end(async move {
-        let store = &*context.store;
-        if !store.update_subscription(&later).await.map_err(taken_or_failed)? {
+        if !context.store.update_subscription(&later).await.map_err(taken_or_failed)? {
             return Err(Problem::NotFound(MISSING));
         }
-        context.routes.reload(store, later.id).await?;
+        context.reroute(later.id).await;
         Ok(later)
     });
     let later = later.await?;
@@ -129,11 +127,10 @@ async fn delete(
 ) -> Result<StatusCode, Problem> {
     let id = id(&key, MISSING)?;
     through_to_the_end(async move {
-        let store = &*context.store;
-        if !store.delete_subscription(id, context.clock.now()).await? {
+        if !context.store.delete_subscription(id, context.clock.now()).await? {
             return Err(Problem::NotFound(MISSING));
         }
-        context.routes.reload(store, id).await?;
+        context.reroute(id).await;
         Ok(StatusCode::NO_CONTENT)
     })
     .await
@@ -180,6 +177,13 @@ impl Context {
             Ok(()) | Err(Denied::Unresolved { .. }) => Ok(()),
             Err(denied @ Denied::Address { .. }) => Err(Flaws::at("url", denied)),
         }
+    }
+
+    /// Lets the routing table read a subscription that changed. The change is stored, so this
+    /// goes on until it is done, however long the store is away.
+    async fn reroute(&self, id: SubscriptionId) {
+        let reload = || self.routes.reload(&*self.store, id);
+        until_stored(&*self.clock, "read a subscription that changed", reload).await;
     }
 
     fn fresh_secret(&self) -> Secret {
