@@ -3,14 +3,13 @@
 //! Invariant: the store is a real file, the receiver a real server; every wait is for a state and
 //! has a limit.
 
-mod delivery {
-    pub(crate) mod stage;
-}
+mod stage;
 
 use std::time::Duration;
 
-use delivery::stage::{Stage, event};
 use sidehook::model::{Cause, Outcome, State, Subscription};
+
+use stage::{Stage, event};
 
 #[tokio::test]
 async fn an_event_reaches_everyone_who_asked_for_it() {
