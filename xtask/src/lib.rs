@@ -11,6 +11,7 @@ pub mod up;
 pub mod options;
 pub mod people;
 pub mod receiver;
+pub mod services;
 pub mod stack;
 pub mod tools;
 

@@ -1,4 +1,5 @@
-//! `cargo xtask test`: every test of the workspace, with the real Envoy and the real filter.
+//! `cargo xtask test`: every test of the workspace, with the real Envoy, the real filter and a real
+//! RabbitMQ.
 //!
 //! Invariant: no test is left out because a tool is missing; the tool is fetched, or this fails.
 
@@ -9,6 +10,7 @@ use clap::Args;
 
 use crate::{
     say,
+    services::rabbitmq::{self, RabbitMq},
     stack::{FILTER, Programs, SIDEHOOK},
     tools::{
         cargo::{self, Build},
@@ -36,9 +38,13 @@ pub async fn test(test: Test) -> Result<()> {
     let programs = Programs::ensure(Build::Tests).await?;
     // Fetched before the tests begin, so that none of them waits for a download.
     python::standardwebhooks().await?;
+    let rabbitmq = RabbitMq::start().await?;
     let run = cargo::cargo().args(["test", "--workspace"]);
+    let run = run.env(rabbitmq::VARIABLE, rabbitmq.url());
     let run = run.env(envoy::VARIABLE, &programs.envoy).env(FILTER, &programs.filter);
     let run = run.env(SIDEHOOK, &programs.sidehook);
     let run = run.args(["--"]).args(test.nocapture.then_some("--nocapture")).args(test.filter);
-    run.within(LIMIT).show().await
+    let ran = run.within(LIMIT).show().await;
+    let stopped = rabbitmq.stop().await;
+    ran.and(stopped)
 }

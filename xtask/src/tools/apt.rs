@@ -2,7 +2,7 @@
 //!
 //! Invariant: nothing is installed without saying so.
 
-use std::path::Path;
+use std::{fs, io::Write, os::unix::fs::OpenOptionsExt, path::Path};
 
 use anyhow::{Context, Result, bail};
 
@@ -19,6 +19,27 @@ pub(super) async fn install(packages: &[&str], why: &str) -> Result<()> {
     let arguments: Vec<_> =
         ["install", "--yes", "--no-install-recommends"].iter().chain(packages).copied().collect();
     apt_get(&arguments).await.with_context(|| format!("needed {why}: `{by_hand}`"))
+}
+
+/// What Debian asks before it starts the service of a package.
+const POLICY: &str = "/usr/sbin/policy-rc.d";
+
+/// Installs Debian packages without starting the services that come with them.
+pub(crate) async fn install_stopped(packages: &[&str], why: &str) -> Result<()> {
+    let forbidden = forbid_starting();
+    let installed = install(packages, why).await;
+    if forbidden {
+        fs::remove_file(POLICY).with_context(|| format!("failed to remove {POLICY} again"))?;
+    }
+    installed
+}
+
+/// Says that no service may be started, unless the machine has a policy of its own or is not
+/// ours to change. Returns whether that was said here.
+fn forbid_starting() -> bool {
+    let policy = fs::File::options().write(true).create_new(true).mode(0o755).open(POLICY);
+    // 101 is the policy's word for no.
+    policy.is_ok_and(|mut policy| policy.write_all(b"#!/bin/sh\nexit 101\n").is_ok())
 }
 
 async fn apt_get(arguments: &[&str]) -> Result<()> {

@@ -3,7 +3,7 @@
 //! Invariant: having everything already costs no more than looking; whatever cannot be had is
 //! answered with the command that would get it.
 
-mod apt;
+pub(crate) mod apt;
 pub mod cargo;
 pub mod envoy;
 pub mod python;
