@@ -1,18 +1,31 @@
-//! What every queue does, run on each implementation.
+//! What every queue does, run on each implementation, and what one of them does besides.
 //!
 //! Invariant: a new implementation is one more line here, and no test is written for it alone
 //! that its contract promises of all.
 
 mod queue {
+    pub(crate) mod broker;
     pub(crate) mod conformance;
+    mod rabbitmq;
+    mod wire;
 }
 
 use std::sync::Arc;
 
+use futures::{FutureExt, future::BoxFuture};
 use sidehook::queue::{Queue, local::LocalQueue};
 
-fn local(capacity: usize) -> Arc<dyn Queue> {
-    Arc::new(LocalQueue::with_capacity(capacity))
+fn local(capacity: usize) -> BoxFuture<'static, Arc<dyn Queue>> {
+    async move { Arc::new(LocalQueue::with_capacity(capacity)) as Arc<dyn Queue> }.boxed()
+}
+
+fn rabbitmq(capacity: usize) -> BoxFuture<'static, Arc<dyn Queue>> {
+    async move {
+        let broker = queue::broker::Broker::of_its_own();
+        Arc::new(broker.connected(capacity).await) as Arc<dyn Queue>
+    }
+    .boxed()
 }
 
 conforms!(local_queue, crate::local);
+conforms!(rabbitmq_queue, crate::rabbitmq);

@@ -11,6 +11,7 @@ use sidehook_event::Event;
 use crate::model::DueDelivery;
 
 pub mod local;
+pub mod rabbitmq;
 
 /// Something taken from the queue, to be [settled](Queue::settle) when its result is stored.
 #[derive(Debug)]

@@ -7,6 +7,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use sidehook::{
     model::{DeliveryId, DueDelivery, Payload, SubscriptionId},
     queue::{Lane, Queue},
@@ -46,20 +47,20 @@ macro_rules! conforms {
     };
 }
 
-type Make = fn(usize) -> Arc<dyn Queue>;
+type Make = fn(usize) -> BoxFuture<'static, Arc<dyn Queue>>;
 
-fn event(id: u128) -> Arc<Event> {
+pub(crate) fn event(id: u128) -> Arc<Event> {
     Arc::new(Event {
         id: EventId::from_bits(id),
         event_type: "people.created".parse().expect("a type"),
         source: "edge".to_owned(),
         subject: None,
         time: UnixMicros::EPOCH,
-        exchange: Exchange::default(),
+        exchange: Exchange { status: 201, ..Exchange::default() },
     })
 }
 
-fn delivery(id: u128) -> DueDelivery {
+pub(crate) fn delivery(id: u128) -> DueDelivery {
     DueDelivery {
         id: DeliveryId::from_bits(id),
         event_id: EventId::from_bits(1),
@@ -73,12 +74,12 @@ fn delivery(id: u128) -> DueDelivery {
     }
 }
 
-async fn publish(queue: &dyn Queue, ids: impl IntoIterator<Item = u128>) {
+pub(crate) async fn publish(queue: &dyn Queue, ids: impl IntoIterator<Item = u128>) {
     queue.publish_events(ids.into_iter().map(event).collect()).await;
 }
 
 /// Takes events, settles them and returns their ids.
-async fn take(queue: &dyn Queue, limit: usize) -> Vec<u128> {
+pub(crate) async fn take(queue: &dyn Queue, limit: usize) -> Vec<u128> {
     let taken = timeout(LIMIT, queue.take_events(limit)).await.expect("events in time");
     let (ids, receipts) = taken.iter().map(|taken| (taken.work.id.bits(), taken.receipt)).unzip();
     queue.settle(Lane::Events, receipts).await;
@@ -86,7 +87,7 @@ async fn take(queue: &dyn Queue, limit: usize) -> Vec<u128> {
 }
 
 /// Takes until so many were taken.
-async fn take_all(queue: &dyn Queue, count: usize) -> Vec<u128> {
+pub(crate) async fn take_all(queue: &dyn Queue, count: usize) -> Vec<u128> {
     let mut ids = Vec::new();
     while ids.len() < count {
         ids.extend(take(queue, count - ids.len()).await);
@@ -95,14 +96,14 @@ async fn take_all(queue: &dyn Queue, count: usize) -> Vec<u128> {
 }
 
 pub(crate) async fn what_is_published_is_taken_in_order(make: Make) {
-    let queue = make(100);
+    let queue = make(100).await;
     publish(&*queue, 1..=3).await;
     publish(&*queue, 4..=5).await;
     assert_eq!(take_all(&*queue, 5).await, [1, 2, 3, 4, 5]);
 }
 
 pub(crate) async fn a_taker_waits_for_the_first_and_takes_no_more_than_asked(make: Make) {
-    let queue = make(100);
+    let queue = make(100).await;
     assert!(timeout(MOMENT, queue.take_events(2)).await.is_err(), "there is nothing to take");
     let taker = tokio::spawn({
         let queue = Arc::clone(&queue);
@@ -116,7 +117,7 @@ pub(crate) async fn a_taker_waits_for_the_first_and_takes_no_more_than_asked(mak
 }
 
 pub(crate) async fn the_lanes_do_not_mix(make: Make) {
-    let queue = make(100);
+    let queue = make(100).await;
     queue.publish_deliveries(vec![delivery(7)]).await;
     publish(&*queue, [1]).await;
     let taken = timeout(LIMIT, queue.take_deliveries(10)).await.expect("in time");
@@ -128,7 +129,7 @@ pub(crate) async fn the_lanes_do_not_mix(make: Make) {
 
 pub(crate) async fn each_piece_goes_to_one_taker(make: Make) {
     const PIECES: u128 = 400;
-    let queue = make(1000);
+    let queue = make(1000).await;
     let takers: Vec<_> = (0..4)
         .map(|_| {
             let queue = Arc::clone(&queue);
@@ -155,7 +156,7 @@ pub(crate) async fn each_piece_goes_to_one_taker(make: Make) {
 }
 
 pub(crate) async fn what_does_not_fit_is_left_out_without_waiting(make: Make) {
-    let queue = make(3);
+    let queue = make(3).await;
     timeout(LIMIT, publish(&*queue, 1..=5)).await.expect("publishing never waits");
     assert_eq!(queue.room(Lane::Events), 0);
     assert!(queue.room(Lane::Deliveries) > 0);
@@ -164,7 +165,7 @@ pub(crate) async fn what_does_not_fit_is_left_out_without_waiting(make: Make) {
 }
 
 pub(crate) async fn room_comes_back_when_something_is_taken(make: Make) {
-    let queue = make(2);
+    let queue = make(2).await;
     timeout(LIMIT, queue.has_room(Lane::Events)).await.expect("it is empty");
     publish(&*queue, 1..=2).await;
     assert!(timeout(MOMENT, queue.has_room(Lane::Events)).await.is_err(), "it is full");
@@ -178,7 +179,7 @@ pub(crate) async fn room_comes_back_when_something_is_taken(make: Make) {
 }
 
 pub(crate) async fn a_taker_that_gives_up_loses_nothing(make: Make) {
-    let queue = make(100);
+    let queue = make(100).await;
     for id in 1..=20 {
         // Given up at every stage: before, while and after something is published.
         let giving_up = timeout(Duration::from_micros(200), queue.take_events(1));
@@ -192,7 +193,7 @@ pub(crate) async fn a_taker_that_gives_up_loses_nothing(make: Make) {
 }
 
 pub(crate) async fn everyone_who_waits_is_served(make: Make) {
-    let queue = make(100);
+    let queue = make(100).await;
     let takers: Vec<_> = (0..5)
         .map(|_| {
             let queue = Arc::clone(&queue);

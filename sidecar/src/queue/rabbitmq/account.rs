@@ -1,0 +1,140 @@
+//! How much of a lane is in use, as far as this process knows.
+//!
+//! Invariant: no more is granted than the lane has room for. What others publish and take is
+//! learned from measurements, and only what two of them in a row agree on is believed, since each
+//! may miss what is on its way at that moment.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{Notify, futures::Notified};
+
+/// The account of one lane.
+#[derive(Debug)]
+pub(super) struct Account {
+    capacity: usize,
+    counts: Mutex<Counts>,
+    changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    /// Granted and not yet taken by anyone, as far as is known.
+    used: usize,
+    /// Of these, what the broker has handed to this process, and nobody has taken yet.
+    arrived: usize,
+    /// The measurement before.
+    measured: Option<usize>,
+}
+
+impl Account {
+    pub(super) fn new(capacity: usize) -> Self {
+        Self { capacity: capacity.max(1), counts: Mutex::default(), changed: Notify::new() }
+    }
+
+    pub(super) fn room(&self) -> usize {
+        self.capacity.saturating_sub(self.counts().used)
+    }
+
+    /// Resolves at the next change. Take it before looking at the room, so that no change falls
+    /// between.
+    pub(super) fn changed(&self) -> Notified<'_> {
+        self.changed.notified()
+    }
+
+    /// Grants room for up to `wanted` pieces, and says for how many.
+    pub(super) fn grant(&self, wanted: usize) -> usize {
+        let mut counts = self.counts();
+        let granted = wanted.min(self.capacity.saturating_sub(counts.used));
+        counts.used += granted;
+        granted
+    }
+
+    /// Pieces that were granted room are not in the lane after all.
+    pub(super) fn returned(&self, pieces: usize) {
+        let mut counts = self.counts();
+        counts.used = counts.used.saturating_sub(pieces);
+        drop(counts);
+        self.changed.notify_waiters();
+    }
+
+    /// The broker handed over a piece.
+    pub(super) fn arrived(&self) {
+        self.counts().arrived += 1;
+    }
+
+    /// Pieces that had arrived were taken.
+    pub(super) fn taken(&self, pieces: usize) {
+        self.outdated(pieces);
+        self.returned(pieces);
+    }
+
+    /// Pieces that had arrived were thrown away: the broker has them again.
+    pub(super) fn outdated(&self, pieces: usize) {
+        let mut counts = self.counts();
+        counts.arrived = counts.arrived.saturating_sub(pieces);
+    }
+
+    /// The broker says that so many wait in the lane.
+    pub(super) fn measured(&self, waiting: usize) {
+        let mut counts = self.counts();
+        let now = waiting.saturating_add(counts.arrived);
+        let before = counts.measured.replace(now).unwrap_or(counts.used);
+        counts.used = counts.used.clamp(now.min(before), now.max(before));
+        drop(counts);
+        self.changed.notify_waiters();
+    }
+
+    /// A panic elsewhere cannot leave the counts in disorder: each is a number by itself.
+    fn counts(&self) -> MutexGuard<'_, Counts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_is_granted_than_there_is_room() {
+        let account = Account::new(3);
+        assert_eq!(account.grant(2), 2);
+        assert_eq!(account.grant(2), 1);
+        assert_eq!(account.room(), 0);
+        account.arrived();
+        account.taken(1);
+        assert_eq!(account.room(), 1);
+        account.returned(1);
+        assert_eq!(account.room(), 2);
+    }
+
+    #[test]
+    fn what_others_took_is_believed_when_it_is_measured_twice() {
+        let account = Account::new(10);
+        account.grant(8);
+        account.measured(8);
+        account.measured(1);
+        assert_eq!(account.room(), 2);
+        account.measured(2);
+        assert_eq!(account.room(), 8);
+    }
+
+    #[test]
+    fn what_others_published_is_believed_when_it_is_measured_twice() {
+        let account = Account::new(10);
+        account.measured(0);
+        account.measured(9);
+        assert_eq!(account.room(), 10);
+        account.measured(7);
+        assert_eq!(account.room(), 3);
+    }
+
+    #[test]
+    fn what_arrived_still_counts() {
+        let account = Account::new(10);
+        account.grant(4);
+        (0..4).for_each(|_| account.arrived());
+        account.measured(0);
+        account.measured(0);
+        assert_eq!(account.room(), 6);
+    }
+}

@@ -1,0 +1,298 @@
+//! Work spread among many processes through `RabbitMQ`, and inside this one while that is away.
+//!
+//! Three connections are kept up, one that publishes and one that consumes each lane, each by a
+//! loop of its own: connect, work until anything fails, hang up, rest, connect again. While any
+//! of them is down all new work goes to the queue inside the process, which is handed in; takers
+//! take from both at all times. What was published and not confirmed when a connection broke
+//! goes there too.
+//!
+//! Invariant: nobody who publishes or takes ever waits for the broker.
+
+mod account;
+mod acks;
+mod consumer;
+mod error;
+mod lane;
+mod link;
+mod publisher;
+mod receipt;
+mod standing;
+mod topology;
+mod wire;
+
+use std::{
+    mem,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use secrecy::SecretString;
+use sidehook_event::Event;
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+
+pub use self::error::Error;
+use self::{
+    account::Account,
+    consumer::Side,
+    lane::LaneOf,
+    link::Address,
+    publisher::Piece,
+    standing::{Link, Links},
+    topology::Names,
+};
+use super::{Lane, Queue, Receipt, Taken};
+use crate::{clock::Clock, model::DueDelivery};
+
+/// How many pieces a lane holds unless told otherwise, in the broker and on the way to it.
+pub const CAPACITY: usize = 16_384;
+
+/// How long an orderly end may take.
+pub const CLOSE: Duration = Duration::from_secs(3);
+
+/// Where the broker is, and what is used of it.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// `amqp://USER:PASSWORD@HOST:PORT/VHOST`, or `amqps://` for TLS.
+    pub url: SecretString,
+    /// What the names of exchanges and queues begin with.
+    pub prefix: String,
+    /// How many pieces a lane holds.
+    pub capacity: usize,
+}
+
+/// Whether the broker is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// Work goes through it.
+    Connected,
+    /// It does not, for this reason.
+    Away(Arc<str>),
+}
+
+/// The queue that spreads work through `RabbitMQ`.
+#[derive(Debug)]
+pub struct RabbitQueue {
+    shared: Arc<Shared>,
+    outbox: mpsc::UnboundedSender<Piece>,
+    /// Dropped with the queue, which ends them.
+    links: Mutex<JoinSet<()>>,
+}
+
+/// What all links share.
+#[derive(Debug)]
+struct Shared {
+    address: Address,
+    names: Names,
+    clock: Arc<dyn Clock>,
+    links: Links,
+    closing: CancellationToken,
+    events: LaneOf<Arc<Event>>,
+    deliveries: LaneOf<DueDelivery>,
+    fallback: Arc<dyn Queue>,
+}
+
+impl RabbitQueue {
+    /// Uses the broker of `config`, and `fallback` while that is away. A broker that cannot be
+    /// reached is no error: it is looked for until it is there.
+    ///
+    /// # Errors
+    ///
+    /// Whatever will not mend itself: a wrong address, password or virtual host, and a queue or
+    /// exchange that exists with other arguments.
+    pub async fn connect(
+        config: Config,
+        fallback: Arc<dyn Queue>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, Error> {
+        let address = Address::parse(&config.url)?;
+        let names = Names::new(&config.prefix)?;
+        match probe(&address, &names).await {
+            Ok(()) => {}
+            Err(error) if error.passes() => tracing::warn!(
+                %error,
+                "RabbitMQ cannot be reached, work goes through the queue inside the process"
+            ),
+            Err(error) => return Err(error),
+        }
+        let (events, events_settled) = LaneOf::new(config.capacity);
+        let (deliveries, deliveries_settled) = LaneOf::new(config.capacity);
+        let links = Links::new("not connected yet");
+        let closing = CancellationToken::new();
+        let shared = Arc::new(Shared {
+            address,
+            names,
+            clock,
+            links,
+            closing: closing.clone(),
+            events,
+            deliveries,
+            fallback,
+        });
+        let (outbox, pieces) = mpsc::unbounded_channel();
+        let events = Side {
+            link: Link::Events,
+            queue: shared.names.events_queue(),
+            lane: |shared| &shared.events,
+            decode: wire::decode_event,
+        };
+        let deliveries = Side {
+            link: Link::Deliveries,
+            queue: shared.names.deliveries_queue(),
+            lane: |shared| &shared.deliveries,
+            decode: wire::decode_delivery,
+        };
+        let mut links = JoinSet::new();
+        let publishing = publisher::run(Arc::clone(&shared), pieces);
+        links.spawn(async move {
+            closing.run_until_cancelled_owned(publishing).await;
+        });
+        links.spawn(events.run(Arc::clone(&shared), events_settled));
+        links.spawn(deliveries.run(Arc::clone(&shared), deliveries_settled));
+        Ok(Self { shared, outbox, links: Mutex::new(links) })
+    }
+
+    /// Whether the broker is there, now and from now on.
+    pub fn standing(&self) -> watch::Receiver<Standing> {
+        self.shared.links.watch()
+    }
+
+    /// Acknowledges what is settled and ends the connections, so that none of it is handed out
+    /// again. Takes no longer than [`CLOSE`].
+    pub async fn close(&self) {
+        self.shared.closing.cancel();
+        let mut links = mem::take(&mut *self.links.lock().unwrap_or_else(PoisonError::into_inner));
+        let ended = async { while links.join_next().await.is_some() {} };
+        if timeout(CLOSE, ended).await.is_err() {
+            tracing::warn!("RabbitMQ was not told of all that is done, it may be repeated");
+        }
+    }
+
+    /// Hands pieces to the publisher, as many as there is room for.
+    fn publish<T>(&self, lane: &LaneOf<T>, pieces: Vec<T>, piece: fn(T) -> Piece) {
+        let granted = lane.account.grant(pieces.len());
+        for work in pieces.into_iter().take(granted) {
+            // The publisher ends with this queue.
+            let _ = self.outbox.send(piece(work));
+        }
+    }
+}
+
+/// Looks once whether the broker would do.
+async fn probe(address: &Address, names: &Names) -> Result<(), Error> {
+    let connection = link::dial(address, "probe").await?;
+    let declared = async {
+        let channel = link::within(Duration::from_secs(10), connection.create_channel()).await?;
+        topology::declare(&channel, names).await
+    };
+    let declared = declared.await;
+    link::hang_up(connection).await;
+    declared
+}
+
+impl Shared {
+    fn account(&self, lane: Lane) -> &Account {
+        match lane {
+            Lane::Events => &self.events.account,
+            Lane::Deliveries => &self.deliveries.account,
+        }
+    }
+
+    /// Gives what the broker does not have to the queue inside the process.
+    async fn give_back(&self, pieces: impl IntoIterator<Item = Piece>) {
+        let (mut events, mut deliveries) = (Vec::new(), Vec::new());
+        for piece in pieces {
+            match piece {
+                Piece::Event(event) => events.push(event),
+                Piece::Delivery(due) => deliveries.push(due),
+            }
+        }
+        self.events.account.returned(events.len());
+        self.deliveries.account.returned(deliveries.len());
+        if !events.is_empty() {
+            self.fallback.publish_events(events).await;
+        }
+        if !deliveries.is_empty() {
+            self.fallback.publish_deliveries(deliveries).await;
+        }
+    }
+}
+
+#[async_trait]
+impl Queue for RabbitQueue {
+    fn room(&self, lane: Lane) -> usize {
+        if self.shared.links.connected() {
+            self.shared.account(lane).room()
+        } else {
+            self.shared.fallback.room(lane)
+        }
+    }
+
+    async fn has_room(&self, lane: Lane) {
+        let mut standing = self.standing();
+        loop {
+            // Both registered before looking, so that no change falls between.
+            let changed = self.shared.account(lane).changed();
+            standing.mark_unchanged();
+            if self.room(lane) > 0 {
+                return;
+            }
+            let away = !self.shared.links.connected();
+            tokio::select! {
+                () = changed => {}
+                // Its other end lives as long as this queue.
+                _ = standing.changed() => {}
+                () = self.shared.fallback.has_room(lane), if away => {}
+            }
+        }
+    }
+
+    async fn publish_events(&self, events: Vec<Arc<Event>>) {
+        if self.shared.links.connected() {
+            self.publish(&self.shared.events, events, Piece::Event);
+        } else {
+            self.shared.fallback.publish_events(events).await;
+        }
+    }
+
+    async fn publish_deliveries(&self, deliveries: Vec<DueDelivery>) {
+        if self.shared.links.connected() {
+            self.publish(&self.shared.deliveries, deliveries, Piece::Delivery);
+        } else {
+            self.shared.fallback.publish_deliveries(deliveries).await;
+        }
+    }
+
+    async fn take_events(&self, limit: usize) -> Vec<Taken<Arc<Event>>> {
+        tokio::select! {
+            taken = self.shared.events.take(limit) => taken,
+            taken = self.shared.fallback.take_events(limit) => taken,
+        }
+    }
+
+    async fn take_deliveries(&self, limit: usize) -> Vec<Taken<DueDelivery>> {
+        tokio::select! {
+            taken = self.shared.deliveries.take(limit) => taken,
+            taken = self.shared.fallback.take_deliveries(limit) => taken,
+        }
+    }
+
+    async fn settle(&self, lane: Lane, receipts: Vec<Receipt>) {
+        let (ours, local): (Vec<_>, Vec<_>) =
+            receipts.into_iter().partition(|r| receipt::is_ours(*r));
+        if !ours.is_empty() {
+            match lane {
+                Lane::Events => self.shared.events.settle(ours),
+                Lane::Deliveries => self.shared.deliveries.settle(ours),
+            }
+        }
+        if !local.is_empty() {
+            self.shared.fallback.settle(lane, local).await;
+        }
+    }
+}

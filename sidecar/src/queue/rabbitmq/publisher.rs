@@ -1,0 +1,172 @@
+//! Publishes what is in the outbox, and sees that the broker confirms it.
+//!
+//! Invariant: whatever the broker did not confirm is given to the queue inside the process. It
+//! may then be worked on twice, and is never forgotten by both.
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+use lapin::{
+    Channel, Confirmation, Connection, PublisherConfirm,
+    options::{BasicPublishOptions, ConfirmSelectOptions},
+};
+use sidehook_event::Event;
+use tokio::sync::mpsc;
+
+use super::{
+    Error, Shared,
+    link::{dial, hang_up, rest, within},
+    standing::Link,
+    topology::{self, DELIVERY},
+    wire,
+};
+use crate::model::DueDelivery;
+
+/// The most messages that wait for the broker's confirmation.
+const WINDOW: usize = 512;
+/// How long the broker may take for anything.
+const STEP: Duration = Duration::from_secs(10);
+
+/// How often is looked whether the connection stands.
+const PERIOD: Duration = Duration::from_secs(1);
+
+/// Something to be published.
+#[derive(Debug)]
+pub(super) enum Piece {
+    Event(Arc<Event>),
+    Delivery(DueDelivery),
+}
+
+/// What was handed to [`Shared`] to be published. Bounded by the room that was granted for it.
+pub(super) type Outbox = mpsc::UnboundedReceiver<Piece>;
+
+/// Publishes for ever. What cannot be published meanwhile goes to the queue inside the process.
+pub(super) async fn run(shared: Arc<Shared>, mut outbox: Outbox) {
+    loop {
+        match beside(&shared, &mut outbox, connect(&shared)).await {
+            Ok((connection, channel)) => {
+                shared.links.up(Link::Publisher);
+                publish(&shared, &connection, &channel, &mut outbox).await;
+                beside(&shared, &mut outbox, hang_up(connection)).await;
+            }
+            Err(failure) => shared.links.down(Link::Publisher, &failure.to_string()),
+        }
+        beside(&shared, &mut outbox, rest(&*shared.clock)).await;
+    }
+}
+
+async fn connect(shared: &Shared) -> Result<(Connection, Channel), Error> {
+    let connection = dial(&shared.address, "publisher").await?;
+    let channel = within(STEP, connection.create_channel()).await?;
+    within(STEP, channel.confirm_select(ConfirmSelectOptions::default())).await?;
+    topology::declare(&channel, &shared.names).await?;
+    Ok((connection, channel))
+}
+
+/// Does something while nothing can be published.
+async fn beside<T>(shared: &Shared, outbox: &mut Outbox, work: impl Future<Output = T>) -> T {
+    let giving_back = async {
+        let mut pieces = Vec::new();
+        while outbox.recv_many(&mut pieces, WINDOW).await > 0 {
+            shared.give_back(pieces.drain(..)).await;
+        }
+        // Nobody is left to publish anything: this task will be ended.
+        std::future::pending::<Infallible>().await
+    };
+    tokio::select! {
+        done = work => done,
+        never = giving_back => match never {},
+    }
+}
+
+/// Publishes until something fails, and gives back what was not confirmed by then.
+async fn publish(shared: &Shared, connection: &Connection, channel: &Channel, outbox: &mut Outbox) {
+    let (sent, mut unconfirmed) = mpsc::channel(WINDOW);
+    let (mut sending, mut confirming) = (None, None);
+    let failure = tokio::select! {
+        failure = send(shared, channel, outbox, &sent, &mut sending) => failure,
+        failure = confirm(shared, &mut unconfirmed, &mut confirming) => failure,
+        failure = broken(shared, connection) => failure,
+    };
+    // Said before anything is given back, so that nothing new comes in between.
+    shared.links.down(Link::Publisher, &failure.to_string());
+    drop(sent);
+    let mut pieces: Vec<Piece> = confirming.into_iter().collect();
+    while let Some((piece, _)) = unconfirmed.recv().await {
+        pieces.push(piece);
+    }
+    pieces.extend(sending);
+    shared.give_back(pieces).await;
+}
+
+/// Waits until the connection is seen to be broken: with nothing to publish, nothing else would
+/// notice.
+async fn broken(shared: &Shared, connection: &Connection) -> Error {
+    while connection.status().connected() {
+        shared.clock.sleep(PERIOD).await;
+    }
+    Error::Ended("the connection")
+}
+
+/// A piece that was sent, and what will say whether the broker has it.
+type Sent = (Piece, PublisherConfirm);
+
+/// Sends. What is being sent lies in `sending`, so that it outlives this future.
+async fn send(
+    shared: &Shared,
+    channel: &Channel,
+    outbox: &mut Outbox,
+    sent: &mpsc::Sender<Sent>,
+    sending: &mut Option<Piece>,
+) -> Error {
+    loop {
+        let Ok(place) = sent.reserve().await else { return Error::Ended("publishing") };
+        let Some(piece) = outbox.recv().await else { return std::future::pending().await };
+        let piece = sending.insert(piece);
+        let (exchange, message) = match piece {
+            Piece::Event(event) => (shared.names.events(), wire::event(event)),
+            Piece::Delivery(due) => (shared.names.deliveries(), wire::delivery(due, DELIVERY)),
+        };
+        let message = match message {
+            Ok(message) => message,
+            Err(flaw) => {
+                tracing::debug!(%flaw, "has no form as a message, stays inside the process");
+                shared.give_back(sending.take()).await;
+                continue;
+            }
+        };
+        let published = channel.basic_publish(
+            exchange,
+            message.routing_key,
+            BasicPublishOptions::default(),
+            &message.body,
+            message.properties,
+        );
+        match within(STEP, published).await {
+            Ok(confirm) => {
+                if let Some(piece) = sending.take() {
+                    place.send((piece, confirm));
+                }
+            }
+            Err(failure) => return failure,
+        }
+    }
+}
+
+/// Awaits the confirmations in turn.
+async fn confirm(
+    shared: &Shared,
+    unconfirmed: &mut mpsc::Receiver<Sent>,
+    confirming: &mut Option<Piece>,
+) -> Error {
+    while let Some((piece, confirm)) = unconfirmed.recv().await {
+        *confirming = Some(piece);
+        match within(STEP, confirm).await {
+            Ok(Confirmation::Ack(_)) => *confirming = None,
+            // The queue is full, or its quorum is lost: the broker stays.
+            Ok(Confirmation::Nack(_)) => shared.give_back(confirming.take()).await,
+            Ok(Confirmation::NotRequested) => return Error::Ended("confirming"),
+            Err(failure) => return failure,
+        }
+    }
+    Error::Ended("confirming")
+}

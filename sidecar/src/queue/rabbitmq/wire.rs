@@ -1,0 +1,139 @@
+//! Events and deliveries as messages.
+//!
+//! Invariant: what is decoded is what was encoded; whatever else may lie in a queue gives an
+//! error, never a panic.
+//!
+//! An event's body is the batch of one that a gateway would have sent, its attributes are
+//! headers as well, so that others can bind queues of their own and route by them. A delivery's
+//! body is its payload, as it is sent to the receiver; the rest are headers.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use lapin::{
+    BasicProperties,
+    message::Delivery,
+    types::{AMQPValue, FieldTable, ShortString},
+};
+use sidehook_event::{Event, TypeId, UnixMicros, cloudevents, wire};
+use thiserror::Error;
+
+use crate::model::{DueDelivery, Payload};
+
+/// The form of a delivery's headers. Another number means that they are not for this build.
+const VERSION: i32 = 1;
+const PERSISTENT: u8 = 2;
+
+const VERSION_HEADER: &str = "sidehook:version";
+const EVENT: &str = "sidehook:event";
+const SUBSCRIPTION: &str = "sidehook:subscription";
+const ATTEMPT: &str = "sidehook:attempt";
+const LEASE_UNTIL: &str = "sidehook:lease-until";
+
+/// A message to be published.
+#[derive(Debug)]
+pub(super) struct Message {
+    pub(super) routing_key: ShortString,
+    pub(super) properties: BasicProperties,
+    pub(super) body: Bytes,
+}
+
+/// Why something has no form as a message, or a message is not what it should be.
+#[derive(Debug, Error)]
+pub(super) enum Flaw {
+    #[error("{0} is longer than 255 bytes")]
+    TooLong(&'static str),
+    #[error("not one event: {0}")]
+    Event(String),
+    #[error("{0} is missing or not what it should be")]
+    Field(&'static str),
+}
+
+/// An event, to be routed by its type.
+pub(super) fn event(event: &Event) -> Result<Message, Flaw> {
+    let mut headers = FieldTable::default();
+    for (name, value) in cloudevents::attributes(event) {
+        let name = short("an attribute's name", &format!("cloudEvents:{name}"))?;
+        headers.insert(name, AMQPValue::LongString(value.into()));
+    }
+    let kind = short("the type", event.event_type.as_str())?;
+    let properties = BasicProperties::default()
+        .with_content_type(wire::CONTENT_TYPE.into())
+        .with_delivery_mode(PERSISTENT)
+        .with_message_id(short("the id", &event.id.to_string())?)
+        .with_type(kind.clone())
+        .with_headers(headers);
+    let mut body = wire::prologue(&event.source);
+    body.extend(wire::frame(event.clone()));
+    Ok(Message { routing_key: kind, properties, body: body.into() })
+}
+
+/// A delivery, to be routed by `routing_key`.
+pub(super) fn delivery(due: &DueDelivery, routing_key: &str) -> Result<Message, Flaw> {
+    let DueDelivery { id, event_id, subscription_id, attempt, payload, lease_until } = due;
+    let text = |id: String| AMQPValue::LongString(id.into());
+    let mut headers = FieldTable::default();
+    headers.insert(VERSION_HEADER.into(), AMQPValue::LongInt(VERSION));
+    headers.insert(EVENT.into(), text(event_id.to_string()));
+    headers.insert(SUBSCRIPTION.into(), text(subscription_id.to_string()));
+    headers.insert(ATTEMPT.into(), AMQPValue::LongLongInt((*attempt).into()));
+    headers.insert(LEASE_UNTIL.into(), AMQPValue::LongLongInt(lease_until.micros()));
+    let properties = BasicProperties::default()
+        .with_content_type(short("the content type", &payload.content_type)?)
+        .with_delivery_mode(PERSISTENT)
+        .with_message_id(short("the id", &id.to_string())?)
+        .with_headers(headers);
+    let routing_key = short("the routing key", routing_key)?;
+    Ok(Message { routing_key, properties, body: payload.body.clone() })
+}
+
+/// The event that a message holds.
+pub(super) fn decode_event(message: Delivery) -> Result<Arc<Event>, Flaw> {
+    let events =
+        wire::decode(message.data.into()).map_err(|error| Flaw::Event(error.to_string()))?;
+    let count = events.len();
+    let [event] = <[Event; 1]>::try_from(events)
+        .map_err(|_| Flaw::Event(format!("there are {count} of them")))?;
+    Ok(Arc::new(event))
+}
+
+/// The delivery that a message holds.
+pub(super) fn decode_delivery(message: Delivery) -> Result<DueDelivery, Flaw> {
+    let Delivery { properties, data, .. } = message;
+    let headers = properties.headers().as_ref().ok_or(Flaw::Field("the headers"))?;
+    if headers.inner().get(VERSION_HEADER).and_then(AMQPValue::as_long_int) != Some(VERSION) {
+        return Err(Flaw::Field(VERSION_HEADER));
+    }
+    let number = |name| {
+        let number = headers.inner().get(name).and_then(AMQPValue::as_long_long_int);
+        number.ok_or(Flaw::Field(name))
+    };
+    let lease_until = number(LEASE_UNTIL)?;
+    if !(UnixMicros::EPOCH.micros()..=UnixMicros::MAX.micros()).contains(&lease_until) {
+        return Err(Flaw::Field(LEASE_UNTIL));
+    }
+    let id = properties.message_id().as_ref().ok_or(Flaw::Field("the message id"))?;
+    let content_type = properties.content_type().as_ref().ok_or(Flaw::Field("content type"))?;
+    Ok(DueDelivery {
+        id: TypeId::parse(id.as_str()).map_err(|_| Flaw::Field("the message id"))?,
+        event_id: named(headers, EVENT)?,
+        subscription_id: named(headers, SUBSCRIPTION)?,
+        attempt: u32::try_from(number(ATTEMPT)?).map_err(|_| Flaw::Field(ATTEMPT))?,
+        payload: Payload { content_type: content_type.as_str().into(), body: data.into() },
+        lease_until: UnixMicros::new(lease_until),
+    })
+}
+
+fn named<Id: TypeId>(headers: &FieldTable, name: &'static str) -> Result<Id, Flaw> {
+    let text = headers.inner().get(name).and_then(AMQPValue::as_long_string);
+    let text = text.and_then(|text| std::str::from_utf8(text.as_bytes()).ok());
+    text.and_then(|text| Id::parse(text).ok()).ok_or(Flaw::Field(name))
+}
+
+fn short(what: &'static str, text: &str) -> Result<ShortString, Flaw> {
+    ShortString::try_new(text).map_err(|_| Flaw::TooLong(what))
+}
+
+#[cfg(test)]
+#[path = "wire_tests.rs"]
+mod tests;

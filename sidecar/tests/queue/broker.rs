@@ -1,0 +1,99 @@
+//! The RabbitMQ that the tests run on, seen by one test.
+//!
+//! Invariant: no test sees the queues of another, since each has a prefix of its own.
+
+#![expect(clippy::expect_used, clippy::panic, reason = "without a broker there is nothing to test")]
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use lapin::{Channel, Connection, ConnectionProperties, options::BasicGetOptions};
+use sidehook::{
+    clock::SystemClock,
+    queue::{
+        local::LocalQueue,
+        rabbitmq::{Config, Error, RabbitQueue, Standing},
+    },
+};
+use tokio::time::{interval, timeout};
+
+use super::conformance::LIMIT;
+
+/// Names the broker; `cargo xtask test` starts one and sets it.
+const VARIABLE: &str = "SIDEHOOK_TEST_RABBITMQ";
+
+/// The broker, and the names that are this test's.
+pub(crate) struct Broker {
+    pub(crate) url: String,
+    pub(crate) prefix: String,
+}
+
+impl Broker {
+    /// The broker with a prefix that nobody else uses.
+    pub(crate) fn of_its_own() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let Ok(url) = std::env::var(VARIABLE) else {
+            panic!("{VARIABLE} is not set: run `cargo xtask test`, which starts a RabbitMQ");
+        };
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        Self { url, prefix: format!("test-{}-{count}", std::process::id()) }
+    }
+
+    /// The same broker, reached by another way.
+    pub(crate) fn at(&self, url: String) -> Self {
+        Self { url, prefix: self.prefix.clone() }
+    }
+
+    /// A queue on it, connected or not.
+    pub(crate) async fn queue(&self, capacity: usize) -> Result<RabbitQueue, Error> {
+        let config = Config { url: self.url.clone().into(), prefix: self.prefix.clone(), capacity };
+        let fallback = Arc::new(LocalQueue::with_capacity(capacity));
+        let connecting = RabbitQueue::connect(config, fallback, Arc::new(SystemClock::start()));
+        timeout(LIMIT, connecting).await.expect("an answer in time")
+    }
+
+    /// A queue on it, connected.
+    pub(crate) async fn connected(&self, capacity: usize) -> RabbitQueue {
+        let queue = self.queue(capacity).await.expect("a broker");
+        stands(&queue, |standing| *standing == Standing::Connected).await;
+        queue
+    }
+
+    /// A channel beside the queue's own.
+    pub(crate) async fn channel(&self) -> (Connection, Channel) {
+        let properties = ConnectionProperties::default();
+        let connection = Connection::connect(&self.url, properties).await.expect("a connection");
+        let channel = connection.create_channel().await.expect("a channel");
+        (connection, channel)
+    }
+
+    /// Waits until a message lies in the queue `name`, and takes it away: its body and its key.
+    pub(crate) async fn message(&self, channel: &Channel, name: &str) -> (Vec<u8>, String) {
+        let name = format!("{}.{name}", self.prefix);
+        let mut ticks = interval(Duration::from_millis(20));
+        let found = async {
+            loop {
+                ticks.tick().await;
+                let options = BasicGetOptions { no_ack: true };
+                let got = channel.basic_get(name.as_str().into(), options).await;
+                if let Some(message) = got.expect("the queue exists") {
+                    let delivery = message.delivery;
+                    return (delivery.data, delivery.routing_key.to_string());
+                }
+            }
+        };
+        timeout(LIMIT, found).await.unwrap_or_else(|_| panic!("nothing came to {name}"))
+    }
+}
+
+/// Waits until it stands so.
+pub(crate) async fn stands(queue: &RabbitQueue, so: impl Fn(&Standing) -> bool) {
+    let mut standing = queue.standing();
+    let reached = timeout(LIMIT, standing.wait_for(|now| so(now))).await.is_ok();
+    assert!(reached, "it stands {:?}", *queue.standing().borrow());
+}
