@@ -12,13 +12,17 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     api,
     clock::{Clock, SystemClock},
-    config::{Config, StoreUrl},
+    config::{Config, QueueUrl, StoreUrl},
     deliver::{self, Client, Deliverer, egress::Rule},
     dispatch::Dispatcher,
     ingest::{self, Committer},
     lifecycle,
     observe::Metrics,
-    queue::{Queue, local::LocalQueue},
+    queue::{
+        Queue,
+        local::LocalQueue,
+        rabbitmq::{self, RabbitQueue},
+    },
     route::Table,
     store::{Store, sqlite::SqliteStore},
     sweep::Sweeper,
@@ -34,7 +38,9 @@ pub async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()
     }
     let table = Arc::new(Table::default());
     table.reload_all(&*store).await.context("reading the subscriptions")?;
-    let queue: Arc<dyn Queue> = Arc::new(LocalQueue::default());
+    let local: Arc<dyn Queue> = Arc::new(LocalQueue::default());
+    let rabbitmq = connect(&config, &local, &clock).await?;
+    let queue = rabbitmq.clone().map_or(local, |rabbitmq| rabbitmq);
     let rule = Rule::allowing(config.egress_allow.clone());
     let mut metrics = Metrics::new();
 
@@ -76,9 +82,29 @@ pub async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()
         .await
         .with_context(|| format!("listening on {}", config.listen))?;
     tracing::info!(listen = %listener.local_addr()?, "serving");
-    Workers { committer, dispatcher, deliverer, sweeper }
+    let ended = Workers { committer, dispatcher, deliverer, sweeper }
         .run_beside(listener, router, &config, stop)
-        .await
+        .await;
+    if let Some(rabbitmq) = rabbitmq {
+        rabbitmq.close().await;
+    }
+    ended
+}
+
+/// The queue on RabbitMQ, if there is to be one; `local` helps out while the broker is away.
+async fn connect(
+    config: &Config,
+    local: &Arc<dyn Queue>,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<Option<Arc<RabbitQueue>>> {
+    let QueueUrl::RabbitMq(url) = &config.queue else { return Ok(None) };
+    let rabbitmq = rabbitmq::Config {
+        url: url.clone(),
+        prefix: config.queue_prefix.clone(),
+        capacity: rabbitmq::CAPACITY,
+    };
+    let queue = RabbitQueue::connect(rabbitmq, Arc::clone(local), Arc::clone(clock));
+    Ok(Some(Arc::new(queue.await.context("using RabbitMQ")?)))
 }
 
 async fn open(store: &StoreUrl) -> anyhow::Result<Arc<dyn Store>> {

@@ -25,6 +25,12 @@ pub struct ServeArgs {
     /// Keep everything here [default: sqlite:sidehook.db]
     #[arg(long, env = "SIDEHOOK_STORE", value_name = "sqlite:PATH")]
     store: Option<String>,
+    /// Spread work through this: local, or a RabbitMQ [default: local]
+    #[arg(long, env = "SIDEHOOK_QUEUE", hide_env_values = true, value_name = "local|amqp://…")]
+    queue: Option<String>,
+    /// Begin the names of exchanges and queues with this [default: sidehook]
+    #[arg(long, env = "SIDEHOOK_QUEUE_PREFIX", value_name = "PREFIX")]
+    queue_prefix: Option<String>,
     /// Ask callers of the API for this bearer token
     #[arg(long, env = "SIDEHOOK_API_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     api_token: Option<String>,
@@ -79,6 +85,8 @@ impl ServeArgs {
         let texts = [
             ("listen", self.listen),
             ("store", self.store),
+            ("queue", self.queue),
+            ("queue_prefix", self.queue_prefix),
             ("api_token", self.api_token),
             ("ingest_token", self.ingest_token),
             ("concurrency", self.concurrency),

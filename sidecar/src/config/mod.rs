@@ -10,6 +10,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use config::{ConfigError, FileFormat};
 use secrecy::SecretString;
 use thiserror::Error;
+use url::Url;
 
 use crate::model::{Allowed, Retry};
 use written::Written;
@@ -21,6 +22,10 @@ pub struct Config {
     pub listen: SocketAddr,
     /// What survives.
     pub store: StoreUrl,
+    /// What spreads work.
+    pub queue: QueueUrl,
+    /// What the names of the broker's exchanges and queues begin with.
+    pub queue_prefix: String,
     /// The bearer token of the API; `None` leaves it open, which only loopback may be.
     pub api_token: Option<SecretString>,
     /// The bearer token of `/ingest`, likewise.
@@ -40,6 +45,15 @@ pub struct Config {
 pub enum StoreUrl {
     /// A file: `sqlite:PATH`.
     Sqlite(PathBuf),
+}
+
+/// Which queue, and where it is.
+#[derive(Debug, Clone)]
+pub enum QueueUrl {
+    /// The one inside the process: `local`.
+    Local,
+    /// A broker: `amqp://USER:PASSWORD@HOST:PORT/VHOST`, or `amqps://`.
+    RabbitMq(SecretString),
 }
 
 /// Why there is no configuration.
@@ -100,6 +114,8 @@ impl Default for Config {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 5000)),
             store: StoreUrl::Sqlite(PathBuf::from("sidehook.db")),
+            queue: QueueUrl::Local,
+            queue_prefix: "sidehook".to_owned(),
             api_token: None,
             ingest_token: None,
             egress_allow: Vec::new(),
@@ -122,6 +138,8 @@ impl TryFrom<Written> for Config {
                 None => usual.store,
                 Some(url) => store_url(url)?,
             },
+            queue: written.queue.map_or(Ok(usual.queue), queue_url)?,
+            queue_prefix: written.queue_prefix.unwrap_or(usual.queue_prefix),
             api_token: token("api_token", written.api_token)?,
             ingest_token: token("ingest_token", written.ingest_token)?,
             egress_allow: numbered("egress_allow", &written.egress_allow, |text| {
@@ -145,6 +163,12 @@ impl Config {
         }
         if !(1..=65_536).contains(&self.concurrency) {
             return Err(wrong("concurrency", "must be 1 to 65536"));
+        }
+        let in_names = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
+        let prefix = &self.queue_prefix;
+        if !(1..=100).contains(&prefix.len()) || !prefix.chars().all(in_names) {
+            let reason = "must have 1 to 100 characters, of A-Z a-z 0-9 - . _";
+            return Err(wrong("queue_prefix", reason));
         }
         if !self.listen.ip().is_loopback() {
             let open = [("api_token", &self.api_token), ("ingest_token", &self.ingest_token)];
@@ -184,6 +208,21 @@ fn store_url(url: &str) -> Result<StoreUrl, Error> {
         }
         _ => Err(wrong("store", format!("{url:?}: must be sqlite:PATH"))),
     }
+}
+
+/// What is wrong with it is told without it: there is a password in it.
+fn queue_url(text: String) -> Result<QueueUrl, Error> {
+    if text == "local" {
+        return Ok(QueueUrl::Local);
+    }
+    let broker = Url::parse(&text).is_ok_and(|url| {
+        ["amqp", "amqps"].contains(&url.scheme())
+            && url.host_str().is_some_and(|host| !host.is_empty())
+    });
+    if broker {
+        return Ok(QueueUrl::RabbitMq(text.into()));
+    }
+    Err(wrong("queue", "must be local or amqp://USER:PASSWORD@HOST:PORT/VHOST"))
 }
 
 fn token(key: &str, text: Option<String>) -> Result<Option<SecretString>, Error> {

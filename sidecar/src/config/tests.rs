@@ -47,12 +47,24 @@ fn a_token_is_never_shown() {
 }
 
 #[test]
+fn the_password_of_the_broker_is_never_shown() {
+    let config = read("queue = \"amqp://me:s3cret@mq:5672/%2f\"", &[]).unwrap();
+    assert!(matches!(config.queue, QueueUrl::RabbitMq(_)));
+    assert!(!format!("{config:?}").contains("s3cret"));
+    let error = read("queue = \"ampq://me:s3cret@mq:5672/%2f\"", &[]).unwrap_err();
+    assert!(!error.contains("s3cret"), "{error}");
+}
+
+#[test]
 fn what_is_wrong_is_named() {
     for (toml, said) in [
         ("listen = \"nowhere\"", "key listen: \"nowhere\""),
         ("listen = 5000", "key listen: "),
         ("lisen = \"x\"", "lisen"),
         ("store = \"postgres://x\"", "key store: \"postgres://x\": must be sqlite:PATH"),
+        ("queue = \"redis://x\"", "key queue: must be local or amqp://"),
+        ("queue = \"amqp://\"", "key queue: must be local or amqp://"),
+        ("queue_prefix = \"a b\"", "key queue_prefix: must have 1 to 100 characters"),
         ("egress_allow = [\"10.0.0.0/8\", \"10.0.0.0/99\"]", "key egress_allow[1]: "),
         ("retry_schedule = [\"0s\", \"soon\"]", "key retry_schedule[1]: \"soon\""),
         ("retry_schedule = [\"8days\"]", "key retry_schedule[0]: \"8days\": must be a week"),

@@ -12,6 +12,10 @@ pub(super) struct Written {
     pub(super) listen: Option<String>,
     /// `sqlite:PATH`
     pub(super) store: Option<String>,
+    /// `local` or `amqp://USER:PASSWORD@HOST:PORT/VHOST`
+    pub(super) queue: Option<String>,
+    /// `sidehook`
+    pub(super) queue_prefix: Option<String>,
     /// The bearer token of the API.
     pub(super) api_token: Option<String>,
     /// The bearer token of `/ingest`.

@@ -28,7 +28,9 @@ pub struct InvalidFilter {
 /// Starts logging; `filter` is as of `tracing_subscriber::EnvFilter`, such as
 /// `info,sidehook::deliver=debug`. Only the first call of a process has an effect.
 pub fn install(filter: &str, format: Format) -> Result<(), InvalidFilter> {
-    let directives = EnvFilter::try_new(filter)
+    // What goes wrong with the broker is logged where it is handled. Who wants to hear its client
+    // all the same says so in `filter`, which comes later and wins.
+    let directives = EnvFilter::try_new(format!("lapin=off,{filter}"))
         .map_err(|error| InvalidFilter { text: filter.to_owned(), reason: error.to_string() })?;
     let lines = fmt().with_env_filter(directives).with_writer(std::io::stderr);
     let installed = match format {
