@@ -7,7 +7,10 @@
 
 use lapin::{
     BasicProperties,
-    options::{BasicPublishOptions, QueueDeclareOptions, QueueDeleteOptions, QueuePurgeOptions},
+    options::{
+        BasicGetOptions, BasicPublishOptions, QueueDeclareOptions, QueueDeleteOptions,
+        QueuePurgeOptions,
+    },
     types::FieldTable,
 };
 use sidehook::queue::{
@@ -112,6 +115,26 @@ async fn what_is_not_settled_when_the_connection_breaks_is_handed_out_again() {
     queue.settle(Lane::Events, second).await;
     publish(&queue, [3]).await;
     assert_eq!(take(&queue, 1).await, [3]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn at_the_end_what_is_settled_is_acknowledged_and_the_rest_is_left_to_others() {
+    let broker = Broker::of_its_own();
+    let queue = broker.connected(100).await;
+    publish(&queue, 1..=3).await;
+    let mut held = hold(&queue, 3).await;
+    let unsettled = held.pop();
+    assert!(unsettled.is_some());
+    queue.settle(Lane::Events, held).await;
+    queue.close().await;
+
+    let (_connection, channel) = broker.channel().await;
+    let (body, _) = broker.message(&channel, "events.dispatch.v1").await;
+    let events = sidehook_event::wire::decode(body.into()).unwrap();
+    assert_eq!(events, [(*event(3)).clone()]);
+    let name = format!("{}.events.dispatch.v1", broker.prefix);
+    let more = channel.basic_get(name.as_str().into(), BasicGetOptions::default()).await.unwrap();
+    assert!(more.is_none(), "{more:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

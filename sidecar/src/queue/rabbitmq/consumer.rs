@@ -50,7 +50,9 @@ impl<T> Side<T> {
                 Ok(connection) => {
                     let ended = self.consume(&shared, &connection, &mut settled).await;
                     let failure = ended.err().unwrap_or(Error::Ended("consuming"));
-                    shared.links.down(self.link, &failure.to_string());
+                    if !shared.closing.is_cancelled() {
+                        shared.links.down(self.link, &failure.to_string());
+                    }
                     hang_up(connection).await;
                 }
                 Err(failure) => shared.links.down(self.link, &failure.to_string()),
