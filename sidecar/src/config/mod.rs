@@ -130,7 +130,6 @@ impl TryFrom<Written> for Config {
     type Error = Error;
 
     fn try_from(written: Written) -> Result<Self, Error> {
-        let Self { retry: Retry { schedule, jitter }, .. } = Self::default();
         let usual = Self::default();
         let config = Self {
             listen: parsed("listen", written.listen.as_deref(), usual.listen)?,
@@ -146,8 +145,8 @@ impl TryFrom<Written> for Config {
                 text.parse().map_err(|error| format!("{error}"))
             })?,
             retry: Retry {
-                schedule: retry_schedule(&written.retry_schedule)?.unwrap_or(schedule),
-                jitter: written.retry_jitter.unwrap_or(jitter),
+                schedule: retry_schedule(&written.retry_schedule)?.unwrap_or(usual.retry.schedule),
+                jitter: written.retry_jitter.unwrap_or(usual.retry.jitter),
             },
             concurrency: written.concurrency.unwrap_or(usual.concurrency),
             drain_timeout: duration("drain_timeout", written.drain_timeout, usual.drain_timeout)?,
