@@ -7,10 +7,10 @@ use sidehook_event::UnixMicros;
 use sqlx::{Row, SqlitePool, sqlite::SqliteRow};
 
 use super::{
-    batch, begin,
+    claim::{self, Claim},
     rows::{
-        below, bytes, duration, id, instant, maybe_instant, maybe_named, micros, named, number,
-        one_more, readable, rows, unreadable,
+        below, bytes, duration, id, instant, maybe_instant, maybe_named, named, number, one_more,
+        unreadable,
     },
 };
 use crate::{
@@ -81,18 +81,11 @@ pub(super) async fn claim(
     lease_until: UnixMicros,
     limit: usize,
 ) -> sqlx::Result<Vec<DueDelivery>> {
-    let mut tx = begin(writer).await?;
-    let due = sqlx::query(CLAIM).bind(micros(now)).bind(rows(limit)).fetch_all(&mut *tx).await?;
-    let (ids, due) = readable::<DeliveryId, _>(&due, |row| due_delivery(row, lease_until))?;
-    if !ids.is_empty() {
-        sqlx::query(LEASE)
-            .bind(batch::list(ids))
-            .bind(micros(lease_until))
-            .execute(&mut *tx)
-            .await?;
-    }
-    tx.commit().await?;
-    Ok(due)
+    let texts = Claim { find: CLAIM, lease: LEASE };
+    claim::claim::<DeliveryId, _>(writer, texts, now, lease_until, limit, |row| {
+        due_delivery(row, lease_until)
+    })
+    .await
 }
 
 pub(super) async fn one(

@@ -13,7 +13,8 @@ use sqlx::{Row, SqlitePool, sqlite::SqliteRow};
 use super::{
     batch::{self, Batch},
     begin,
-    rows::{below, bytes, id, micros, one_more, readable, rows, unreadable},
+    claim::{self, Claim},
+    rows::{below, bytes, id, micros, one_more, unreadable},
 };
 use crate::{
     model::{Page, PageRequest},
@@ -106,18 +107,11 @@ pub(super) async fn claim(
     lease_until: UnixMicros,
     limit: usize,
 ) -> sqlx::Result<Vec<Arc<Event>>> {
-    let mut tx = begin(writer).await?;
-    let due = sqlx::query(CLAIM).bind(micros(now)).bind(rows(limit)).fetch_all(&mut *tx).await?;
-    let (ids, events) = readable::<EventId, _>(&due, |row| event(row).map(Arc::new))?;
-    if !ids.is_empty() {
-        sqlx::query(LEASE)
-            .bind(batch::list(ids))
-            .bind(micros(lease_until))
-            .execute(&mut *tx)
-            .await?;
-    }
-    tx.commit().await?;
-    Ok(events)
+    let texts = Claim { find: CLAIM, lease: LEASE };
+    claim::claim::<EventId, _>(writer, texts, now, lease_until, limit, |row| {
+        event(row).map(Arc::new)
+    })
+    .await
 }
 
 pub(super) async fn one(readers: &SqlitePool, id: EventId) -> sqlx::Result<Option<Event>> {

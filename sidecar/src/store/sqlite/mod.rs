@@ -19,6 +19,7 @@ use crate::model::{
 };
 
 mod batch;
+mod claim;
 mod deliveries;
 mod dispatch;
 mod events;

@@ -2,7 +2,7 @@
 //!
 //! Invariant: whatever a column holds, reading it is an answer or [`Error::Corrupt`].
 
-use std::{fmt, time::Duration};
+use std::time::Duration;
 
 use sidehook_event::{TypeId, UnixMicros};
 use sqlx::{Row, sqlite::SqliteRow};
@@ -47,25 +47,6 @@ pub(super) fn id<Id: TypeId>(row: &SqliteRow, column: &str) -> sqlx::Result<Id> 
     let bytes: &[u8] = row.try_get(column)?;
     let bytes = <[u8; 16]>::try_from(bytes).map_err(unreadable(column))?;
     Ok(Id::from_bits(u128::from_be_bytes(bytes)))
-}
-
-/// The ids of `rows`, and what can be read of them. What cannot is said in the log and taken like
-/// the rest, so that it stands in nobody's way; a person must look at it.
-pub(super) fn readable<Id: TypeId + fmt::Display, T>(
-    rows: &[SqliteRow],
-    read: impl Fn(&SqliteRow) -> sqlx::Result<T>,
-) -> sqlx::Result<(Vec<Id>, Vec<T>)> {
-    let mut ids = Vec::with_capacity(rows.len());
-    let mut found = Vec::with_capacity(rows.len());
-    for row in rows {
-        let id: Id = id(row, "id")?;
-        ids.push(id);
-        match read(row) {
-            Ok(readable) => found.push(readable),
-            Err(error) => tracing::error!(%id, %error, "cannot read what is stored, left there"),
-        }
-    }
-    Ok((ids, found))
 }
 
 /// An instant.
