@@ -11,6 +11,7 @@ use url::Url;
 pub mod check;
 mod client;
 pub mod gateway;
+pub mod health;
 pub mod listen;
 pub mod serve;
 mod terminal;
@@ -36,6 +37,8 @@ pub enum Command {
     Listen(listen::ListenArgs),
     /// See whether everything that is needed is there and in order
     Check(check::CheckArgs),
+    /// Ask one server whether it is well, for container engines
+    Health(health::HealthArgs),
 }
 
 /// Carries out a command. `out` is standard output.
@@ -45,6 +48,7 @@ pub async fn run(cli: Cli, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
         Command::Gateway(args) => gateway::run(&args, out),
         Command::Listen(args) => listen::run(args, out).await,
         Command::Check(args) => check::run(args, out).await,
+        Command::Health(args) => health::run(args, out).await,
     }
 }
 

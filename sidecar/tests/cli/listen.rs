@@ -5,7 +5,7 @@
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{SocketAddr, TcpStream},
-    process::{Child, ChildStdout, Stdio},
+    process::{Child, ChildStdout, Command, ExitStatus, Stdio},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -86,6 +86,15 @@ impl Listener {
     }
 }
 
+impl Listener {
+    /// Sends a signal and waits for the end.
+    fn ends_on(&mut self, signal: &str) -> ExitStatus {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-s", signal, &id]).status().unwrap().success());
+        self.child.wait().unwrap()
+    }
+}
+
 impl Drop for Listener {
     fn drop(&mut self) {
         let _ = self.child.kill();
@@ -151,7 +160,22 @@ fn a_body_without_end_and_other_methods_are_refused() {
     let mut listener = Listener::start(&format!("--json --secret {SECRET}"));
     assert_eq!(listener.is_sent("POST", "", &"a".repeat(1024 * 1024 + 1)).0, 413);
     assert_eq!(listener.shows()["status"], 413);
-    assert_eq!(listener.is_sent("GET", "", "").0, 405);
+    assert_eq!(listener.is_sent("PUT", "", "").0, 405);
+}
+
+#[test]
+fn who_merely_looks_is_told_what_it_is_and_not_reported() {
+    let mut listener = Listener::start(&format!("--json --status 503 --secret {SECRET}"));
+    let (status, said) = listener.is_sent("GET", "", "");
+    assert!(status == 200 && said.contains("POST"), "{status} {said}");
+    listener.receives(SECRET);
+    assert_eq!(listener.shows()["status"], 503);
+}
+
+#[test]
+fn a_request_to_stop_ends_it_in_order() {
+    let mut listener = Listener::start(&format!("--secret {SECRET}"));
+    assert!(listener.ends_on("TERM").success());
 }
 
 /// A sidecar with two subscriptions on two pages, the second of which points at `port`.

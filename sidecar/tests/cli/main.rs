@@ -8,6 +8,7 @@ use std::process::{Command, Output};
 
 mod check;
 mod gateway;
+mod health;
 mod listen;
 
 /// The command, ready to be run with `arguments`.

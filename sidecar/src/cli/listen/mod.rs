@@ -24,7 +24,7 @@ mod show;
 mod signature;
 
 use super::token::Token;
-use crate::{clock::SystemClock, model::Secret};
+use crate::{clock::SystemClock, lifecycle, model::Secret};
 use receiver::Receiver;
 use secrets::Secrets;
 
@@ -59,7 +59,7 @@ pub struct ListenArgs {
     json: bool,
 }
 
-/// Receives and shows webhooks until the process is interrupted.
+/// Receives and shows webhooks until a signal asks for the end.
 pub async fn run(args: ListenArgs, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let listener = TcpListener::bind(args.listen)
         .await
@@ -73,10 +73,10 @@ pub async fn run(args: ListenArgs, out: &mut dyn Write) -> anyhow::Result<ExitCo
     let (reports, mut arrived) = mpsc::channel(WAITING_REPORTS);
     let clock = Arc::new(SystemClock::start());
     let router = receiver::router(Receiver { secrets, status: args.status, clock, reports });
+    let stop = lifecycle::stop_on_signal().context("listening for signals")?;
     write!(out, "{}", greeting(address, args.json)).and_then(|()| out.flush())?;
 
     let mut server = pin!(axum::serve(listener, router).into_future());
-    let mut interrupted = pin!(tokio::signal::ctrl_c());
     loop {
         tokio::select! {
             Some(report) = arrived.recv() => {
@@ -91,10 +91,7 @@ pub async fn run(args: ListenArgs, out: &mut dyn Write) -> anyhow::Result<ExitCo
                 ended.context("receiving")?;
                 return Ok(ExitCode::SUCCESS);
             }
-            caught = &mut interrupted => {
-                caught.context("waiting for an interrupt")?;
-                return Ok(ExitCode::SUCCESS);
-            }
+            () = stop.cancelled() => return Ok(ExitCode::SUCCESS),
         }
     }
 }

@@ -22,6 +22,9 @@ use crate::clock::Clock;
 /// The longest body that is taken, in bytes.
 const LONGEST_BODY: usize = 1024 * 1024;
 
+/// What a GET is answered with; browsers and health checks send one.
+const INTRODUCTION: &str = "a receiver of webhooks: POST them here, at any path\n";
+
 /// A webhook that came.
 #[derive(Debug)]
 pub(super) struct Report {
@@ -51,9 +54,9 @@ pub(super) struct Receiver {
     pub(super) reports: mpsc::Sender<Report>,
 }
 
-/// Takes a POST at every path.
+/// Takes a POST at every path, and tells whoever merely looks what it is.
 pub(super) fn router(receiver: Receiver) -> Router {
-    let any_path = post(take).with_state(Arc::new(receiver));
+    let any_path = post(take).get(async || INTRODUCTION).with_state(Arc::new(receiver));
     Router::new().fallback_service(any_path).layer(DefaultBodyLimit::max(LONGEST_BODY))
 }
 
