@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod demo;
+pub mod sample;
 pub mod test;
 pub mod up;
 
@@ -22,4 +23,5 @@ pub mod http;
 pub mod ports;
 pub mod say;
 pub mod serving;
+pub mod stop;
 pub mod workspace;

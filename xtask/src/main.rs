@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use xtask::{demo, say, test, tools, up};
+use xtask::{demo, sample, say, test, tools, up};
 
 /// Builds, starts and tests the whole of Sidehook.
 #[derive(Debug, Parser)]
@@ -23,6 +23,8 @@ enum Command {
     Up(up::Up),
     /// Play a short scenario and show what was delivered
     Demo(demo::Demo),
+    /// Run the sample API alone
+    People(sample::Sample),
     /// Run every test, those with the real Envoy included
     Test(test::Test),
     /// Compile the filter of the gateway, and say where it is
@@ -44,6 +46,7 @@ async fn run(command: Command) -> Result<()> {
     match command {
         Command::Up(up) => up::up(up).await,
         Command::Demo(demo) => demo::demo(demo).await,
+        Command::People(sample) => sample::serve(sample).await,
         Command::Test(test) => test::test(test).await,
         Command::Wasm => {
             say::line(tools::wasm::filter().await?.display());

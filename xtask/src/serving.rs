@@ -2,7 +2,7 @@
 //!
 //! Invariant: it ends when its owner lets go of it, connections included.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use anyhow::{Context, Result};
 use axum::Router;
@@ -16,7 +16,7 @@ use tokio::{
     task::{JoinHandle, JoinSet},
 };
 
-/// A service that is being served on the loopback address.
+/// A service that is being served.
 #[derive(Debug)]
 pub struct Serving {
     port: u16,
@@ -24,12 +24,18 @@ pub struct Serving {
 }
 
 impl Serving {
-    /// Serves `routes` on `port`; it accepts connections when this returns.
+    /// Serves `routes` on `port` of the loopback address; it accepts connections when this
+    /// returns.
     pub async fn start(routes: Router, port: u16) -> Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await;
-        let listener = listener.with_context(|| format!("failed to listen on port {port}"))?;
-        let task = tokio::spawn(accept(listener, routes));
-        Ok(Self { port, task })
+        Self::start_at(routes, (Ipv4Addr::LOCALHOST, port).into()).await
+    }
+
+    /// Serves `routes` at `address`; it accepts connections when this returns.
+    pub async fn start_at(routes: Router, address: SocketAddr) -> Result<Self> {
+        let listener = TcpListener::bind(address).await;
+        let listener = listener.with_context(|| format!("failed to listen at {address}"))?;
+        let port = listener.local_addr()?.port();
+        Ok(Self { port, task: tokio::spawn(accept(listener, routes)) })
     }
 
     /// Its port.
@@ -37,7 +43,7 @@ impl Serving {
         self.port
     }
 
-    /// Its address as the beginning of a URL.
+    /// Its address on this machine, as the beginning of a URL.
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }

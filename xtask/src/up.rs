@@ -6,7 +6,6 @@ use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Context, Result};
 use clap::Args;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::{
     child::{Child, Output},
@@ -15,6 +14,7 @@ use crate::{
     people, ports, say,
     serving::Serving,
     stack::{Plan, Programs, Stack, answers},
+    stop::Stop,
 };
 
 /// How long the receiver may take to stop.
@@ -147,24 +147,4 @@ async fn start_receiver(plan: &Plan, port: u16) -> Result<Child> {
     let url = format!("http://127.0.0.1:{port}/");
     answers(&mut child, &Http::new(), &url, |_| true).await?;
     Ok(child)
-}
-
-/// The signals that ask us to stop.
-struct Stop {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Stop {
-    fn listen() -> Result<Self> {
-        let interrupt = signal(SignalKind::interrupt())?;
-        Ok(Self { interrupt, terminate: signal(SignalKind::terminate())? })
-    }
-
-    async fn asked(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
 }

@@ -2,9 +2,21 @@
 //!
 //! Invariant: it is asked over TCP, as every client of it asks.
 
+use std::{process::Stdio, time::Duration};
+
+use anyhow::Context as _;
 use hyper::Method;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader},
+    process::Command,
+    time::timeout,
+};
 use xtask::{http::Http, people, ports, serving::Serving};
+
+/// Longer than starting or ending takes on a busy machine.
+const LIMIT: Duration = Duration::from_secs(30);
 
 struct Api {
     serving: Serving,
@@ -54,5 +66,23 @@ async fn what_is_not_a_person_is_refused() -> anyhow::Result<()> {
         assert_eq!(status, 400);
         assert!(answer["error"].is_string(), "{answer}");
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_command_serves_it_where_it_is_told_to_and_ends_on_request() -> anyhow::Result<()> {
+    let address = format!("127.0.0.1:{}", ports::free()?);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+    command.args(["people", "--listen", &address]).stdout(Stdio::piped()).kill_on_drop(true);
+    let mut process = command.spawn()?;
+    let said = BufReader::new(process.stdout.take().context("it has an output")?);
+    let line = timeout(LIMIT, said.lines().next_line()).await??.context("it says where it is")?;
+    let url = line.strip_prefix("people at ").context(line.clone())?;
+    assert_eq!(url, format!("http://{address}/people"));
+    let people: Value = Http::new().get(url).await?.json()?;
+    assert_eq!(people, json!([]));
+    let id = process.id().and_then(|id| Pid::from_raw(id.try_into().ok()?));
+    kill_process(id.context("it is running")?, Signal::TERM)?;
+    assert!(timeout(LIMIT, process.wait()).await??.success());
     Ok(())
 }
