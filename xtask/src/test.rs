@@ -1,5 +1,5 @@
-//! `cargo xtask test`: every test of the workspace, with the real Envoy, the real filter and a real
-//! RabbitMQ.
+//! `cargo xtask test`: every test of the workspace, with the real Envoy, the real filter, a real
+//! Postgres and a real RabbitMQ.
 //!
 //! Invariant: no test is left out because a tool is missing; the tool is fetched, or this fails.
 
@@ -10,7 +10,10 @@ use clap::Args;
 
 use crate::{
     say,
-    services::rabbitmq::{self, RabbitMq},
+    services::{
+        postgres::{self, Postgres},
+        rabbitmq::{self, RabbitMq},
+    },
     stack::{FILTER, Programs, SIDEHOOK},
     tools::{
         cargo::{self, Build},
@@ -38,13 +41,15 @@ pub async fn test(test: Test) -> Result<()> {
     let programs = Programs::ensure(Build::Tests).await?;
     // Fetched before the tests begin, so that none of them waits for a download.
     python::standardwebhooks().await?;
+    let postgres = Postgres::start().await?;
     let rabbitmq = RabbitMq::start().await?;
     let run = cargo::cargo().args(["test", "--workspace"]);
+    let run = run.env(postgres::VARIABLE, postgres.url());
     let run = run.env(rabbitmq::VARIABLE, rabbitmq.url());
     let run = run.env(envoy::VARIABLE, &programs.envoy).env(FILTER, &programs.filter);
     let run = run.env(SIDEHOOK, &programs.sidehook);
     let run = run.args(["--"]).args(test.nocapture.then_some("--nocapture")).args(test.filter);
     let ran = run.within(LIMIT).show().await;
     let stopped = rabbitmq.stop().await;
-    ran.and(stopped)
+    ran.and(stopped).and(postgres.stop().await)
 }

@@ -8,11 +8,11 @@ use std::{fs, net::Ipv4Addr, path::Path, time::Duration};
 use anyhow::{Context, Result, bail};
 use tokio::{net::TcpStream, time::timeout};
 
+use super::{clear, folder_of};
 use crate::{
     child::{Child, Output},
     ports, say,
     tools::apt,
-    workspace,
 };
 
 /// The variable that tells tests where it is.
@@ -37,25 +37,29 @@ pub struct RabbitMq {
 }
 
 impl RabbitMq {
-    /// Starts one, empty; it takes connections when this returns.
+    /// Starts one, empty, in a folder under `target/`; it takes connections when this returns.
     pub async fn start() -> Result<Self> {
+        Self::start_in(&folder_of("rabbitmq")).await
+    }
+
+    /// Starts one, empty, in this folder, which is cleared first.
+    pub async fn start_in(folder: &Path) -> Result<Self> {
         ensure().await?;
         say::progress("starting a RabbitMQ");
-        let folder = workspace::target().join("services").join("rabbitmq");
-        clear(&folder)?;
+        clear(folder)?;
         let (port, nodes, mapping) = (ports::free()?, ports::free()?, ports::free()?);
-        write_configuration(&folder, port)?;
+        write_configuration(folder, port)?;
 
         let arguments = ["-port".to_owned(), mapping.to_string()];
         let arguments = arguments.into_iter().chain(["-address", "127.0.0.1"].map(str::to_owned));
         let mapper = Path::new(MAPPER);
-        let mut mapper = Child::start("epmd", mapper, arguments, &folder, Output::Log)?;
+        let mut mapper = Child::start("epmd", mapper, arguments, folder, Output::Log)?;
         accepts(&mut mapper, mapping).await?;
 
-        let environment = environment(&folder, port, nodes, mapping);
+        let environment = environment(folder, port, nodes, mapping);
         let arguments = environment.into_iter().chain([SERVER.to_owned()]);
         let env = Path::new("/usr/bin/env");
-        let mut node = Child::start("rabbitmq", env, arguments, &folder, Output::Log)?;
+        let mut node = Child::start("rabbitmq", env, arguments, folder, Output::Log)?;
         accepts(&mut node, port).await?;
         Ok(Self { port, node, mapper })
     }
@@ -81,15 +85,6 @@ async fn ensure() -> Result<()> {
         return Ok(());
     }
     bail!("no {SERVER} or no {MAPPER} here: install Debian's package rabbitmq-server")
-}
-
-/// What an earlier run left is of no use.
-fn clear(folder: &Path) -> Result<()> {
-    if folder.exists() {
-        fs::remove_dir_all(folder)
-            .with_context(|| format!("failed to clear {}", folder.display()))?;
-    }
-    fs::create_dir_all(folder).with_context(|| format!("failed to make {}", folder.display()))
 }
 
 fn write_configuration(folder: &Path, port: u16) -> Result<()> {
