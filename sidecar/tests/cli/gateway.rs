@@ -40,6 +40,14 @@ fn an_api_at_an_address_that_must_not_lose_an_event() {
 }
 
 #[test]
+fn several_sidecars_on_one_store() {
+    insta::assert_snapshot!(printed(
+        "gateway --upstream http://127.0.0.1:3000 --resource people=/people \
+         --sidecar http://sidecar-a:5000 --sidecar http://10.0.0.8:5000"
+    ));
+}
+
+#[test]
 fn the_reference_configuration_is_what_the_command_writes() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../envoy/envoy.yaml");
     let reference = fs::read_to_string(path).unwrap();

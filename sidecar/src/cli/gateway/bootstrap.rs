@@ -7,7 +7,11 @@ use std::{fmt, net::SocketAddr, time::Duration};
 
 use askama::Template;
 
-use super::{Capture, GatewayArgs, Token, endpoint::Endpoint, resource::Resource};
+use super::{
+    Capture, GatewayArgs, Token,
+    endpoint::{Endpoint, Sidecar},
+    resource::Resource,
+};
 
 /// A held answer's stream may stay silent for at least this long: what Envoy's own default, five
 /// minutes, is cut down to where a dead VM could otherwise keep a client that long.
@@ -32,7 +36,7 @@ pub(super) struct Bootstrap {
     host_rewrite: Option<Quoted>,
     resources: Vec<WatchedRoute>,
     api: Cluster,
-    sidecar: Cluster,
+    sidecars: Sidecars,
 }
 
 struct Socket {
@@ -53,6 +57,13 @@ struct Cluster {
     discovery: &'static str,
     is_name: bool,
     tls: bool,
+}
+
+/// The sidecars. Any of them takes any batch.
+struct Sidecars {
+    endpoints: Vec<Cluster>,
+    discovery: &'static str,
+    are_names: bool,
 }
 
 /// A string in JSON's quotes, which YAML reads as the same string.
@@ -82,7 +93,7 @@ impl From<&GatewayArgs> for Bootstrap {
             host_rewrite: renamed.then(|| quoted(&args.upstream.address)),
             resources: args.resources.iter().map(WatchedRoute::from).collect(),
             api: Cluster::from(&args.upstream),
-            sidecar: Cluster::from(&args.sidecar.0),
+            sidecars: Sidecars::from(&*args.sidecars),
         }
     }
 }
@@ -112,6 +123,18 @@ impl From<&Endpoint> for Cluster {
             discovery: if endpoint.is_name { "STRICT_DNS" } else { "STATIC" },
             is_name: endpoint.is_name,
             tls: endpoint.tls,
+        }
+    }
+}
+
+impl From<&[Sidecar]> for Sidecars {
+    fn from(sidecars: &[Sidecar]) -> Self {
+        let are_names = sidecars.iter().any(|sidecar| sidecar.0.is_name);
+        Self {
+            endpoints: sidecars.iter().map(|sidecar| Cluster::from(&sidecar.0)).collect(),
+            // Envoy resolves an address to itself.
+            discovery: if are_names { "STRICT_DNS" } else { "STATIC" },
+            are_names,
         }
     }
 }

@@ -36,9 +36,9 @@ pub struct GatewayArgs {
     #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:9901")]
     admin: SocketAddr,
 
-    /// The sidecar, as Envoy reaches it
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:5000")]
-    sidecar: Sidecar,
+    /// The sidecar, as Envoy reaches it; repeat it for more on the same store
+    #[arg(long = "sidecar", value_name = "URL", default_value = "http://127.0.0.1:5000")]
+    sidecars: Vec<Sidecar>,
 
     /// The filter, as Envoy finds it
     #[arg(long, value_name = "PATH", default_value = "/etc/envoy/sidehook_filter.wasm",
