@@ -5,7 +5,7 @@
 
 use std::{error::Error, path::Path, sync::Arc};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -24,14 +24,14 @@ use crate::{
         rabbitmq::{self, RabbitQueue},
     },
     route::Table,
-    store::{Store, sqlite::SqliteStore},
+    store::{Store, seal::Keyring, sqlite::SqliteStore},
     sweep::Sweeper,
 };
 
 /// Serves until `stop`, then ends in order.
 pub async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
-    let store = open(&config.store).await?;
+    let store = open(&config, &clock).await?;
     let lost = store.recover(clock.now()).await.context("taking up what was left")?;
     if lost > 0 {
         tracing::info!(lost, "took up what an earlier process had in hand");
@@ -91,6 +91,15 @@ pub async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()
     ended
 }
 
+/// Seals with the first key whatever secrets in the store are not. Returns of how many
+/// subscriptions those were.
+pub async fn reseal(config: &Config) -> anyhow::Result<u64> {
+    ensure!(!config.secret_keys.is_empty(), "secret_keys holds no key to seal with");
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
+    let store = open(config, &clock).await?;
+    store.reseal().await.context("sealing anew")
+}
+
 /// The queue on RabbitMQ, if there is to be one; `local` helps out while the broker is away.
 async fn connect(
     config: &Config,
@@ -107,10 +116,11 @@ async fn connect(
     Ok(Some(Arc::new(queue.await.context("using RabbitMQ")?)))
 }
 
-async fn open(store: &StoreUrl) -> anyhow::Result<Arc<dyn Store>> {
-    let StoreUrl::Sqlite(path) = store;
+async fn open(config: &Config, clock: &Arc<dyn Clock>) -> anyhow::Result<Arc<dyn Store>> {
+    let keyring = Keyring::new(config.secret_keys.iter().cloned(), Arc::clone(clock));
+    let StoreUrl::Sqlite(path) = &config.store;
     let path: &Path = path;
-    let store = SqliteStore::open(path)
+    let store = SqliteStore::open(path, keyring)
         .await
         .with_context(|| format!("opening the store sqlite:{}", path.display()))?;
     Ok(Arc::new(store))

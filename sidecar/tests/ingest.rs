@@ -15,7 +15,7 @@ use sidehook::{
     ingest,
     model::PageRequest,
     queue::local::LocalQueue,
-    store::{EventFilter, Store, sqlite::SqliteStore},
+    store::{EventFilter, Store, seal::Keyring, sqlite::SqliteStore},
 };
 use sidehook_event::{Event, EventId, Exchange, TypeId, UnixMicros, wire};
 use tempfile::TempDir;
@@ -34,7 +34,9 @@ struct Sidecar {
 impl Sidecar {
     async fn start() -> Self {
         let folder = TempDir::new().unwrap();
-        let store = SqliteStore::open(&folder.path().join("sidehook.db")).await.unwrap();
+        let store = SqliteStore::open(&folder.path().join("sidehook.db"), Keyring::default())
+            .await
+            .unwrap();
         let store: Arc<dyn Store> = Arc::new(store);
         let mut registry = Registry::default();
         let (ingest, committer) = ingest::ingest(

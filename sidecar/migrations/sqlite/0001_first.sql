@@ -92,12 +92,12 @@ CREATE TABLE subscriptions (
     id              BLOB    NOT NULL PRIMARY KEY CHECK (length(id) = 16),
     pattern         TEXT    NOT NULL,
     url             TEXT    NOT NULL,
-    -- JSON: [[name, value], …]
-    custom_headers  TEXT    NOT NULL,
+    -- JSON: [[name, value], …]; sealed, as `secret` is (`store/seal.rs`)
+    custom_headers  BLOB    NOT NULL,
     -- JSON: an object
     custom_payload  TEXT    NOT NULL,
     format          TEXT    NOT NULL,
-    secret          TEXT    NOT NULL,
+    secret          BLOB    NOT NULL,
     enabled         INTEGER NOT NULL CHECK (enabled IN (0, 1)),
     disabled_reason TEXT,
     -- JSON: [microseconds, …]

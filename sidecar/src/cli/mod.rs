@@ -13,6 +13,7 @@ mod client;
 pub mod gateway;
 pub mod health;
 pub mod listen;
+pub mod secrets;
 pub mod serve;
 mod terminal;
 pub mod token;
@@ -39,6 +40,9 @@ pub enum Command {
     Check(check::CheckArgs),
     /// Ask one server whether it is well, for container engines
     Health(health::HealthArgs),
+    /// Make and change the keys that encrypt secrets in the store
+    #[command(subcommand)]
+    Secrets(secrets::SecretsCommand),
 }
 
 /// Carries out a command. `out` is standard output.
@@ -49,6 +53,7 @@ pub async fn run(cli: Cli, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
         Command::Listen(args) => listen::run(args, out).await,
         Command::Check(args) => check::run(args, out).await,
         Command::Health(args) => health::run(args, out).await,
+        Command::Secrets(command) => secrets::run(command, out).await,
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Invariant: a flag, its variable and its key in the file have the same name and the same form.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{env, path::PathBuf, process::ExitCode};
 
 use anyhow::Context as _;
 use clap::Args;
@@ -13,8 +13,13 @@ use crate::{
     lifecycle, observe,
 };
 
+/// The keys have no flag: a command line is seen by everybody on the machine.
+const KEYS: &str = "SIDEHOOK_SECRET_KEYS";
+
 /// What `sidehook serve` is told. All of it but the log may stand in the file too.
 #[derive(Debug, Args)]
+#[command(after_help = "The keys that encrypt secrets in the store are taken from the file \
+    (secret_keys) or the variable SIDEHOOK_SECRET_KEYS; they have no flag.")]
 pub struct ServeArgs {
     /// Read the configuration from this TOML file
     #[arg(long, env = "SIDEHOOK_CONFIG", value_name = "FILE")]
@@ -25,6 +30,9 @@ pub struct ServeArgs {
     /// Keep everything here [default: sqlite:sidehook.db]
     #[arg(long, env = "SIDEHOOK_STORE", value_name = "sqlite:PATH")]
     store: Option<String>,
+    /// Store signing secrets and custom headers unencrypted even on a database server
+    #[arg(long, env = "SIDEHOOK_INSECURE_STORE_SECRETS_IN_CLEAR")]
+    insecure_store_secrets_in_clear: bool,
     /// Spread work through this: local, or a RabbitMQ [default: local]
     #[arg(long, env = "SIDEHOOK_QUEUE", hide_env_values = true, value_name = "local|amqp://…")]
     queue: Option<String>,
@@ -72,19 +80,27 @@ pub struct ServeArgs {
 
 /// Serves until a signal asks for the end.
 pub async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
-    observe::install(&args.log, args.log_format).context("--log")?;
-    let file = args.config.clone();
-    let config = Config::read(file, args.overrides())?;
+    let config = args.configure()?;
     let stop = lifecycle::stop_on_signal().context("listening for signals")?;
     app::serve(config, stop).await?;
     Ok(ExitCode::SUCCESS)
 }
 
 impl ServeArgs {
+    /// Starts the log and reads the configuration.
+    pub(super) fn configure(self) -> anyhow::Result<Config> {
+        observe::install(&self.log, self.log_format).context("--log")?;
+        Ok(Config::read(self.config.clone(), self.overrides())?)
+    }
+
     fn overrides(self) -> impl Iterator<Item = (&'static str, Value)> {
+        let keys = env::var_os(KEYS).map(|keys| keys.to_string_lossy().into_owned());
+        let in_clear = self.insecure_store_secrets_in_clear.then(|| "true".to_owned());
         let texts = [
             ("listen", self.listen),
             ("store", self.store),
+            ("secret_keys", keys),
+            ("insecure_store_secrets_in_clear", in_clear),
             ("queue", self.queue),
             ("queue_prefix", self.queue_prefix),
             ("api_token", self.api_token),

@@ -3,6 +3,7 @@
 //! Invariant: a [`Config`] can be served; whatever is wrong with it was said before anything was
 //! opened, with the key it is about.
 
+mod keys;
 mod written;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
@@ -12,7 +13,7 @@ use secrecy::SecretString;
 use thiserror::Error;
 use url::Url;
 
-use crate::model::{Allowed, Retry};
+use crate::model::{Allowed, Retry, SealingKey};
 use written::Written;
 
 /// The configuration of `sidehook serve`.
@@ -22,6 +23,10 @@ pub struct Config {
     pub listen: SocketAddr,
     /// What survives.
     pub store: StoreUrl,
+    /// The keys that seal secrets in the store: the first one seals, all of them open.
+    pub secret_keys: Vec<SealingKey>,
+    /// Whether the operator wants secrets to be in clear where that is no small matter.
+    pub insecure_store_secrets_in_clear: bool,
     /// What spreads work.
     pub queue: QueueUrl,
     /// What the names of the broker's exchanges and queues begin with.
@@ -60,7 +65,7 @@ pub enum QueueUrl {
 #[derive(Debug, Error)]
 pub enum Error {
     /// The file cannot be read, or is not TOML.
-    #[error("cannot read the configuration: {0}")]
+    #[error("cannot read the configuration: {}", without_excerpt(.0))]
     Unreadable(ConfigError),
     /// A key is unknown, missing or has an impossible value.
     #[error("configuration key {key}: {reason}")]
@@ -114,6 +119,8 @@ impl Default for Config {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 5000)),
             store: StoreUrl::Sqlite(PathBuf::from("sidehook.db")),
+            secret_keys: Vec::new(),
+            insecure_store_secrets_in_clear: false,
             queue: QueueUrl::Local,
             queue_prefix: "sidehook".to_owned(),
             api_token: None,
@@ -137,6 +144,10 @@ impl TryFrom<Written> for Config {
                 None => usual.store,
                 Some(url) => store_url(url)?,
             },
+            secret_keys: written.secret_keys.read()?,
+            insecure_store_secrets_in_clear: written
+                .insecure_store_secrets_in_clear
+                .unwrap_or(usual.insecure_store_secrets_in_clear),
             queue: written.queue.map_or(Ok(usual.queue), queue_url)?,
             queue_prefix: written.queue_prefix.unwrap_or(usual.queue_prefix),
             api_token: token("api_token", written.api_token)?,
@@ -159,6 +170,10 @@ impl Config {
     fn check(self) -> Result<Self, Error> {
         if !(0.0..=1.0).contains(&self.retry.jitter) {
             return Err(wrong("retry_jitter", "must be 0 to 1"));
+        }
+        if self.insecure_store_secrets_in_clear && !self.secret_keys.is_empty() {
+            let reason = "contradicts secret_keys: with a key, secrets are not stored in clear";
+            return Err(wrong("insecure_store_secrets_in_clear", reason));
         }
         if !(1..=65_536).contains(&self.concurrency) {
             return Err(wrong("concurrency", "must be 1 to 65536"));
@@ -183,6 +198,18 @@ impl Config {
         }
         Ok(self)
     }
+}
+
+/// What is said about a file that cannot be parsed, without the line it is about: a secret may
+/// stand there. An excerpt has a bar in its margin.
+fn without_excerpt(error: &ConfigError) -> String {
+    let said = error.to_string();
+    let in_excerpt = |line: &&str| {
+        let line = line.trim_start().trim_start_matches(|c: char| c.is_ascii_digit());
+        line.trim_start().starts_with('|')
+    };
+    let lines: Vec<_> = said.lines().filter(|line| !in_excerpt(line)).collect();
+    lines.join("; ")
 }
 
 fn wrong(key: impl Into<String>, reason: impl Into<String>) -> Error {

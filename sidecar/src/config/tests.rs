@@ -55,6 +55,41 @@ fn the_password_of_the_broker_is_never_shown() {
     assert!(!error.contains("s3cret"), "{error}");
 }
 
+const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+const OTHER_KEY: &str = "//79/Pv6+fj39vX08/Lx8O/u7ezr6uno5+bl5OPi4eA=";
+
+#[test]
+fn the_keys_stand_in_a_list_in_one_text_or_in_files() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), format!("{OTHER_KEY}\n")).unwrap();
+    let in_file = format!("file:{}", file.path().display());
+    let list = read(&format!("secret_keys = [\"{KEY}\", \"{in_file}\"]"), &[]).unwrap();
+    let text = read("", &[("secret_keys", &*format!("{KEY}, {in_file}"))]).unwrap();
+    for config in [list, text] {
+        let ids: Vec<_> = config.secret_keys.iter().map(|key| key.id().to_string()).collect();
+        assert_eq!(ids[0], "7f01feeb2a7e81d5");
+        assert_eq!(ids.len(), 2);
+    }
+    assert!(read("", &[("secret_keys", "")]).unwrap().secret_keys.is_empty());
+}
+
+#[test]
+fn a_key_is_never_shown() {
+    let config = read(&format!("secret_keys = [\"{KEY}\"]"), &[]).unwrap();
+    assert!(!format!("{config:?}").contains("AAEC"));
+    for toml in [
+        format!("secret_keys = [\"{KEY}AAAA\"]"),
+        format!("secret_keys = [\"{KEY}\", \"{KEY}\"]"),
+        format!("secret_keys = [[\"{KEY}\"]]"),
+        format!("secret_keys = {{ \"{KEY}\" = 1 }}"),
+        format!("secret_keys = [\"{KEY}"),
+        format!("secret_keys = \"{KEY}"),
+    ] {
+        let error = read(&toml, &[]).unwrap_err();
+        assert!(!error.contains("AAEC"), "{error}");
+    }
+}
+
 #[test]
 fn what_is_wrong_is_named() {
     for (toml, said) in [
@@ -71,6 +106,16 @@ fn what_is_wrong_is_named() {
         ("retry_jitter = 1.5", "key retry_jitter: must be 0 to 1"),
         ("concurrency = 0", "key concurrency: must be 1 to 65536"),
         ("api_token = \"short\"", "key api_token: must have 16 characters or more"),
+        ("secret_keys = [\"AAAA\"]", "key secret_keys[0]: must be the base64 of 32 bytes"),
+        ("secret_keys = [\"file:/no/such\"]", "key secret_keys[0]: /no/such: No such file"),
+        ("secret_keys = 5", "key secret_keys: "),
+        (
+            "insecure_store_secrets_in_clear = true\n\
+             secret_keys = \"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\"",
+            "key insecure_store_secrets_in_clear: contradicts secret_keys",
+        ),
+        ("insecure_store_secrets_in_clear = \"maybe\"", "key insecure_store_secrets_in_clear: "),
+        ("listen = ", "TOML parse error at line 1, column"),
         ("listen = ", "cannot read the configuration: "),
     ] {
         let error = read(toml, &[]).unwrap_err();

@@ -4,6 +4,8 @@
 
 use serde::Deserialize;
 
+use super::keys::WrittenKeys;
+
 /// The keys of the file. Flags and variables have the same names.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -12,6 +14,10 @@ pub(super) struct Written {
     pub(super) listen: Option<String>,
     /// `sqlite:PATH`
     pub(super) store: Option<String>,
+    /// `["file:/run/secrets/sidehook.key"]`
+    pub(super) secret_keys: WrittenKeys,
+    /// `false`
+    pub(super) insecure_store_secrets_in_clear: Option<bool>,
     /// `local` or `amqp://USER:PASSWORD@HOST:PORT/VHOST`
     pub(super) queue: Option<String>,
     /// `sidehook`

@@ -8,6 +8,7 @@ mod delivery;
 mod id;
 mod page;
 mod pattern;
+mod sealing_key;
 mod secret;
 mod subscription;
 #[cfg(test)]
@@ -20,6 +21,7 @@ pub use delivery::{
 pub use id::{DeliveryId, SubscriptionId};
 pub use page::{InvalidCursor, Page, PageRequest};
 pub use pattern::{InvalidPattern, Pattern};
+pub use sealing_key::{InvalidKey, KeyId, SealingKey};
 pub use secret::{InvalidSecret, Secret};
 pub use subscription::{
     Format, HeaderFlaw, Headers, InvalidUrl, MAX_TIMEOUT, Retry, Subscription, Target,

@@ -15,6 +15,7 @@ use crate::model::{
 };
 
 pub mod patience;
+pub mod seal;
 pub mod sqlite;
 pub mod standing;
 
@@ -185,6 +186,11 @@ pub trait Store: Send + Sync + Debug + 'static {
         &self,
         page: PageRequest<SubscriptionId>,
     ) -> Result<Page<Subscription, SubscriptionId>>;
+
+    /// Seals with the first key whatever secrets are not, and says of how many subscriptions
+    /// those were. What somebody else changes meanwhile is not overwritten. Without a key nothing
+    /// is done.
+    async fn reseal(&self) -> Result<u64>;
 
     /// Events, newest first.
     async fn events(

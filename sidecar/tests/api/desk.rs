@@ -26,7 +26,7 @@ use sidehook::{
     deliver::egress::Rule,
     model::{Attempt, DeliveryId, Outcome, Payload, SubscriptionId, Successor, Verdict},
     route::Table,
-    store::{Dispatched, Due, NewDelivery, Store, sqlite::SqliteStore},
+    store::{Dispatched, Due, NewDelivery, Store, seal::Keyring, sqlite::SqliteStore},
 };
 use sidehook_event::{self as event, Event, EventId, EventType, Exchange, TypeId, UnixMicros};
 use tempfile::TempDir;
@@ -59,7 +59,9 @@ impl Desk {
 
     pub(crate) async fn open_with_token(token: Option<&str>) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let store = Arc::new(SqliteStore::open(&folder.path().join("test.db")).await.unwrap());
+        let store = Arc::new(
+            SqliteStore::open(&folder.path().join("test.db"), Keyring::default()).await.unwrap(),
+        );
         let table = Arc::new(Table::default());
         let router = api::router(Context {
             store: Arc::<SqliteStore>::clone(&store),

@@ -10,12 +10,15 @@ mod check;
 mod gateway;
 mod health;
 mod listen;
+mod secrets;
 
 /// The command, ready to be run with `arguments`.
 fn command(arguments: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sidehook"));
     command.args(arguments.split_whitespace());
-    command.env_remove("SIDEHOOK_INGEST_TOKEN").env_remove("SIDEHOOK_API_TOKEN");
+    for ours in ["API_TOKEN", "INGEST_TOKEN", "SECRET_KEYS"] {
+        command.env_remove(format!("SIDEHOOK_{ours}"));
+    }
     command
 }
 

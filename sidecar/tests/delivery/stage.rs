@@ -32,7 +32,7 @@ use sidehook::{
     },
     queue::local::LocalQueue,
     route::Table,
-    store::{DeliveryFilter, Store, sqlite::SqliteStore},
+    store::{DeliveryFilter, Store, seal::Keyring, sqlite::SqliteStore},
     sweep::Sweeper,
 };
 use sidehook_event::{Body, Event, EventId, Exchange, TypeId, UnixMicros};
@@ -115,7 +115,8 @@ impl Stage {
         let mut store = Some(store);
         within("the store to be free", async || {
             let last = store.take().map(|store| Arc::strong_count(&store) - 1);
-            let opened = SqliteStore::open(&folder.path().join("sidehook.db")).await;
+            let opened =
+                SqliteStore::open(&folder.path().join("sidehook.db"), Keyring::default()).await;
             opened.map(drop).map_err(|error| format!("{error}, {last:?} others hold it"))
         })
         .await;
@@ -237,7 +238,8 @@ impl Running {
     async fn start(folder: &TempDir, queue_capacity: usize) -> Self {
         let file = folder.path().join("sidehook.db");
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
-        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&file).await.unwrap());
+        let store: Arc<dyn Store> =
+            Arc::new(SqliteStore::open(&file, Keyring::default()).await.unwrap());
         store.recover(clock.now()).await.unwrap();
         let table = Arc::new(Table::default());
         table.reload_all(&*store).await.unwrap();

@@ -2,10 +2,14 @@
 //!
 //! Invariant: every test has a store of its own.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{fs, path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
-use sidehook::store::{Store, sqlite::SqliteStore};
+use sidehook::{
+    clock::SystemClock,
+    model::SealingKey,
+    store::{Store, seal::Keyring, sqlite::SqliteStore},
+};
 use tempfile::TempDir;
 
 /// An implementation under test.
@@ -20,7 +24,26 @@ pub(crate) trait Ground: Send {
     fn store(&self) -> Arc<dyn Store>;
 
     /// Ends the process that has the store, without a word, and starts another.
-    async fn crash(&mut self);
+    async fn crash(&mut self) {
+        self.reopen(&[1]).await.unwrap();
+    }
+
+    /// The same, but the other has these keys. If it does not start, it says why; nobody has the
+    /// store then.
+    async fn reopen(&mut self, keys: &[u8]) -> Result<(), String>;
+
+    /// Whatever of subscriptions is in the database, byte by byte.
+    async fn raw(&self) -> Vec<u8>;
+}
+
+/// A key of many.
+pub(crate) fn key(seed: u8) -> SealingKey {
+    SealingKey::generate(|| u64::from_le_bytes([seed; 8]))
+}
+
+/// Keys of many.
+pub(crate) fn keyring(seeds: &[u8]) -> Keyring {
+    Keyring::new(seeds.iter().map(|seed| key(*seed)), Arc::new(SystemClock::start()))
 }
 
 /// A file in a folder of its own.
@@ -47,9 +70,15 @@ impl Ground for SqliteGround {
         self.store.clone().unwrap()
     }
 
-    async fn crash(&mut self) {
+    async fn reopen(&mut self, keys: &[u8]) -> Result<(), String> {
         self.store = None;
-        let store = SqliteStore::open(&self.path()).await.unwrap();
-        self.store = Some(Arc::new(store));
+        let opened = SqliteStore::open(&self.path(), keyring(keys)).await;
+        self.store = Some(Arc::new(opened.map_err(|error| error.to_string())?));
+        Ok(())
+    }
+
+    async fn raw(&self) -> Vec<u8> {
+        let files = fs::read_dir(self.folder.path()).unwrap();
+        files.flat_map(|file| fs::read(file.unwrap().path()).unwrap()).collect()
     }
 }

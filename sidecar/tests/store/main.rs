@@ -18,6 +18,7 @@ mod history;
 mod listing;
 mod recording;
 mod samples;
+mod sealing;
 mod sqlite_file;
 mod subscribing;
 
@@ -93,6 +94,15 @@ macro_rules! conformance {
                 a_deletion_of_nothing_says_so,
                 subscriptions_are_listed_newest_first_page_by_page,
                 a_deleted_target_can_be_subscribed_again,
+            });
+            sentences!($ground, sealing: {
+                nothing_of_a_secret_or_a_header_shows_in_the_database,
+                without_a_key_they_are_kept_in_clear,
+                what_is_in_clear_is_read_and_sealed_when_there_is_a_key,
+                one_key_follows_another_without_a_loss,
+                what_changes_while_seals_are_exchanged_is_not_overwritten,
+                a_store_whose_key_is_missing_is_left_alone,
+                without_a_key_no_seal_is_exchanged,
             });
             sentences!($ground, listing: {
                 events_are_listed_newest_first_page_by_page,

@@ -21,8 +21,10 @@ use sidehook_event::{EventId, TypeId};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, sqlite::SqliteConnectOptions};
 
 use crate::{
-    ground::{Ground, SqliteGround},
-    samples::{at, elaborate, event, failed, minted, new_delivery, one_pending, pending},
+    ground::{Ground, SqliteGround, keyring},
+    samples::{
+        at, elaborate, event, failed, minted, new_delivery, one_pending, pending, subscription,
+    },
 };
 
 #[tokio::test]
@@ -77,7 +79,7 @@ async fn another_process_cannot_open_it_before_it_is_let_go() {
         let done = other.args(["--exact", name]).env(TARGET, &path).output();
         done.unwrap().status.success()
     };
-    let store = SqliteStore::open(&path).await.unwrap();
+    let store = SqliteStore::open(&path, keyring(&[1])).await.unwrap();
     assert!(another_is_refused());
     drop(store);
     assert!(!another_is_refused());
@@ -125,14 +127,14 @@ async fn a_file_that_is_no_database_is_refused_and_left_alone() {
 async fn a_store_that_was_closed_is_unavailable_and_all_in_one_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("sidehook.db");
-    let store = SqliteStore::open(&path).await.unwrap();
+    let store = SqliteStore::open(&path, keyring(&[1])).await.unwrap();
     pending(&store, 1, vec![]).await;
     store.close().await;
     assert!(matches!(store.ping().await, Err(Error::Unavailable(_))));
     assert!(matches!(store.event(minted(1)).await, Err(Error::Unavailable(_))));
     assert!(!folder.path().join("sidehook.db-wal").exists());
     drop(store);
-    let again = SqliteStore::open(&path).await.unwrap();
+    let again = SqliteStore::open(&path, keyring(&[1])).await.unwrap();
     assert!(again.event(minted(1)).await.unwrap().is_some());
 }
 
@@ -183,10 +185,15 @@ async fn a_subscription_that_cannot_be_read_is_an_error() {
     for damage in [
         "UPDATE subscriptions SET url = 'ftp://example.com'",
         "UPDATE subscriptions SET pattern = '*.*'",
-        "UPDATE subscriptions SET secret = 'whsec_'",
+        "UPDATE subscriptions SET secret = CAST(x'00' || 'whsec_' AS BLOB)",
+        "UPDATE subscriptions SET secret = x''",
+        "UPDATE subscriptions SET secret = x'02'",
+        "UPDATE subscriptions SET secret = substr(secret, 1, length(secret) - 1)",
+        "UPDATE subscriptions SET secret = CAST(secret || x'00' AS BLOB)",
+        "UPDATE subscriptions SET secret = custom_headers",
         "UPDATE subscriptions SET format = 'odd'",
-        "UPDATE subscriptions SET custom_headers = '[[\"Host\", \"x\"]]'",
-        "UPDATE subscriptions SET custom_headers = '['",
+        "UPDATE subscriptions SET custom_headers = CAST(x'00' || '[[\"Host\", \"x\"]]' AS BLOB)",
+        "UPDATE subscriptions SET custom_headers = CAST(x'00' || '[' AS BLOB)",
         "UPDATE subscriptions SET custom_payload = '[]'",
         "UPDATE subscriptions SET schedule = '[-1]'",
         "UPDATE subscriptions SET metadata = '{\"a\": 1}'",
@@ -197,6 +204,20 @@ async fn a_subscription_that_cannot_be_read_is_an_error() {
         corrupt(damage, &store.subscription(minted(1)).await);
         corrupt(damage, &store.all_subscriptions().await);
     }
+}
+
+#[tokio::test]
+async fn a_seal_that_was_moved_to_another_row_does_not_open() {
+    let ground = SqliteGround::fresh().await;
+    let store = ground.store();
+    for number in [1, 2] {
+        store.upsert_subscription(subscription(number), true).await.unwrap();
+    }
+    let moved = "UPDATE subscriptions SET secret =
+        (SELECT secret FROM subscriptions WHERE url LIKE '%/2') WHERE url LIKE '%/1'";
+    tamper(&ground.path(), moved).await;
+    corrupt(moved, &store.subscription(minted(1)).await);
+    assert!(store.subscription(minted(2)).await.unwrap().is_some());
 }
 
 #[tokio::test]
@@ -225,7 +246,7 @@ async fn what_cannot_be_read_stands_in_nobodys_way() {
 }
 
 async fn refused(path: &Path) -> OpenError {
-    SqliteStore::open(path).await.unwrap_err()
+    SqliteStore::open(path, keyring(&[1])).await.unwrap_err()
 }
 
 fn corrupt<T: std::fmt::Debug>(damage: &str, read: &Result<T, Error>) {
@@ -235,7 +256,7 @@ fn corrupt<T: std::fmt::Debug>(damage: &str, read: &Result<T, Error>) {
 async fn closed_database() -> (tempfile::TempDir, std::path::PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("sidehook.db");
-    SqliteStore::open(&path).await.unwrap().close().await;
+    SqliteStore::open(&path, keyring(&[1])).await.unwrap().close().await;
     (folder, path)
 }
 
@@ -244,7 +265,7 @@ async fn closed_database() -> (tempfile::TempDir, std::path::PathBuf) {
 async fn damaged(damage: &str) -> (tempfile::TempDir, SqliteStore) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("sidehook.db");
-    let store = SqliteStore::open(&path).await.unwrap();
+    let store = SqliteStore::open(&path, keyring(&[1])).await.unwrap();
     pending(&store, 1, vec![new_delivery(1, 1, Due::At(at(0)))]).await;
     let dead = failed(minted(1), 1, Successor::Dead(Cause::Exhausted));
     store.record(&[dead]).await.unwrap();

@@ -32,7 +32,7 @@ fn events(count: u128, bytes: usize) -> Vec<Arc<Event>> {
 async fn store() -> (tempfile::TempDir, SqliteStore) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("sidehook.db");
-    let store = SqliteStore::open(&path).await.unwrap();
+    let store = SqliteStore::open(&path, Keyring::default()).await.unwrap();
     (folder, store)
 }
 

@@ -12,7 +12,10 @@ use async_trait::async_trait;
 use sidehook_event::{Event, EventId, UnixMicros};
 use sqlx::{Sqlite, SqlitePool, Transaction};
 
-use super::{DeliveryFilter, Dispatched, Due, EventFilter, Result, Store, UpdateError, Upserted};
+use super::{
+    DeliveryFilter, Dispatched, Due, EventFilter, Result, Store, UpdateError, Upserted,
+    seal::Keyring,
+};
 use crate::model::{
     Attempt, Delivery, DeliveryId, DueDelivery, Page, PageRequest, Pattern, Subscription,
     SubscriptionId, Target, Verdict,
@@ -30,6 +33,7 @@ mod open;
 mod plan_tests;
 mod record;
 mod rows;
+mod sealing;
 mod subscriptions;
 
 pub use open::OpenError;
@@ -40,15 +44,16 @@ use rows::{failed, micros};
 pub struct SqliteStore {
     writer: SqlitePool,
     readers: SqlitePool,
+    keyring: Keyring,
     /// Held as long as the store is: no other process may think ours dead.
     _lock: File,
 }
 
 impl SqliteStore {
     /// Opens the database at `path`, makes it if there is none, and brings its schema up to
-    /// this build's.
-    pub async fn open(path: &Path) -> std::result::Result<Self, OpenError> {
-        open::open(path).await
+    /// this build's. `keyring` seals the secrets in it.
+    pub async fn open(path: &Path, keyring: Keyring) -> std::result::Result<Self, OpenError> {
+        open::open(path, keyring).await
     }
 
     /// Waits for what is under way, folds the write-ahead log into the file and closes it.
@@ -118,7 +123,8 @@ impl Store for SqliteStore {
         subscription: Subscription,
         new_secret: bool,
     ) -> Result<Upserted> {
-        let upserted = subscriptions::upsert(&self.writer, subscription, new_secret).await;
+        let upserted =
+            subscriptions::upsert(&self.writer, &self.keyring, subscription, new_secret).await;
         upserted.map_err(failed)
     }
 
@@ -126,7 +132,7 @@ impl Store for SqliteStore {
         &self,
         subscription: &Subscription,
     ) -> std::result::Result<bool, UpdateError> {
-        subscriptions::update(&self.writer, subscription).await
+        subscriptions::update(&self.writer, &self.keyring, subscription).await
     }
 
     async fn delete_subscription(&self, id: SubscriptionId, now: UnixMicros) -> Result<bool> {
@@ -135,11 +141,11 @@ impl Store for SqliteStore {
     }
 
     async fn all_subscriptions(&self) -> Result<Vec<Subscription>> {
-        subscriptions::all(&self.readers).await.map_err(failed)
+        subscriptions::all(&self.readers, &self.keyring).await.map_err(failed)
     }
 
     async fn subscription(&self, id: SubscriptionId) -> Result<Option<Subscription>> {
-        subscriptions::one(&self.readers, id).await.map_err(failed)
+        subscriptions::one(&self.readers, &self.keyring, id).await.map_err(failed)
     }
 
     async fn subscription_by_target(
@@ -147,7 +153,7 @@ impl Store for SqliteStore {
         pattern: &Pattern,
         url: &Target,
     ) -> Result<Option<Subscription>> {
-        let found = subscriptions::by_target(&self.readers, pattern, url).await;
+        let found = subscriptions::by_target(&self.readers, &self.keyring, pattern, url).await;
         found.map_err(failed)
     }
 
@@ -155,8 +161,12 @@ impl Store for SqliteStore {
         &self,
         page: PageRequest<SubscriptionId>,
     ) -> Result<Page<Subscription, SubscriptionId>> {
-        let listed = subscriptions::list(&self.readers, page).await;
+        let listed = subscriptions::list(&self.readers, &self.keyring, page).await;
         listed.map_err(failed)
+    }
+
+    async fn reseal(&self) -> Result<u64> {
+        sealing::reseal(&self.writer, &self.keyring).await.map_err(failed)
     }
 
     async fn events(

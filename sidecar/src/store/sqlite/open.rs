@@ -18,7 +18,8 @@ use sqlx::{
 };
 use thiserror::Error;
 
-use super::SqliteStore;
+use super::{SqliteStore, sealing};
+use crate::store::seal::{self, Keyring};
 
 /// Why a database was not opened. Each says what a person has to do about it.
 #[derive(Debug, Error)]
@@ -48,6 +49,14 @@ pub enum OpenError {
     /// It is no database, or not one of ours, or damaged.
     #[error("cannot bring the schema of {} up to date", .0.display())]
     Schema(PathBuf, #[source] MigrateError),
+    /// Secrets in it cannot be opened with the keys that were given.
+    #[error("a secret in {} {flaw}; nothing was changed", path.display())]
+    Sealed {
+        /// The database.
+        path: PathBuf,
+        /// What is the matter.
+        flaw: seal::Error,
+    },
     /// SQLite refuses it.
     #[error("cannot use {} as a database", .0.display())]
     Database(PathBuf, #[source] sqlx::Error),
@@ -69,7 +78,7 @@ const CACHE: &str = "-16384";
 
 pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 
-pub(super) async fn open(path: &Path) -> Result<SqliteStore, OpenError> {
+pub(super) async fn open(path: &Path, keyring: Keyring) -> Result<SqliteStore, OpenError> {
     let path = create(path)?;
     let lock = lock(&path)?;
     let unusable = |error| OpenError::Database(path.clone(), error);
@@ -91,8 +100,12 @@ pub(super) async fn open(path: &Path) -> Result<SqliteStore, OpenError> {
         .await
         .map_err(unusable)?;
     migrate(&writer, &path).await?;
+    for beginning in sealing::beginnings(&writer).await.map_err(unusable)? {
+        let known = keyring.knows(&beginning);
+        known.map_err(|flaw| OpenError::Sealed { path: path.clone(), flaw })?;
+    }
     let readers = pool(READERS).connect_with(options.read_only(true)).await.map_err(unusable)?;
-    Ok(SqliteStore { writer, readers, _lock: lock })
+    Ok(SqliteStore { writer, readers, keyring, _lock: lock })
 }
 
 /// Makes the file unless it is there, and returns the one path it has however it was spelt.
@@ -171,7 +184,7 @@ mod tests {
     #[tokio::test]
     async fn every_commit_is_synced_and_foreign_keys_are_checked() {
         let folder = tempfile::tempdir().unwrap();
-        let store = open(&folder.path().join("sidehook.db")).await.unwrap();
+        let store = open(&folder.path().join("sidehook.db"), Keyring::default()).await.unwrap();
         let pragma = async |text: &'static str| -> String {
             let row = sqlx::query_scalar(text).fetch_one(&store.writer).await;
             row.unwrap()

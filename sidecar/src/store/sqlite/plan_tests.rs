@@ -16,7 +16,8 @@ async fn plan(pool: &SqlitePool, text: &str) -> String {
 
 async fn plans() -> Vec<(&'static str, String)> {
     let folder = tempfile::tempdir().unwrap();
-    let store = SqliteStore::open(&folder.path().join("sidehook.db")).await.unwrap();
+    let store =
+        SqliteStore::open(&folder.path().join("sidehook.db"), Keyring::default()).await.unwrap();
     let mut plans = Vec::new();
     for (name, text) in [
         ("events: one", events::ONE),

@@ -1,7 +1,7 @@
 //! Subscriptions: made or changed by their target, listed.
 //!
 //! Invariant: what cannot be parsed back is an error, never a subscription that delivers
-//! something else than its owner asked for.
+//! something else than its owner asked for. Secrets and headers are sealed on their way in.
 
 use std::{sync::Arc, time::Duration};
 
@@ -21,8 +21,15 @@ use crate::{
         Cause, Format, Headers, Page, PageRequest, Pattern, Retry, State, Subscription,
         SubscriptionId, Target,
     },
-    store::{UpdateError, Upserted},
+    store::{
+        UpdateError, Upserted,
+        seal::{Keyring, Place},
+    },
 };
+
+/// The columns that are sealed.
+pub(super) const SECRET: &str = "secret";
+pub(super) const HEADERS: &str = "custom_headers";
 
 macro_rules! select {
     ($rest:literal) => {
@@ -61,6 +68,7 @@ pub(super) const BURY: &str = "UPDATE deliveries
 
 pub(super) async fn upsert(
     writer: &SqlitePool,
+    keyring: &Keyring,
     subscription: Subscription,
     new_secret: bool,
 ) -> sqlx::Result<Upserted> {
@@ -70,9 +78,9 @@ pub(super) async fn upsert(
         .bind(subscription.url.as_str().to_owned())
         .fetch_optional(&mut *tx)
         .await?;
-    let upserted = match old.as_ref().map(self::subscription).transpose()? {
+    let upserted = match old.as_ref().map(|row| self::subscription(keyring, row)).transpose()? {
         None => {
-            bind(INSERT, &subscription)?.execute(&mut *tx).await?;
+            bind(INSERT, keyring, &subscription)?.execute(&mut *tx).await?;
             Upserted::Created(subscription)
         }
         Some(old) => {
@@ -82,7 +90,7 @@ pub(super) async fn upsert(
                 secret: if new_secret { subscription.secret } else { old.secret },
                 ..subscription
             };
-            bind(UPDATE, &changed)?.execute(&mut *tx).await?;
+            bind(UPDATE, keyring, &changed)?.execute(&mut *tx).await?;
             Upserted::Updated(changed)
         }
     };
@@ -92,9 +100,10 @@ pub(super) async fn upsert(
 
 pub(super) async fn update(
     writer: &SqlitePool,
+    keyring: &Keyring,
     subscription: &Subscription,
 ) -> Result<bool, UpdateError> {
-    let query = bind(UPDATE, subscription).map_err(failed)?;
+    let query = bind(UPDATE, keyring, subscription).map_err(failed)?;
     match query.execute(writer).await {
         Ok(done) => Ok(done.rows_affected() > 0),
         Err(sqlx::Error::Database(error)) if error.is_unique_violation() => Err(UpdateError::Taken),
@@ -123,21 +132,26 @@ pub(super) async fn delete(
     Ok(true)
 }
 
-pub(super) async fn all(readers: &SqlitePool) -> sqlx::Result<Vec<Subscription>> {
+pub(super) async fn all(
+    readers: &SqlitePool,
+    keyring: &Keyring,
+) -> sqlx::Result<Vec<Subscription>> {
     let found = sqlx::query(ALL).fetch_all(readers).await?;
-    found.iter().map(subscription).collect()
+    found.iter().map(|row| subscription(keyring, row)).collect()
 }
 
 pub(super) async fn one(
     readers: &SqlitePool,
+    keyring: &Keyring,
     id: SubscriptionId,
 ) -> sqlx::Result<Option<Subscription>> {
     let row = sqlx::query(ONE).bind(bytes(id)).fetch_optional(readers).await?;
-    row.as_ref().map(subscription).transpose()
+    row.as_ref().map(|row| subscription(keyring, row)).transpose()
 }
 
 pub(super) async fn by_target(
     readers: &SqlitePool,
+    keyring: &Keyring,
     pattern: &Pattern,
     url: &Target,
 ) -> sqlx::Result<Option<Subscription>> {
@@ -146,11 +160,12 @@ pub(super) async fn by_target(
         .bind(url.as_str().to_owned())
         .fetch_optional(readers)
         .await?;
-    row.as_ref().map(subscription).transpose()
+    row.as_ref().map(|row| subscription(keyring, row)).transpose()
 }
 
 pub(super) async fn list(
     readers: &SqlitePool,
+    keyring: &Keyring,
     page: PageRequest<SubscriptionId>,
 ) -> sqlx::Result<Page<Subscription, SubscriptionId>> {
     let found = sqlx::query(LIST)
@@ -158,13 +173,13 @@ pub(super) async fn list(
         .bind(one_more(page.limit))
         .fetch_all(readers)
         .await?;
-    let found = found.iter().map(subscription).collect::<sqlx::Result<_>>()?;
+    let found = found.iter().map(|row| subscription(keyring, row)).collect::<sqlx::Result<_>>()?;
     Ok(Page::cut(found, page.limit, |subscription: &Subscription| subscription.id))
 }
 
 type Query = sqlx::query::Query<'static, Sqlite, sqlx::sqlite::SqliteArguments>;
 
-fn bind(text: &'static str, subscription: &Subscription) -> sqlx::Result<Query> {
+fn bind(text: &'static str, keyring: &Keyring, subscription: &Subscription) -> sqlx::Result<Query> {
     let Subscription {
         id,
         url,
@@ -182,15 +197,19 @@ fn bind(text: &'static str, subscription: &Subscription) -> sqlx::Result<Query> 
         created_at,
         updated_at,
     } = subscription;
+    let sealed = |column, clear: &str| {
+        let place = Place { subscription: *id, column };
+        keyring.seal(place, clear.as_bytes()).map_err(|e| sqlx::Error::Encode(e.into()))
+    };
     let schedule: Vec<_> = retry.schedule.iter().copied().map(span).collect();
     Ok(sqlx::query(text)
         .bind(bytes(*id))
         .bind(pattern.to_string())
         .bind(url.as_str().to_owned())
-        .bind(json(&header_pairs(custom_headers)?)?)
+        .bind(sealed(HEADERS, &json(&header_pairs(custom_headers)?)?)?)
         .bind(json(custom_payload)?)
         .bind(format.name())
-        .bind(secret.reveal())
+        .bind(sealed(SECRET, &secret.reveal())?)
         .bind(*enabled)
         .bind(disabled_reason.clone())
         .bind(json(&schedule)?)
@@ -214,23 +233,31 @@ fn json(value: &impl serde::Serialize) -> sqlx::Result<String> {
     serde_json::to_string(value).map_err(|e| sqlx::Error::Encode(e.into()))
 }
 
-fn subscription(row: &SqliteRow) -> sqlx::Result<Subscription> {
+fn subscription(keyring: &Keyring, row: &SqliteRow) -> sqlx::Result<Subscription> {
+    let subscription = id(row, "id")?;
+    let opened = |column| {
+        let place = Place { subscription, column };
+        let clear = keyring.open(place, row.try_get(column)?).map_err(unreadable(column))?;
+        String::from_utf8(clear).map_err(unreadable(column))
+    };
     let url: &str = row.try_get("url")?;
     let pattern: &str = row.try_get("pattern")?;
-    let secret: &str = row.try_get("secret")?;
-    let headers: Vec<(String, String)> = parsed(row, "custom_headers")?;
+    let secret = opened(SECRET)?;
+    let headers = opened(HEADERS)?;
+    let headers: Vec<(String, String)> =
+        serde_json::from_str(&headers).map_err(unreadable(HEADERS))?;
     let headers = headers.iter().map(|(name, value)| (&**name, &**value));
     let headers = Headers::parse(headers).map_err(|(name, flaw)| format!("{name} {flaw}"));
     let schedule: Vec<u64> = parsed(row, "schedule")?;
     let schedule: Arc<[_]> = schedule.into_iter().map(Duration::from_micros).collect();
     Ok(Subscription {
-        id: id(row, "id")?,
+        id: subscription,
         url: Target::parse(url).map_err(unreadable("url"))?,
         pattern: pattern.parse().map_err(unreadable("pattern"))?,
-        custom_headers: headers.map_err(unreadable("custom_headers"))?,
+        custom_headers: headers.map_err(unreadable(HEADERS))?,
         custom_payload: parsed::<serde_json::Map<String, Value>>(row, "custom_payload")?,
         format: named(row, "format", &Format::NAMES)?,
-        secret: secret.parse().map_err(unreadable("secret"))?,
+        secret: secret.parse().map_err(unreadable(SECRET))?,
         enabled: number::<i64>(row, "enabled")? != 0,
         disabled_reason: row.try_get("disabled_reason")?,
         retry: Retry { schedule, jitter: row.try_get("jitter")? },
