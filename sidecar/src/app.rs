@@ -19,7 +19,7 @@ use crate::{
     lifecycle,
     observe::Metrics,
     queue::{
-        Queue,
+        Lanes, Queue,
         local::LocalQueue,
         rabbitmq::{self, RabbitQueue},
     },
@@ -111,6 +111,7 @@ async fn connect(
         url: url.clone(),
         prefix: config.queue_prefix.clone(),
         capacity: rabbitmq::CAPACITY,
+        lanes: Lanes::ALL,
     };
     let queue = RabbitQueue::connect(rabbitmq, Arc::clone(local), Arc::clone(clock));
     Ok(Some(Arc::new(queue.await.context("using RabbitMQ")?)))

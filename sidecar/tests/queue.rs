@@ -6,6 +6,7 @@
 mod queue {
     pub(crate) mod broker;
     pub(crate) mod conformance;
+    mod lanes;
     mod rabbitmq;
     mod wire;
 }
@@ -13,10 +14,10 @@ mod queue {
 use std::sync::Arc;
 
 use futures::{FutureExt, future::BoxFuture};
-use sidehook::queue::{Queue, local::LocalQueue};
+use sidehook::queue::{Lanes, Queue, local::LocalQueue};
 
 fn local(capacity: usize) -> BoxFuture<'static, Arc<dyn Queue>> {
-    async move { Arc::new(LocalQueue::with_capacity(capacity)) as Arc<dyn Queue> }.boxed()
+    async move { Arc::new(LocalQueue::new(Lanes::ALL, capacity)) as Arc<dyn Queue> }.boxed()
 }
 
 fn rabbitmq(capacity: usize) -> BoxFuture<'static, Arc<dyn Queue>> {

@@ -1,7 +1,8 @@
 //! The queue inside the process: two bounded lanes in memory.
 //!
 //! Invariant: a lane never holds more than its capacity, and what was taken is never handed out
-//! twice.
+//! twice. A lane that nobody here takes from holds nothing, so that work stays in the store, where
+//! others find it.
 
 use std::{
     collections::VecDeque,
@@ -12,7 +13,7 @@ use async_trait::async_trait;
 use sidehook_event::Event;
 use tokio::sync::Notify;
 
-use super::{Lane, Queue, Receipt, Taken};
+use super::{Lane, Lanes, Queue, Receipt, Taken};
 use crate::model::DueDelivery;
 
 /// How many pieces a lane holds unless told otherwise. At some hundreds of bytes each this is a
@@ -27,15 +28,20 @@ pub struct LocalQueue {
 }
 
 impl LocalQueue {
-    /// Lanes of so many pieces each, at least one.
-    pub fn with_capacity(capacity: usize) -> Self {
-        Self { events: LaneOf::new(capacity), deliveries: LaneOf::new(capacity) }
+    /// The lanes that this process takes from, of so many pieces each, at least one. The others
+    /// have no room.
+    pub fn new(lanes: Lanes, capacity: usize) -> Self {
+        let of = |lane| if lanes.include(lane) { capacity.max(1) } else { 0 };
+        Self {
+            events: LaneOf::new(of(Lane::Events)),
+            deliveries: LaneOf::new(of(Lane::Deliveries)),
+        }
     }
 }
 
 impl Default for LocalQueue {
     fn default() -> Self {
-        Self::with_capacity(CAPACITY)
+        Self::new(Lanes::ALL, CAPACITY)
     }
 }
 
@@ -93,7 +99,7 @@ struct Held<T> {
 impl<T> LaneOf<T> {
     fn new(capacity: usize) -> Self {
         Self {
-            capacity: capacity.max(1),
+            capacity,
             held: Mutex::new(Held { pieces: VecDeque::new(), taken: 0 }),
             filled: Notify::new(),
             emptied: Notify::new(),

@@ -35,7 +35,30 @@ pub enum Lane {
     Deliveries,
 }
 
-/// Spreads work among workers, each piece to one of them, oldest first.
+/// The lanes that this process takes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lanes {
+    /// Whether it dispatches events.
+    pub events: bool,
+    /// Whether it attempts deliveries.
+    pub deliveries: bool,
+}
+
+impl Lanes {
+    /// Both.
+    pub const ALL: Self = Self { events: true, deliveries: true };
+
+    /// Whether `lane` is one of them.
+    pub fn include(self, lane: Lane) -> bool {
+        match lane {
+            Lane::Events => self.events,
+            Lane::Deliveries => self.deliveries,
+        }
+    }
+}
+
+/// Spreads work among workers, each piece to one of them, oldest first. Made for some [`Lanes`];
+/// whoever takes from another one waits for ever.
 #[async_trait]
 pub trait Queue: Send + Sync + Debug + 'static {
     /// How many more pieces the lane takes at the moment. Those who publish lease only so

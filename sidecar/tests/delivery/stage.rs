@@ -30,7 +30,7 @@ use sidehook::{
         Attempt, Delivery, DeliveryId, Format, Headers, PageRequest, Retry, State, Subscription,
         SubscriptionId, Target,
     },
-    queue::local::LocalQueue,
+    queue::{Lanes, local::LocalQueue},
     route::Table,
     store::{DeliveryFilter, Store, seal::Keyring, sqlite::SqliteStore},
     sweep::Sweeper,
@@ -243,7 +243,7 @@ impl Running {
         store.recover(clock.now()).await.unwrap();
         let table = Arc::new(Table::default());
         table.reload_all(&*store).await.unwrap();
-        let queue = Arc::new(LocalQueue::with_capacity(queue_capacity));
+        let queue = Arc::new(LocalQueue::new(Lanes::ALL, queue_capacity));
         let mut registry = Registry::default();
         let (ingest, committer) = ingest::ingest(
             Arc::clone(&store),

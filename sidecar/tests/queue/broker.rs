@@ -16,6 +16,7 @@ use lapin::{Channel, Connection, ConnectionProperties, options::BasicGetOptions}
 use sidehook::{
     clock::SystemClock,
     queue::{
+        Lanes,
         local::LocalQueue,
         rabbitmq::{Config, Error, RabbitQueue, Standing},
     },
@@ -51,15 +52,26 @@ impl Broker {
 
     /// A queue on it, connected or not.
     pub(crate) async fn queue(&self, capacity: usize) -> Result<RabbitQueue, Error> {
-        let config = Config { url: self.url.clone().into(), prefix: self.prefix.clone(), capacity };
-        let fallback = Arc::new(LocalQueue::with_capacity(capacity));
+        self.queue_of(Lanes::ALL, capacity).await
+    }
+
+    /// A queue on it, connected or not, that takes from these lanes.
+    async fn queue_of(&self, lanes: Lanes, capacity: usize) -> Result<RabbitQueue, Error> {
+        let (url, prefix) = (self.url.clone().into(), self.prefix.clone());
+        let config = Config { url, prefix, capacity, lanes };
+        let fallback = Arc::new(LocalQueue::new(lanes, capacity));
         let connecting = RabbitQueue::connect(config, fallback, Arc::new(SystemClock::start()));
         timeout(LIMIT, connecting).await.expect("an answer in time")
     }
 
     /// A queue on it, connected.
     pub(crate) async fn connected(&self, capacity: usize) -> RabbitQueue {
-        let queue = self.queue(capacity).await.expect("a broker");
+        self.taking(Lanes::ALL, capacity).await
+    }
+
+    /// A queue on it, connected, that takes from these lanes.
+    pub(crate) async fn taking(&self, lanes: Lanes, capacity: usize) -> RabbitQueue {
+        let queue = self.queue_of(lanes, capacity).await.expect("a broker");
         stands(&queue, |standing| *standing == Standing::Connected).await;
         queue
     }

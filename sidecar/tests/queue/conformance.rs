@@ -18,7 +18,7 @@ use tokio::time::timeout;
 /// How long something may take that is promised to happen.
 pub(crate) const LIMIT: Duration = Duration::from_secs(10);
 /// How long nothing must happen where nothing is promised to.
-const MOMENT: Duration = Duration::from_millis(50);
+pub(crate) const MOMENT: Duration = Duration::from_millis(50);
 
 /// Runs the contract on the queues that `$make` makes, given the capacity of a lane.
 #[macro_export]

@@ -1,4 +1,5 @@
-//! Consumes one lane's queue, and acknowledges what is settled.
+//! Consumes one lane's queue, if this process takes from it, and acknowledges what is settled.
+//! Measures how much waits in it in any case.
 //!
 //! Invariant: a message is acknowledged only when its work is settled; one that cannot be read
 //! goes to the dead letters at once and stands in nobody's way.
@@ -37,6 +38,8 @@ const PERIOD: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Side<T> {
     pub(super) link: Link,
+    /// Whether this process takes from it. What it consumed otherwise would lie with it for ever.
+    pub(super) taking: bool,
     pub(super) queue: ShortString,
     pub(super) lane: fn(&Shared) -> &LaneOf<T>,
     pub(super) decode: fn(Delivery) -> Result<T, wire::Flaw>,
@@ -71,8 +74,7 @@ impl<T> Side<T> {
         let lane = (self.lane)(shared);
         let channel = within(STEP, connection.create_channel()).await?;
         topology::declare(&channel, &shared.names).await?;
-        within(STEP, channel.basic_qos(PREFETCH, BasicQosOptions::default())).await?;
-        let mut consumer = self.start(&channel).await?;
+        let mut consumer = if self.taking { Some(self.start(&channel).await?) } else { None };
         let mut epoch = Epoch { number: lane.next_epoch(), unsettled: Unsettled::new() };
         shared.links.up(self.link);
 
@@ -83,7 +85,7 @@ impl<T> Side<T> {
         ticks.tick().await;
         loop {
             tokio::select! {
-                message = consumer.next() => {
+                message = next(&mut consumer) => {
                     let Some(message) = message else { return Ok(()) };
                     self.receive(lane, &mut epoch, message.map_err(Error::Amqp)?).await?;
                 }
@@ -112,6 +114,7 @@ impl<T> Side<T> {
     }
 
     async fn start(&self, channel: &Channel) -> Result<Consumer, Error> {
+        within(STEP, channel.basic_qos(PREFETCH, BasicQosOptions::default())).await?;
         let (options, none) = (BasicConsumeOptions::default(), FieldTable::default());
         // The broker makes up a tag.
         let tag = ShortString::default();
@@ -138,6 +141,14 @@ impl<T> Side<T> {
                 sure(within(STEP, acker.reject(reject)).await?)
             }
         }
+    }
+}
+
+/// The next message; never, if nothing is consumed.
+async fn next(consumer: &mut Option<Consumer>) -> Option<lapin::Result<Delivery>> {
+    match consumer {
+        Some(consumer) => consumer.next().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Work spread among many processes through `RabbitMQ`, and inside this one while that is away.
 //!
-//! Three connections are kept up, one that publishes and one that consumes each lane, each by a
+//! Three connections are kept up, one that publishes and one for each lane, which consumes it if
+//! this process takes from it and measures it in any case, each by a
 //! loop of its own: connect, work until anything fails, hang up, rest, connect again. While any
 //! of them is down all new work goes to the queue inside the process, which is handed in; takers
 //! take from both at all times. What was published and not confirmed when a connection broke
@@ -46,7 +47,7 @@ use self::{
     standing::{Link, Links},
     topology::Names,
 };
-use super::{Lane, Queue, Receipt, Taken};
+use super::{Lane, Lanes, Queue, Receipt, Taken};
 use crate::{clock::Clock, model::DueDelivery};
 
 /// How many pieces a lane holds unless told otherwise, in the broker and on the way to it.
@@ -64,6 +65,8 @@ pub struct Config {
     pub prefix: String,
     /// How many pieces a lane holds.
     pub capacity: usize,
+    /// From which lanes this process takes. To the others it may publish all the same.
+    pub lanes: Lanes,
 }
 
 /// Whether the broker is there.
@@ -137,12 +140,14 @@ impl RabbitQueue {
         let (outbox, pieces) = mpsc::unbounded_channel();
         let events = Side {
             link: Link::Events,
+            taking: config.lanes.events,
             queue: shared.names.events_queue(),
             lane: |shared| &shared.events,
             decode: wire::decode_event,
         };
         let deliveries = Side {
             link: Link::Deliveries,
+            taking: config.lanes.deliveries,
             queue: shared.names.deliveries_queue(),
             lane: |shared| &shared.deliveries,
             decode: wire::decode_delivery,

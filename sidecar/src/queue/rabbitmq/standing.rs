@@ -13,9 +13,9 @@ use super::Standing;
 pub(super) enum Link {
     /// Publishes to both lanes.
     Publisher,
-    /// Consumes events.
+    /// Consumes events, or measures them.
     Events,
-    /// Consumes deliveries.
+    /// Consumes deliveries, or measures them.
     Deliveries,
 }
 
