@@ -3,92 +3,177 @@
 //! Invariant: nothing listens before everything it needs is open; at the end what was accepted
 //! is stored and what was sent is recorded, or it is repeated at the next start.
 
-use std::{error::Error, path::Path, sync::Arc};
+mod workers;
 
-use anyhow::{Context as _, bail, ensure};
-use tokio::{net::TcpListener, task::JoinSet};
+use std::{path::Path, sync::Arc, time::Duration};
+
+use anyhow::{Context as _, ensure};
+use axum::Router;
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     api,
     clock::{Clock, SystemClock},
-    config::{Config, QueueUrl, StoreUrl},
+    config::{Config, QueueUrl, Role, StoreUrl},
     deliver::{self, Client, Deliverer, egress::Rule},
     dispatch::Dispatcher,
-    ingest::{self, Committer},
+    ingest::{self, Ingest},
     lifecycle,
     observe::Metrics,
     queue::{
         Lanes, Queue,
-        local::LocalQueue,
+        local::{self, LocalQueue},
         rabbitmq::{self, RabbitQueue},
     },
     route::Table,
     store::{Store, seal::Keyring, sqlite::SqliteStore},
     sweep::Sweeper,
 };
+use workers::Workers;
+
+/// How long giving back to the store may take that is left at the end.
+const PUT_BACK: Duration = Duration::from_secs(5);
 
 /// Serves until `stop`, then ends in order.
 pub async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
-    let store = open(&config, &clock).await?;
-    let lost = store.recover(clock.now()).await.context("taking up what was left")?;
-    if lost > 0 {
-        tracing::info!(lost, "took up what an earlier process had in hand");
-    }
-    let table = Arc::new(Table::default());
-    table.reload_all(&*store).await.context("reading the subscriptions")?;
-    let local: Arc<dyn Queue> = Arc::new(LocalQueue::default());
-    let rabbitmq = connect(&config, &local, &clock).await?;
-    let queue = rabbitmq.clone().map_or(local, |rabbitmq| rabbitmq);
-    let rule = Rule::allowing(config.egress_allow.clone());
+    let process = Process::open(config).await?;
     let mut metrics = Metrics::new();
-
-    let (ingest, committer) = ingest::ingest(
-        Arc::clone(&store),
-        Arc::clone(&queue),
-        Arc::clone(&clock),
-        ingest::Metrics::register(metrics.registry()),
-    );
-    let dispatcher = Dispatcher {
-        store: Arc::clone(&store),
-        queue: Arc::clone(&queue),
-        clock: Arc::clone(&clock),
-        table: Arc::clone(&table),
-    };
-    let deliverer = Deliverer {
-        store: Arc::clone(&store),
-        queue: Arc::clone(&queue),
-        clock: Arc::clone(&clock),
-        table: Arc::clone(&table),
-        client: Client::new(Arc::new(rule.clone()))
-            .context("reading the platform's certificates")?,
-        metrics: deliver::Metrics::register(metrics.registry()),
-    };
-    let sweeper = Sweeper { store: Arc::clone(&store), queue, clock: Arc::clone(&clock) };
-    let (api_token, ingest_token) = (config.api_token.as_ref(), config.ingest_token.as_ref());
-    let router = api::router(api::Context {
-        store: Arc::clone(&store),
-        clock,
-        routes: table,
-        egress: rule,
-        defaults: api::Defaults { retry: config.retry.clone(), ..api::Defaults::default() },
-        token: config.api_token.clone(),
-    })
-    .merge(api::ingest(ingest, ingest_token))
-    .merge(api::health(store, stop.clone()))
-    .merge(api::metrics(metrics.expose(), api_token));
-    let listener = TcpListener::bind(config.listen)
-        .await
-        .with_context(|| format!("listening on {}", config.listen))?;
+    let (workers, ingest) = process.workers(&mut metrics)?;
+    let router = process.router(ingest, metrics, &stop);
+    let listen = process.config.listen;
+    let listener =
+        TcpListener::bind(listen).await.with_context(|| format!("listening on {listen}"))?;
     tracing::info!(listen = %listener.local_addr()?, "serving");
-    let ended = Workers { committer, dispatcher, deliverer, sweeper }
-        .run_beside(listener, router, &config, stop)
-        .await;
-    if let Some(rabbitmq) = rabbitmq {
+    let ended = workers.run_beside(listener, router, &process.config, stop).await;
+    if let Some(rabbitmq) = &process.rabbitmq {
         rabbitmq.close().await;
     }
+    process.put_back().await;
     ended
+}
+
+/// What all parts of the process work with.
+struct Process {
+    config: Config,
+    clock: Arc<dyn Clock>,
+    store: Arc<dyn Store>,
+    table: Arc<Table>,
+    egress: Rule,
+    /// The queue inside the process. Work is spread through it, or, where there is a broker, only
+    /// while that is away.
+    local: Arc<dyn Queue>,
+    rabbitmq: Option<Arc<RabbitQueue>>,
+}
+
+impl Process {
+    async fn open(config: Config) -> anyhow::Result<Self> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
+        let store = open(&config, &clock).await?;
+        let lost = store.recover(clock.now()).await.context("taking up what was left")?;
+        if lost > 0 {
+            tracing::info!(lost, "took up what an earlier process had in hand");
+        }
+        let table = Arc::new(Table::default());
+        table.reload_all(&*store).await.context("reading the subscriptions")?;
+        let lanes = Lanes {
+            events: config.roles.include(Role::Dispatch),
+            deliveries: config.roles.include(Role::Deliver),
+        };
+        let local: Arc<dyn Queue> = Arc::new(LocalQueue::new(lanes, local::CAPACITY));
+        let rabbitmq = connect(&config, lanes, &local, &clock).await?;
+        let egress = Rule::allowing(config.egress_allow.clone());
+        Ok(Self { config, clock, store, table, egress, local, rabbitmq })
+    }
+
+    fn queue(&self) -> Arc<dyn Queue> {
+        match &self.rabbitmq {
+            Some(rabbitmq) => Arc::clone(rabbitmq) as Arc<dyn Queue>,
+            None => Arc::clone(&self.local),
+        }
+    }
+
+    /// Those that do what the process is there for, and where events are handed to them.
+    fn workers(&self, metrics: &mut Metrics) -> anyhow::Result<(Workers, Option<Ingest>)> {
+        let roles = &self.config.roles;
+        let (ingest, committer) = roles
+            .include(Role::Ingest)
+            .then(|| {
+                ingest::ingest(
+                    Arc::clone(&self.store),
+                    self.queue(),
+                    Arc::clone(&self.clock),
+                    ingest::Metrics::register(metrics.registry()),
+                )
+            })
+            .unzip();
+        let dispatcher = roles.include(Role::Dispatch).then(|| self.dispatcher(self.queue()));
+        let deliverer = match roles.include(Role::Deliver) {
+            true => Some(self.deliverer(metrics)?),
+            false => None,
+        };
+        let sweeper = Sweeper {
+            store: Arc::clone(&self.store),
+            queue: self.queue(),
+            clock: Arc::clone(&self.clock),
+        };
+        Ok((Workers { committer, dispatcher, deliverer, sweeper }, ingest))
+    }
+
+    fn dispatcher(&self, queue: Arc<dyn Queue>) -> Dispatcher {
+        Dispatcher {
+            store: Arc::clone(&self.store),
+            queue,
+            clock: Arc::clone(&self.clock),
+            table: Arc::clone(&self.table),
+        }
+    }
+
+    fn deliverer(&self, metrics: &mut Metrics) -> anyhow::Result<Deliverer> {
+        let client = Client::new(Arc::new(self.egress.clone()));
+        Ok(Deliverer {
+            store: Arc::clone(&self.store),
+            queue: self.queue(),
+            clock: Arc::clone(&self.clock),
+            table: Arc::clone(&self.table),
+            client: client.context("reading the platform's certificates")?,
+            metrics: deliver::Metrics::register(metrics.registry()),
+        })
+    }
+
+    /// What is served, by the roles of the process.
+    fn router(&self, ingest: Option<Ingest>, metrics: Metrics, stop: &CancellationToken) -> Router {
+        let config = &self.config;
+        let (api_token, ingest_token) = (config.api_token.as_ref(), config.ingest_token.as_ref());
+        let defaults = api::Defaults { retry: config.retry.clone(), ..api::Defaults::default() };
+        let api = config.roles.include(Role::Api).then(|| {
+            api::router(api::Context {
+                store: Arc::clone(&self.store),
+                clock: Arc::clone(&self.clock),
+                routes: Arc::clone(&self.table),
+                egress: self.egress.clone(),
+                defaults,
+                token: config.api_token.clone(),
+            })
+        });
+        let ingest = ingest.map(|ingest| api::ingest(ingest, ingest_token));
+        let shared = [
+            api::health(Arc::clone(&self.store), stop.clone()),
+            api::metrics(metrics.expose(), api_token),
+        ];
+        let routers = api.into_iter().chain(ingest).chain(shared);
+        api::with_problems(routers.fold(Router::new(), Router::merge))
+    }
+
+    /// Gives back to the store what the queue inside the process still holds, so that others need
+    /// not wait until its leases end.
+    async fn put_back(&self) {
+        let putting_back = async {
+            self.dispatcher(Arc::clone(&self.local)).finish().await;
+            deliver::put_back(&*self.local, &*self.store, &*self.clock).await;
+        };
+        lifecycle::within(PUT_BACK, putting_back).await;
+    }
 }
 
 /// Seals with the first key whatever secrets in the store are not. Returns of how many
@@ -103,6 +188,7 @@ pub async fn reseal(config: &Config) -> anyhow::Result<u64> {
 /// The queue on RabbitMQ, if there is to be one; `local` helps out while the broker is away.
 async fn connect(
     config: &Config,
+    lanes: Lanes,
     local: &Arc<dyn Queue>,
     clock: &Arc<dyn Clock>,
 ) -> anyhow::Result<Option<Arc<RabbitQueue>>> {
@@ -111,7 +197,7 @@ async fn connect(
         url: url.clone(),
         prefix: config.queue_prefix.clone(),
         capacity: rabbitmq::CAPACITY,
-        lanes: Lanes::ALL,
+        lanes,
     };
     let queue = RabbitQueue::connect(rabbitmq, Arc::clone(local), Arc::clone(clock));
     Ok(Some(Arc::new(queue.await.context("using RabbitMQ")?)))
@@ -125,77 +211,4 @@ async fn open(config: &Config, clock: &Arc<dyn Clock>) -> anyhow::Result<Arc<dyn
         .await
         .with_context(|| format!("opening the store sqlite:{}", path.display()))?;
     Ok(Arc::new(store))
-}
-
-struct Workers {
-    committer: Committer,
-    dispatcher: Dispatcher,
-    deliverer: Deliverer,
-    sweeper: Sweeper,
-}
-
-impl Workers {
-    async fn run_beside(
-        self,
-        listener: TcpListener,
-        router: axum::Router,
-        config: &Config,
-        stop: CancellationToken,
-    ) -> anyhow::Result<()> {
-        let Self { committer, dispatcher, deliverer, sweeper } = self;
-        let sweeper = Arc::new(sweeper);
-        let sweeping = Arc::clone(&sweeper);
-        // These have no end of their own, and lose nothing by being dropped.
-        let mut endless = JoinSet::new();
-        endless.spawn(async move { dispatcher.run().await });
-        endless.spawn(async move { sweeping.run_events().await });
-        endless.spawn(async move { sweeper.run_deliveries().await });
-        // These end by themselves: the server at the stop, the committer when no one can hand
-        // anything over any more, the deliverer when its last attempt is recorded.
-        let ending = stop.child_token();
-        let server =
-            axum::serve(listener, router).with_graceful_shutdown(ending.clone().cancelled_owned());
-        let mut orderly = JoinSet::new();
-        orderly.spawn(async move { server.await.map_err(anyhow::Error::from) });
-        orderly.spawn(async move {
-            committer.run().await;
-            Ok(())
-        });
-        let concurrency = config.concurrency;
-        let delivering = ending.clone();
-        orderly.spawn(async move {
-            deliverer.run(concurrency, delivering).await;
-            Ok(())
-        });
-
-        let broken = tokio::select! {
-            // A stop ends the others too: it is looked at first, so that it is not taken for theirs.
-            biased;
-            () = stop.cancelled() => None,
-            Some(ended) = endless.join_next() => Some(reason(ended.map(Ok))),
-            Some(ended) = orderly.join_next() => Some(reason(ended)),
-        };
-        ending.cancel();
-        lifecycle::within(config.drain_timeout, async {
-            while let Some(ended) = orderly.join_next().await {
-                if let Err(error) = ended.map_err(anyhow::Error::from).flatten() {
-                    let error: &dyn Error = error.as_ref();
-                    tracing::error!(error, "ended with an error");
-                }
-            }
-        })
-        .await;
-        match broken {
-            None => Ok(()),
-            Some(reason) => bail!("a part of the process ended by itself: {reason}"),
-        }
-    }
-}
-
-fn reason(ended: Result<anyhow::Result<()>, tokio::task::JoinError>) -> String {
-    match ended {
-        Ok(Ok(())) => "it had nothing to do any more".to_owned(),
-        Ok(Err(error)) => format!("{error:#}"),
-        Err(error) => error.to_string(),
-    }
 }

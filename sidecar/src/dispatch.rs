@@ -5,7 +5,9 @@
 
 use std::sync::Arc;
 
+use futures::FutureExt as _;
 use sidehook_event::{Event, UnixMicros};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::{Clock, mint},
@@ -34,11 +36,18 @@ pub struct Dispatcher {
 }
 
 impl Dispatcher {
-    /// Dispatches for ever. May be dropped at any time: what is not stored is found again by
-    /// the sweep.
-    pub async fn run(&self) {
-        loop {
-            let taken = self.queue.take_events(EVENTS_PER_COMMIT).await;
+    /// Dispatches until `stop`.
+    pub async fn run(&self, stop: &CancellationToken) {
+        while let Some(taken) =
+            stop.run_until_cancelled(self.queue.take_events(EVENTS_PER_COMMIT)).await
+        {
+            self.dispatch(taken).await;
+        }
+    }
+
+    /// Dispatches what the queue holds at the moment.
+    pub async fn finish(&self) {
+        while let Some(taken) = self.queue.take_events(EVENTS_PER_COMMIT).now_or_never() {
             self.dispatch(taken).await;
         }
     }

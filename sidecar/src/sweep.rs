@@ -5,6 +5,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use tokio_util::sync::CancellationToken;
+
 use crate::{
     clock::Clock,
     deliver, ingest,
@@ -30,10 +32,9 @@ pub struct Sweeper {
 }
 
 impl Sweeper {
-    /// Looks for events that are stored and not dispatched. May be dropped at any time.
-    pub async fn run_events(&self) {
-        loop {
-            self.queue.has_room(Lane::Events).await;
+    /// Looks for events that are stored and not dispatched, until `stop`.
+    pub async fn run_events(&self, stop: &CancellationToken) {
+        while stop.run_until_cancelled(self.queue.has_room(Lane::Events)).await.is_some() {
             let limit = self.queue.room(Lane::Events).min(LIMIT);
             let events = until_stored(&*self.clock, "claim events", || {
                 let now = self.clock.now();
@@ -42,14 +43,13 @@ impl Sweeper {
             .await;
             let found = events.len();
             self.queue.publish_events(events).await;
-            self.rest(found, limit).await;
+            self.rest(found, limit, stop).await;
         }
     }
 
-    /// Looks for deliveries that are due. May be dropped at any time.
-    pub async fn run_deliveries(&self) {
-        loop {
-            self.queue.has_room(Lane::Deliveries).await;
+    /// Looks for deliveries that are due, until `stop`.
+    pub async fn run_deliveries(&self, stop: &CancellationToken) {
+        while stop.run_until_cancelled(self.queue.has_room(Lane::Deliveries)).await.is_some() {
             let limit = self.queue.room(Lane::Deliveries).min(LIMIT);
             let deliveries = until_stored(&*self.clock, "claim deliveries", || {
                 let now = self.clock.now();
@@ -58,14 +58,14 @@ impl Sweeper {
             .await;
             let found = deliveries.len();
             self.queue.publish_deliveries(deliveries).await;
-            self.rest(found, limit).await;
+            self.rest(found, limit, stop).await;
         }
     }
 
     /// There may be more when as much was found as was asked for.
-    async fn rest(&self, found: usize, limit: usize) {
+    async fn rest(&self, found: usize, limit: usize, stop: &CancellationToken) {
         if found < limit {
-            self.clock.sleep(PERIOD).await;
+            stop.run_until_cancelled(self.clock.sleep(PERIOD)).await;
         }
     }
 }

@@ -66,9 +66,7 @@ impl Default for Defaults {
     }
 }
 
-/// The routes of this face, with the problems for unknown ones. Another router that is merged
-/// with it must not have a fallback of its own; its unknown methods are answered with a problem
-/// if it calls [`method_not_allowed`] as its fallback for them.
+/// The routes of this face.
 pub fn router(context: Context) -> Router {
     let token = context.token.clone();
     let routes = Router::new()
@@ -77,8 +75,11 @@ pub fn router(context: Context) -> Router {
         .merge(deliveries::routes())
         .with_state(Arc::new(context));
     guarded(routes, token.as_ref())
-        .method_not_allowed_fallback(method_not_allowed)
-        .fallback(no_such_route)
+}
+
+/// The routes, with problems for unknown paths and methods.
+pub fn with_problems(routes: Router) -> Router {
+    routes.method_not_allowed_fallback(method_not_allowed).fallback(no_such_route)
 }
 
 /// Answers a path that is known with a method that is not.

@@ -27,6 +27,9 @@ pub struct ServeArgs {
     /// Listen here; beyond loopback both tokens are needed [default: 127.0.0.1:5000]
     #[arg(long, env = "SIDEHOOK_LISTEN", value_name = "ADDRESS")]
     listen: Option<String>,
+    /// Do only these parts of the work: ingest, dispatch, deliver, api [default: all of them]
+    #[arg(long, env = "SIDEHOOK_ROLES", value_delimiter = ',', value_name = "ROLES", num_args = 1)]
+    roles: Vec<String>,
     /// Keep everything here [default: sqlite:sidehook.db]
     #[arg(long, env = "SIDEHOOK_STORE", value_name = "sqlite:PATH")]
     store: Option<String>,
@@ -108,7 +111,11 @@ impl ServeArgs {
             ("concurrency", self.concurrency),
             ("drain_timeout", self.drain_timeout),
         ];
-        let lists = [("egress_allow", self.egress_allow), ("retry_schedule", self.retry_schedule)];
+        let lists = [
+            ("egress_allow", self.egress_allow),
+            ("retry_schedule", self.retry_schedule),
+            ("roles", self.roles),
+        ];
         let texts = texts.into_iter().filter_map(|(key, text)| Some((key, Value::Text(text?))));
         let lists = lists.into_iter().filter(|(_, list)| !list.is_empty());
         texts.chain(lists.map(|(key, list)| (key, Value::List(list))))

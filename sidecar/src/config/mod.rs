@@ -4,6 +4,7 @@
 //! opened, with the key it is about.
 
 mod keys;
+mod roles;
 mod written;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
@@ -14,6 +15,7 @@ use thiserror::Error;
 use url::Url;
 
 use crate::model::{Allowed, Retry, SealingKey};
+pub use roles::{Role, Roles};
 use written::Written;
 
 /// The configuration of `sidehook serve`.
@@ -21,6 +23,8 @@ use written::Written;
 pub struct Config {
     /// Where the API and `/ingest` listen.
     pub listen: SocketAddr,
+    /// What the process does.
+    pub roles: Roles,
     /// What survives.
     pub store: StoreUrl,
     /// The keys that seal secrets in the store: the first one seals, all of them open.
@@ -118,6 +122,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 5000)),
+            roles: Roles::default(),
             store: StoreUrl::Sqlite(PathBuf::from("sidehook.db")),
             secret_keys: Vec::new(),
             insecure_store_secrets_in_clear: false,
@@ -140,6 +145,7 @@ impl TryFrom<Written> for Config {
         let usual = Self::default();
         let config = Self {
             listen: parsed("listen", written.listen.as_deref(), usual.listen)?,
+            roles: Roles::read(&written.roles)?,
             store: match written.store.as_deref() {
                 None => usual.store,
                 Some(url) => store_url(url)?,
@@ -177,6 +183,11 @@ impl Config {
         }
         if !(1..=65_536).contains(&self.concurrency) {
             return Err(wrong("concurrency", "must be 1 to 65536"));
+        }
+        let StoreUrl::Sqlite(_) = &self.store;
+        if !self.roles.are_all() {
+            let reason = "must be all of them on an SQLite file, which one process has to itself";
+            return Err(wrong("roles", reason));
         }
         let in_names = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
         let prefix = &self.queue_prefix;

@@ -41,6 +41,20 @@ fn beyond_loopback_it_wants_both_tokens() {
 }
 
 #[test]
+fn an_unknown_role_is_named_with_its_place() {
+    let error = read("roles = [\"ingest\", \"deliverer\"]", &[]).unwrap_err();
+    let expected = "key roles[1]: \"deliverer\": must be one of ingest, dispatch, deliver, api";
+    assert!(error.contains(expected), "{error}");
+}
+
+#[test]
+fn one_process_alone_does_everything() {
+    assert!(read("", &[]).unwrap().roles.are_all());
+    let error = read("roles = [\"ingest\"]", &[]).unwrap_err();
+    assert!(error.contains("key roles: must be all of them on an SQLite file"), "{error}");
+}
+
+#[test]
 fn a_token_is_never_shown() {
     let config = read("api_token = \"0123456789abcdef\"", &[]).unwrap();
     assert!(!format!("{config:?}").contains("0123456789abcdef"));

@@ -12,6 +12,8 @@ use super::keys::WrittenKeys;
 pub(super) struct Written {
     /// `127.0.0.1:5000`
     pub(super) listen: Option<String>,
+    /// `["ingest", "dispatch", "deliver", "api"]`
+    pub(super) roles: Vec<String>,
     /// `sqlite:PATH`
     pub(super) store: Option<String>,
     /// `["file:/run/secrets/sidehook.key"]`

@@ -14,6 +14,7 @@ pub mod sign;
 
 use std::{error::Error, sync::Arc, time::Duration};
 
+use futures::FutureExt as _;
 use sidehook_event::UnixMicros;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -27,7 +28,7 @@ use crate::{
     model::{Cause, DueDelivery, MAX_TIMEOUT, Subscription, Successor, Verdict},
     queue::{Lane, Queue, Receipt, Taken},
     route::Table,
-    store::{self, Store},
+    store::{self, Store, patience::until_stored},
 };
 
 /// How long a delivery may wait in the queue and be attempted before another worker takes it
@@ -41,6 +42,22 @@ const VERDICTS: usize = 1024;
 /// When a delivery that is claimed at `now` may be claimed again.
 pub fn lease_from(now: UnixMicros) -> UnixMicros {
     now.after(LEASE)
+}
+
+/// Gives back to `store` the deliveries that `queue` holds at the moment: they are due at once,
+/// for whoever sweeps next.
+pub async fn put_back(queue: &dyn Queue, store: &dyn Store, clock: &dyn Clock) {
+    while let Some(taken) = queue.take_deliveries(VERDICTS).now_or_never() {
+        let at = clock.now();
+        let verdict = |Taken { work, .. }: &Taken<DueDelivery>| Verdict {
+            delivery_id: work.id,
+            attempt: None,
+            successor: Successor::Retry(at),
+            at,
+        };
+        let verdicts: Vec<_> = taken.iter().map(verdict).collect();
+        until_stored(clock, "put deliveries back", || store.record(&verdicts)).await;
+    }
 }
 
 /// Attempts deliveries as they come.

@@ -63,14 +63,14 @@ impl Desk {
             SqliteStore::open(&folder.path().join("test.db"), Keyring::default()).await.unwrap(),
         );
         let table = Arc::new(Table::default());
-        let router = api::router(Context {
+        let router = api::with_problems(api::router(Context {
             store: Arc::<SqliteStore>::clone(&store),
             clock: Arc::new(Steady::default()),
             routes: Arc::clone(&table),
             egress: Rule::default(),
             defaults: Defaults::default(),
             token: token.map(Into::into),
-        });
+        }));
         Self { router, store, table, _folder: folder }
     }
 

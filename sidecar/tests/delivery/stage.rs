@@ -92,6 +92,27 @@ pub(crate) fn event(id: u128, event_type: &str) -> Event {
     }
 }
 
+/// A subscription that says nothing out of the ordinary.
+pub(crate) fn subscription(id: SubscriptionId, url: &str, pattern: &str) -> Subscription {
+    Subscription {
+        id,
+        url: Target::parse(url).unwrap(),
+        pattern: pattern.parse().unwrap(),
+        custom_headers: Headers::default(),
+        custom_payload: Map::new(),
+        format: Format::Standard,
+        secret: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".parse().unwrap(),
+        enabled: true,
+        disabled_reason: None,
+        retry: Retry::default(),
+        timeout: Duration::from_secs(5),
+        description: None,
+        metadata: BTreeMap::new(),
+        created_at: UnixMicros::EPOCH,
+        updated_at: UnixMicros::EPOCH,
+    }
+}
+
 impl Stage {
     pub(crate) async fn new() -> Self {
         Self::with_queue_of(1000).await
@@ -132,21 +153,8 @@ impl Stage {
 
     pub(crate) async fn subscribe_url(&self, url: &str, pattern: &str) -> Subscription {
         let subscription = Subscription {
-            id: mint(&*self.running.clock),
-            url: Target::parse(url).unwrap(),
-            pattern: pattern.parse().unwrap(),
-            custom_headers: Headers::default(),
-            custom_payload: Map::new(),
-            format: Format::Standard,
-            secret: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".parse().unwrap(),
-            enabled: true,
-            disabled_reason: None,
             retry: Retry { schedule: self.schedule.clone().into(), jitter: 0.0 },
-            timeout: Duration::from_secs(5),
-            description: None,
-            metadata: BTreeMap::new(),
-            created_at: UnixMicros::EPOCH,
-            updated_at: UnixMicros::EPOCH,
+            ..subscription(mint(&*self.running.clock), url, pattern)
         };
         self.running.store.upsert_subscription(subscription.clone(), true).await.unwrap();
         self.reload(subscription.id).await;
@@ -271,10 +279,14 @@ impl Running {
         let sweeping = Arc::clone(&sweeper);
         let mut workers = JoinSet::new();
         workers.spawn(committer.run());
-        workers.spawn(async move { dispatcher.run().await });
-        workers.spawn(async move { sweeping.run_events().await });
-        workers.spawn(async move { sweeper.run_deliveries().await });
-        workers.spawn(deliverer.run(16, CancellationToken::new()));
+        // Killed, never asked to stop.
+        let never = CancellationToken::new();
+        let stops = [never.clone(), never.clone(), never.clone()];
+        let [dispatching, of_events, of_deliveries] = stops;
+        workers.spawn(async move { dispatcher.run(&dispatching).await });
+        workers.spawn(async move { sweeping.run_events(&of_events).await });
+        workers.spawn(async move { sweeper.run_deliveries(&of_deliveries).await });
+        workers.spawn(deliverer.run(16, never));
         Self { store, table, clock, ingest, workers }
     }
 }

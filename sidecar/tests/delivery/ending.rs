@@ -1,0 +1,46 @@
+//! What the queue inside the process still holds at its end.
+//!
+//! Invariant: none of it waits for the end of a lease.
+
+use std::sync::Arc;
+
+use sidehook::{
+    clock::{Clock, SystemClock, mint},
+    deliver,
+    dispatch::Dispatcher,
+    ingest::lease_from,
+    queue::{Queue, local::LocalQueue},
+    route::Table,
+    store::{Due, Store, seal::Keyring, sqlite::SqliteStore},
+};
+
+use crate::stage::{event, subscription};
+
+#[tokio::test]
+async fn what_the_queue_still_holds_at_the_end_is_due_at_once_for_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("sidehook.db");
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
+    let store: Arc<dyn Store> =
+        Arc::new(SqliteStore::open(&file, Keyring::default()).await.unwrap());
+    let subscription = subscription(mint(&*clock), "http://127.0.0.1:9/", "created");
+    store.upsert_subscription(subscription, true).await.unwrap();
+    let table = Arc::new(Table::default());
+    table.reload_all(&*store).await.unwrap();
+    let queue: Arc<dyn Queue> = Arc::new(LocalQueue::default());
+    let events: Vec<_> = (1..=700).map(|id| Arc::new(event(id, "people.created"))).collect();
+    let now = clock.now();
+    store.append(&events, now, Due::Leased(lease_from(now))).await.unwrap();
+    queue.publish_events(events).await;
+
+    let dispatcher =
+        Dispatcher { store: store.clone(), queue: queue.clone(), clock: clock.clone(), table };
+    dispatcher.finish().await;
+    let due = store.claim_deliveries(clock.now(), deliver::lease_from(clock.now()), 1000);
+    assert_eq!(due.await.unwrap(), [], "leased to the queue");
+    deliver::put_back(&*queue, &*store, &*clock).await;
+    let now = clock.now();
+    let due = store.claim_deliveries(now, deliver::lease_from(now), 1000).await.unwrap();
+    assert_eq!(due.len(), 700);
+    assert!(due.iter().all(|due| due.attempt == 1));
+}
