@@ -22,7 +22,7 @@ use crate::{
     lifecycle,
     observe::Metrics,
     queue::{
-        Lanes, Queue,
+        self, Lanes, Queue,
         local::{self, LocalQueue},
         rabbitmq::{self, RabbitQueue},
     },
@@ -39,6 +39,10 @@ const PUT_BACK: Duration = Duration::from_secs(5);
 pub async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
     let process = Process::open(config).await?;
     let mut metrics = Metrics::new();
+    queue::metrics::register(process.queue(), metrics.registry());
+    if let Some(rabbitmq) = &process.rabbitmq {
+        rabbitmq.register(metrics.registry());
+    }
     let (workers, ingest) = process.workers(&mut metrics)?;
     let router = process.router(ingest, metrics, &stop);
     let listen = process.config.listen;
@@ -158,7 +162,7 @@ impl Process {
         });
         let ingest = ingest.map(|ingest| api::ingest(ingest, ingest_token));
         let shared = [
-            api::health(Arc::clone(&self.store), stop.clone()),
+            api::health(Arc::clone(&self.store), self.queue(), stop.clone()),
             api::metrics(metrics.expose(), api_token),
         ];
         let routers = api.into_iter().chain(ingest).chain(shared);

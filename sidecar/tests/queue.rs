@@ -6,6 +6,7 @@
 mod queue {
     pub(crate) mod broker;
     pub(crate) mod conformance;
+    mod counting;
     mod lanes;
     mod rabbitmq;
     mod wire;

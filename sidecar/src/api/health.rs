@@ -12,21 +12,22 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::{Problem, guarded, method_not_allowed};
-use crate::{observe::Exposition, store::Store};
+use crate::{observe::Exposition, queue::Queue, store::Store};
 
 #[derive(Debug, Clone)]
 struct Readiness {
     store: Arc<dyn Store>,
+    queue: Arc<dyn Queue>,
     stopping: CancellationToken,
 }
 
-/// `/healthz` and `/readyz`.
-pub fn health(store: Arc<dyn Store>, stopping: CancellationToken) -> Router {
+/// `/healthz` and `/readyz`. Without its queue the process works more slowly, and is ready.
+pub fn health(store: Arc<dyn Store>, queue: Arc<dyn Queue>, stopping: CancellationToken) -> Router {
     Router::new()
         .route("/healthz", get(async || status("ok")))
         .route("/readyz", get(readyz))
         .method_not_allowed_fallback(method_not_allowed)
-        .with_state(Readiness { store, stopping })
+        .with_state(Readiness { store, queue, stopping })
 }
 
 /// `/metrics`, for those who carry `token`.
@@ -43,7 +44,10 @@ async fn readyz(State(readiness): State<Readiness>) -> Result<Json<Value>, Probl
         return Err(Problem::Unavailable("shutting down".to_owned()));
     }
     match readiness.store.ping().await {
-        Ok(()) => Ok(status("ready")),
+        Ok(()) => Ok(match readiness.queue.trouble() {
+            None => status("ready"),
+            Some(trouble) => Json(json!({ "status": "ready", "queue": trouble })),
+        }),
         Err(error) => {
             // Asked every few seconds: whoever writes to the store logs the outage.
             let cause = error.source().map(|source| format!(": {source}")).unwrap_or_default();

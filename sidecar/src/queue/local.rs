@@ -47,6 +47,10 @@ impl Default for LocalQueue {
 
 #[async_trait]
 impl Queue for LocalQueue {
+    fn trouble(&self) -> Option<String> {
+        None
+    }
+
     fn room(&self, lane: Lane) -> usize {
         match lane {
             Lane::Events => self.events.room(),

@@ -11,6 +11,7 @@ use sidehook_event::Event;
 use crate::model::DueDelivery;
 
 pub mod local;
+pub mod metrics;
 pub mod rabbitmq;
 
 /// Something taken from the queue, to be [settled](Queue::settle) when its result is stored.
@@ -33,6 +34,16 @@ pub enum Lane {
     Events,
     /// Deliveries that are due.
     Deliveries,
+}
+
+impl Lane {
+    /// Its name in metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Events => "events",
+            Self::Deliveries => "deliveries",
+        }
+    }
 }
 
 /// The lanes that this process takes from.
@@ -61,6 +72,9 @@ impl Lanes {
 /// whoever takes from another one waits for ever.
 #[async_trait]
 pub trait Queue: Send + Sync + Debug + 'static {
+    /// What is wrong with it, in words for a person, if anything is. Work goes on all the same.
+    fn trouble(&self) -> Option<String>;
+
     /// How many more pieces the lane takes at the moment. Those who publish lease only so
     /// many, so that nothing waits out its lease in a full queue.
     fn room(&self, lane: Lane) -> usize;

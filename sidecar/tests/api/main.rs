@@ -11,6 +11,7 @@
 
 mod desk;
 mod guide;
+mod health;
 mod listing;
 mod refusing;
 mod subscribing;

@@ -32,7 +32,7 @@ fn sorted(mut ids: Vec<u128>) -> Vec<u128> {
     ids
 }
 
-async fn behind_a_wire() -> (Broker, Wire) {
+pub(crate) async fn behind_a_wire() -> (Broker, Wire) {
     let broker = Broker::of_its_own();
     let mut url = Url::parse(&broker.url).unwrap();
     let wire = Wire::to(url.port().unwrap_or(5672)).await;
@@ -41,7 +41,7 @@ async fn behind_a_wire() -> (Broker, Wire) {
 }
 
 /// Takes so many and does not settle them.
-async fn hold(queue: &RabbitQueue, count: usize) -> Vec<Receipt> {
+pub(crate) async fn hold(queue: &RabbitQueue, count: usize) -> Vec<Receipt> {
     let mut held = Vec::new();
     while held.len() < count {
         let taken = timeout(LIMIT, queue.take_events(count)).await.unwrap();
@@ -50,7 +50,7 @@ async fn hold(queue: &RabbitQueue, count: usize) -> Vec<Receipt> {
     held
 }
 
-async fn broken_and_mended(queue: &RabbitQueue, wire: &Wire) {
+pub(crate) async fn broken_and_mended(queue: &RabbitQueue, wire: &Wire) {
     wire.cut();
     stands(queue, |standing| matches!(standing, Standing::Away(_))).await;
     wire.mend();

@@ -31,8 +31,12 @@ impl Account {
         Self { capacity: capacity.max(1), counts: Mutex::default(), changed: Notify::new() }
     }
 
+    pub(super) fn used(&self) -> usize {
+        self.counts().used
+    }
+
     pub(super) fn room(&self) -> usize {
-        self.capacity.saturating_sub(self.counts().used)
+        self.capacity.saturating_sub(self.used())
     }
 
     /// Resolves at the next change. Take it before looking at the room, so that no change falls

@@ -24,7 +24,7 @@ use super::{
     standing::Link,
     topology, wire,
 };
-use crate::queue::Receipt;
+use crate::queue::{Lane, Receipt};
 
 /// The most messages that the broker hands over before they are settled. More than there are
 /// attempts at a time by default, so that a free slot never waits for the network.
@@ -38,6 +38,7 @@ const PERIOD: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Side<T> {
     pub(super) link: Link,
+    pub(super) kind: Lane,
     /// Whether this process takes from it. What it consumed otherwise would lie with it for ever.
     pub(super) taking: bool,
     pub(super) queue: ShortString,
@@ -76,6 +77,7 @@ impl<T> Side<T> {
         topology::declare(&channel, &shared.names).await?;
         let mut consumer = if self.taking { Some(self.start(&channel).await?) } else { None };
         let mut epoch = Epoch { number: lane.next_epoch(), unsettled: Unsettled::new() };
+        shared.metrics.connected(self.link);
         shared.links.up(self.link);
 
         let mut receipts = Vec::new();
@@ -87,7 +89,7 @@ impl<T> Side<T> {
             tokio::select! {
                 message = next(&mut consumer) => {
                     let Some(message) = message else { return Ok(()) };
-                    self.receive(lane, &mut epoch, message.map_err(Error::Amqp)?).await?;
+                    self.receive(shared, &mut epoch, message.map_err(Error::Amqp)?).await?;
                 }
                 count = settled.recv_many(&mut receipts, usize::from(PREFETCH)) => {
                     if count == 0 {
@@ -123,11 +125,16 @@ impl<T> Side<T> {
 
     async fn receive(
         &self,
-        lane: &LaneOf<T>,
+        shared: &Shared,
         epoch: &mut Epoch,
         message: Delivery,
     ) -> Result<(), Error> {
+        let lane = (self.lane)(shared);
+        let counters = shared.metrics.of(self.kind);
         let (tag, acker) = (message.delivery_tag, message.acker.clone());
+        if message.redelivered {
+            counters.redelivered.inc();
+        }
         match (self.decode)(message) {
             Ok(work) => {
                 epoch.unsettled.insert(tag, acker);
@@ -136,6 +143,7 @@ impl<T> Side<T> {
             }
             Err(flaw) => {
                 tracing::warn!(queue = %self.queue, %flaw, "a message is not what it should be, it goes to the dead letters");
+                counters.unreadable.inc();
                 lane.account.returned(1);
                 let reject = BasicRejectOptions { requeue: false };
                 sure(within(STEP, acker.reject(reject)).await?)

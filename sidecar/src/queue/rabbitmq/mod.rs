@@ -15,6 +15,7 @@ mod consumer;
 mod error;
 mod lane;
 mod link;
+mod metrics;
 mod publisher;
 mod receipt;
 mod standing;
@@ -28,6 +29,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use prometheus_client::registry::Registry;
 use secrecy::SecretString;
 use sidehook_event::Event;
 use tokio::{
@@ -43,6 +45,7 @@ use self::{
     consumer::Side,
     lane::LaneOf,
     link::Address,
+    metrics::Metrics,
     publisher::Piece,
     standing::{Link, Links},
     topology::Names,
@@ -94,6 +97,7 @@ struct Shared {
     names: Names,
     clock: Arc<dyn Clock>,
     links: Links,
+    metrics: Metrics,
     closing: CancellationToken,
     events: LaneOf<Arc<Event>>,
     deliveries: LaneOf<DueDelivery>,
@@ -132,6 +136,7 @@ impl RabbitQueue {
             names,
             clock,
             links,
+            metrics: Metrics::default(),
             closing: closing.clone(),
             events,
             deliveries,
@@ -140,6 +145,7 @@ impl RabbitQueue {
         let (outbox, pieces) = mpsc::unbounded_channel();
         let events = Side {
             link: Link::Events,
+            kind: Lane::Events,
             taking: config.lanes.events,
             queue: shared.names.events_queue(),
             lane: |shared| &shared.events,
@@ -147,6 +153,7 @@ impl RabbitQueue {
         };
         let deliveries = Side {
             link: Link::Deliveries,
+            kind: Lane::Deliveries,
             taking: config.lanes.deliveries,
             queue: shared.names.deliveries_queue(),
             lane: |shared| &shared.deliveries,
@@ -165,6 +172,11 @@ impl RabbitQueue {
     /// Whether the broker is there, now and from now on.
     pub fn standing(&self) -> watch::Receiver<Standing> {
         self.shared.links.watch()
+    }
+
+    /// Registers what is counted under `sidehook_rabbitmq_…`.
+    pub fn register(&self, registry: &mut Registry) {
+        metrics::register(&self.shared, registry);
     }
 
     /// Acknowledges what is settled and ends the connections, so that none of it is handed out
@@ -208,6 +220,10 @@ impl Shared {
         }
     }
 
+    fn bypassed(&self, lane: Lane, pieces: usize) {
+        self.metrics.of(lane).bypassed.inc_by(wide(pieces));
+    }
+
     /// Gives what the broker does not have to the queue inside the process.
     async fn give_back(&self, pieces: impl IntoIterator<Item = Piece>) {
         let (mut events, mut deliveries) = (Vec::new(), Vec::new());
@@ -217,8 +233,10 @@ impl Shared {
                 Piece::Delivery(due) => deliveries.push(due),
             }
         }
-        self.events.account.returned(events.len());
-        self.deliveries.account.returned(deliveries.len());
+        for (lane, pieces) in [(Lane::Events, events.len()), (Lane::Deliveries, deliveries.len())] {
+            self.account(lane).returned(pieces);
+            self.metrics.of(lane).returned.inc_by(wide(pieces));
+        }
         if !events.is_empty() {
             self.fallback.publish_events(events).await;
         }
@@ -228,8 +246,19 @@ impl Shared {
     }
 }
 
+fn wide(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
+}
+
 #[async_trait]
 impl Queue for RabbitQueue {
+    fn trouble(&self) -> Option<String> {
+        match &*self.shared.links.watch().borrow() {
+            Standing::Connected => None,
+            Standing::Away(reason) => Some(format!("rabbitmq is away: {reason}")),
+        }
+    }
+
     fn room(&self, lane: Lane) -> usize {
         if self.shared.links.connected() {
             self.shared.account(lane).room()
@@ -261,6 +290,7 @@ impl Queue for RabbitQueue {
         if self.shared.links.connected() {
             self.publish(&self.shared.events, events, Piece::Event);
         } else {
+            self.shared.bypassed(Lane::Events, events.len());
             self.shared.fallback.publish_events(events).await;
         }
     }
@@ -269,6 +299,7 @@ impl Queue for RabbitQueue {
         if self.shared.links.connected() {
             self.publish(&self.shared.deliveries, deliveries, Piece::Delivery);
         } else {
+            self.shared.bypassed(Lane::Deliveries, deliveries.len());
             self.shared.fallback.publish_deliveries(deliveries).await;
         }
     }

@@ -19,7 +19,7 @@ use super::{
     topology::{self, DELIVERY},
     wire,
 };
-use crate::model::DueDelivery;
+use crate::{model::DueDelivery, queue::Lane};
 
 /// The most messages that wait for the broker's confirmation.
 const WINDOW: usize = 512;
@@ -36,6 +36,15 @@ pub(super) enum Piece {
     Delivery(DueDelivery),
 }
 
+impl Piece {
+    fn lane(&self) -> Lane {
+        match self {
+            Self::Event(_) => Lane::Events,
+            Self::Delivery(_) => Lane::Deliveries,
+        }
+    }
+}
+
 /// What was handed to [`Shared`] to be published. Bounded by the room that was granted for it.
 pub(super) type Outbox = mpsc::UnboundedReceiver<Piece>;
 
@@ -44,6 +53,7 @@ pub(super) async fn run(shared: Arc<Shared>, mut outbox: Outbox) {
     loop {
         match beside(&shared, &mut outbox, connect(&shared)).await {
             Ok((connection, channel)) => {
+                shared.metrics.connected(Link::Publisher);
                 shared.links.up(Link::Publisher);
                 publish(&shared, &connection, &channel, &mut outbox).await;
                 beside(&shared, &mut outbox, hang_up(connection)).await;
@@ -144,6 +154,7 @@ async fn send(
         match within(STEP, published).await {
             Ok(confirm) => {
                 if let Some(piece) = sending.take() {
+                    shared.metrics.of(piece.lane()).published.inc();
                     place.send((piece, confirm));
                 }
             }
@@ -159,9 +170,13 @@ async fn confirm(
     confirming: &mut Option<Piece>,
 ) -> Error {
     while let Some((piece, confirm)) = unconfirmed.recv().await {
+        let lane = piece.lane();
         *confirming = Some(piece);
         match within(STEP, confirm).await {
-            Ok(Confirmation::Ack(_)) => *confirming = None,
+            Ok(Confirmation::Ack(_)) => {
+                shared.metrics.of(lane).confirmed.inc();
+                *confirming = None;
+            }
             // The queue is full, or its quorum is lost: the broker stays.
             Ok(Confirmation::Nack(_)) => shared.give_back(confirming.take()).await,
             Ok(Confirmation::NotRequested) => return Error::Ended("confirming"),

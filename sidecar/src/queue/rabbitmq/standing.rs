@@ -19,6 +19,17 @@ pub(super) enum Link {
     Deliveries,
 }
 
+impl Link {
+    /// Its name in metrics.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Publisher => "publisher",
+            Self::Events => "events",
+            Self::Deliveries => "deliveries",
+        }
+    }
+}
+
 /// How all links stand.
 #[derive(Debug)]
 pub(super) struct Links {

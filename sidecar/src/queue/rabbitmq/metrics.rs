@@ -1,0 +1,147 @@
+//! What is counted about RabbitMQ, and how it stands at the moment it is asked.
+//!
+//! Invariant: the number of time series does not grow with traffic.
+
+use std::{fmt, sync::Arc};
+
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric},
+    metrics::{
+        counter::Counter,
+        family::Family,
+        gauge::{ConstGauge, Gauge},
+    },
+    registry::Registry,
+};
+
+use super::{Shared, standing::Link};
+use crate::queue::Lane;
+
+/// The counters of the queue. Clones count together.
+#[derive(Debug, Clone)]
+pub(super) struct Metrics {
+    families: [(&'static str, &'static str, Family<OfLane, Counter>); 6],
+    connections: Family<OfLink, Counter>,
+    events: Counters,
+    deliveries: Counters,
+}
+
+/// The counters of one lane.
+#[derive(Debug, Clone)]
+pub(super) struct Counters {
+    /// Sent to the broker.
+    pub(super) published: Counter,
+    /// Of these, what the broker has confirmed.
+    pub(super) confirmed: Counter,
+    /// What it had not confirmed when the connection broke, or has refused.
+    pub(super) returned: Counter,
+    /// What never was on its way to it, since it was away.
+    pub(super) bypassed: Counter,
+    /// What it handed over not for the first time.
+    pub(super) redelivered: Counter,
+    /// What it handed over and is no piece of work.
+    pub(super) unreadable: Counter,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfLane {
+    lane: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfLink {
+    link: &'static str,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let families = [
+            ("published", "Messages that were sent to RabbitMQ"),
+            ("confirmed", "Messages that RabbitMQ confirmed"),
+            (
+                "returned",
+                "Messages that RabbitMQ refused, or had not confirmed when its connection broke; \
+                 the queue inside the process or the sweep takes them",
+            ),
+            ("bypassed", "Pieces of work that never were for RabbitMQ, since it was away"),
+            ("redelivered", "Messages that RabbitMQ handed over not for the first time"),
+            ("unreadable", "Messages that were no pieces of work and became dead letters"),
+        ];
+        let families = families.map(|(name, help)| (name, help, Family::default()));
+        let [published, confirmed, returned, bypassed, redelivered, unreadable] = &families;
+        let of = |lane: Lane| {
+            let label = OfLane { lane: lane.name() };
+            let counter = |(_, _, family): &(_, _, Family<OfLane, Counter>)| {
+                Counter::clone(&family.get_or_create(&label))
+            };
+            Counters {
+                published: counter(published),
+                confirmed: counter(confirmed),
+                returned: counter(returned),
+                bypassed: counter(bypassed),
+                redelivered: counter(redelivered),
+                unreadable: counter(unreadable),
+            }
+        };
+        let (events, deliveries) = (of(Lane::Events), of(Lane::Deliveries));
+        Self { families, connections: Family::default(), events, deliveries }
+    }
+}
+
+impl Metrics {
+    /// The counters of `lane`.
+    pub(super) fn of(&self, lane: Lane) -> &Counters {
+        match lane {
+            Lane::Events => &self.events,
+            Lane::Deliveries => &self.deliveries,
+        }
+    }
+
+    /// Counts a connection that came about.
+    pub(super) fn connected(&self, link: Link) {
+        self.connections.get_or_create(&OfLink { link: link.name() }).inc();
+    }
+}
+
+/// Registers all of it under `sidehook_rabbitmq_…`.
+pub(super) fn register(shared: &Arc<Shared>, registry: &mut Registry) {
+    let registry = registry.sub_registry_with_prefix("rabbitmq");
+    for (name, help, family) in &shared.metrics.families {
+        registry.register(*name, *help, family.clone());
+    }
+    registry.register(
+        "connections",
+        "Connections that came about, by what they are for; each but the first replaced a broken one",
+        shared.metrics.connections.clone(),
+    );
+    registry.register_collector(Box::new(Now(Arc::clone(shared))));
+}
+
+/// What is looked up when it is asked for.
+struct Now(Arc<Shared>);
+
+impl fmt::Debug for Now {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Now")
+    }
+}
+
+impl Collector for Now {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let connected = ConstGauge::new(i64::from(self.0.links.connected()));
+        let help = "Whether work goes through RabbitMQ";
+        let descriptor =
+            encoder.encode_descriptor("connected", help, None, connected.metric_type())?;
+        connected.encode(descriptor)?;
+
+        let waiting: Family<OfLane, Gauge> = Family::default();
+        for lane in [Lane::Events, Lane::Deliveries] {
+            let used = i64::try_from(self.0.account(lane).used()).unwrap_or(i64::MAX);
+            waiting.get_or_create(&OfLane { lane: lane.name() }).set(used);
+        }
+        let help = "Pieces that wait in RabbitMQ or are on their way, as far as this process knows";
+        let descriptor = encoder.encode_descriptor("waiting", help, None, waiting.metric_type())?;
+        waiting.encode(descriptor)
+    }
+}
