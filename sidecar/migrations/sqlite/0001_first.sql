@@ -1,4 +1,4 @@
--- What survives: events, deliveries, attempts, subscriptions.
+-- What survives: events, deliveries, attempts, subscriptions, tokens.
 --
 -- Ids are 16 bytes, big-endian, so that their order is the order of time. Instants are
 -- microseconds since the Unix epoch, durations microseconds. States, outcomes and causes are
@@ -110,6 +110,20 @@ CREATE TABLE subscriptions (
     created_at      INTEGER NOT NULL,
     updated_at      INTEGER NOT NULL,
     UNIQUE (pattern, url)
+) STRICT;
+
+-- Who may do what. A token itself is kept nowhere. Rows are never deleted: where tokens were asked
+-- for once, they are asked for for ever.
+CREATE TABLE tokens (
+    id         BLOB    NOT NULL PRIMARY KEY CHECK (length(id) = 16),
+    name       TEXT    NOT NULL,
+    -- Names of scopes, with spaces between.
+    scopes     TEXT    NOT NULL,
+    -- The SHA-256 of the token.
+    digest     BLOB    NOT NULL CHECK (length(digest) = 32),
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER,
+    revoked_at INTEGER
 ) STRICT;
 
 -- One row, rewritten to find out whether anything can be written.

@@ -1,4 +1,4 @@
-//! The ids of what the sidecar keeps: `sub_…` and `dlv_…`, `TypeID`s like the event's.
+//! The ids of what the sidecar keeps: `sub_…`, `dlv_…` and `tok_…`, `TypeID`s like the event's.
 //!
 //! Invariant: an id of one kind is never taken for one of another; the prefix tells them apart.
 
@@ -55,4 +55,9 @@ type_id! {
 type_id! {
     /// The id of a delivery, `dlv_…`.
     DeliveryId = "dlv"
+}
+
+type_id! {
+    /// The id of a token, `tok_…`. It is no secret.
+    TokenId = "tok"
 }

@@ -3,24 +3,28 @@
 //! Invariant: plain data, made once from what was written and trusted from then on; no I/O, no
 //! time, no dice.
 
+mod access;
 mod allowed;
 mod delivery;
 mod id;
 mod page;
 mod pattern;
 mod sealing_key;
+mod scope;
 mod secret;
 mod subscription;
 #[cfg(test)]
 pub(crate) mod testing;
 
+pub use access::{AccessToken, TokenDigest, make_token, token_id};
 pub use allowed::{Allowed, InvalidAllowed};
 pub use delivery::{
     Attempt, Cause, Delivery, DueDelivery, Outcome, Payload, State, Successor, Verdict,
 };
-pub use id::{DeliveryId, SubscriptionId};
+pub use id::{DeliveryId, SubscriptionId, TokenId};
 pub use page::{InvalidCursor, Page, PageRequest};
 pub use pattern::{InvalidPattern, Pattern};
+pub use scope::{Face, InvalidScope, Scope, Scopes};
 pub use sealing_key::{InvalidKey, KeyId, SealingKey};
 pub use secret::{InvalidSecret, Secret};
 pub use subscription::{

@@ -1,4 +1,4 @@
-//! The seam to what survives: events, deliveries, attempts and subscriptions.
+//! The seam to what survives: events, deliveries, attempts, subscriptions and tokens.
 //!
 //! Invariant: when a call returned `Ok`, what it wrote survives a power cut; when it returned an
 //! error, it wrote nothing, or the caller may repeat it without harm.
@@ -10,8 +10,8 @@ use sidehook_event::{Event, EventId, UnixMicros};
 use thiserror::Error;
 
 use crate::model::{
-    Attempt, Delivery, DeliveryId, DueDelivery, Page, PageRequest, Pattern, Payload, State,
-    Subscription, SubscriptionId, Target, Verdict,
+    AccessToken, Attempt, Delivery, DeliveryId, DueDelivery, Page, PageRequest, Pattern, Payload,
+    State, Subscription, SubscriptionId, Target, TokenId, Verdict,
 };
 
 pub mod patience;
@@ -211,6 +211,19 @@ pub trait Store: Send + Sync + Debug + 'static {
 
     /// One delivery with its attempts, the first one first.
     async fn delivery(&self, id: DeliveryId) -> Result<Option<(Delivery, Vec<Attempt>)>>;
+
+    /// Keeps a token. One whose id is there already changes nothing.
+    async fn add_token(&self, token: &AccessToken) -> Result<()>;
+
+    /// Marks a token as revoked at `now`; one that was revoked before stays as it is. It is kept,
+    /// so that whoever asked for a token once never stops asking. `Ok(false)`: there is none.
+    async fn revoke_token(&self, id: TokenId, now: UnixMicros) -> Result<bool>;
+
+    /// All tokens, those that have ended too.
+    async fn all_tokens(&self) -> Result<Vec<AccessToken>>;
+
+    /// Tokens, newest first.
+    async fn tokens(&self, page: PageRequest<TokenId>) -> Result<Page<AccessToken, TokenId>>;
 }
 
 /// Why a subscription was not replaced.

@@ -21,6 +21,7 @@ mod samples;
 mod sealing;
 mod sqlite_file;
 mod subscribing;
+mod tokens;
 
 use ground::Ground as _;
 
@@ -113,6 +114,14 @@ macro_rules! conformance {
                 filters_of_deliveries_combine,
                 what_is_added_meanwhile_neither_repeats_nor_hides_a_delivery,
                 what_is_not_there_is_not_found,
+            });
+            sentences!($ground, tokens: {
+                a_token_is_read_back_as_it_was_made,
+                a_token_that_is_added_again_changes_nothing,
+                a_token_is_revoked_once_and_stays,
+                a_revocation_of_nothing_says_so,
+                tokens_are_listed_newest_first_page_by_page,
+                what_was_revoked_stays_so_after_a_crash,
             });
 
             #[test]

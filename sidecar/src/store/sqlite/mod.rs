@@ -17,8 +17,8 @@ use super::{
     seal::Keyring,
 };
 use crate::model::{
-    Attempt, Delivery, DeliveryId, DueDelivery, Page, PageRequest, Pattern, Subscription,
-    SubscriptionId, Target, Verdict,
+    AccessToken, Attempt, Delivery, DeliveryId, DueDelivery, Page, PageRequest, Pattern,
+    Subscription, SubscriptionId, Target, TokenId, Verdict,
 };
 
 mod batch;
@@ -35,6 +35,7 @@ mod record;
 mod rows;
 mod sealing;
 mod subscriptions;
+mod tokens;
 
 pub use open::OpenError;
 use rows::{failed, micros};
@@ -193,6 +194,22 @@ impl Store for SqliteStore {
 
     async fn delivery(&self, id: DeliveryId) -> Result<Option<(Delivery, Vec<Attempt>)>> {
         deliveries::one(&self.readers, id).await.map_err(failed)
+    }
+
+    async fn add_token(&self, token: &AccessToken) -> Result<()> {
+        tokens::add(&self.writer, token).await.map_err(failed)
+    }
+
+    async fn revoke_token(&self, id: TokenId, now: UnixMicros) -> Result<bool> {
+        tokens::revoke(&self.writer, id, now).await.map_err(failed)
+    }
+
+    async fn all_tokens(&self) -> Result<Vec<AccessToken>> {
+        tokens::all(&self.readers).await.map_err(failed)
+    }
+
+    async fn tokens(&self, page: PageRequest<TokenId>) -> Result<Page<AccessToken, TokenId>> {
+        tokens::list(&self.readers, page).await.map_err(failed)
     }
 }
 

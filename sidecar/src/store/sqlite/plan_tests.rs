@@ -45,6 +45,8 @@ async fn plans() -> Vec<(&'static str, String)> {
         ("subscriptions: update", subscriptions::UPDATE),
         ("subscriptions: delete", subscriptions::DELETE),
         ("subscriptions: bury", subscriptions::BURY),
+        ("tokens: revoke", tokens::REVOKE),
+        ("tokens: list", tokens::LIST),
     ] {
         plans.push((name, plan(&store.writer, text).await));
     }
