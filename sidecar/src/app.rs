@@ -3,17 +3,19 @@
 //! Invariant: nothing listens before everything it needs is open; at the end what was accepted
 //! is stored and what was sent is recorded, or it is repeated at the next start.
 
+mod fronts;
 mod workers;
 
 use std::{path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, ensure};
 use axum::Router;
-use tokio::net::TcpListener;
+use futures::FutureExt as _;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    api,
+    access::Access,
+    api::{self, Gate},
     clock::{Clock, SystemClock},
     config::{Config, QueueUrl, Role, StoreUrl},
     deliver::{self, Client, Deliverer, egress::Rule},
@@ -44,12 +46,10 @@ pub async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()
         rabbitmq.register(metrics.registry());
     }
     let (workers, ingest) = process.workers(&mut metrics)?;
-    let router = process.router(ingest, metrics, &stop);
-    let listen = process.config.listen;
-    let listener =
-        TcpListener::bind(listen).await.with_context(|| format!("listening on {listen}"))?;
-    tracing::info!(listen = %listener.local_addr()?, "serving");
-    let ended = workers.run_beside(listener, router, &process.config, stop).await;
+    let api = process.api(metrics, &stop);
+    let ingest = ingest.map(|ingest| api::ingest(ingest, &process.gate));
+    let fronts = fronts::open(&process.config, api, ingest, &process.gate).await?;
+    let ended = workers.run_beside(fronts, &process.config, stop).await;
     if let Some(rabbitmq) = &process.rabbitmq {
         rabbitmq.close().await;
     }
@@ -63,6 +63,8 @@ struct Process {
     clock: Arc<dyn Clock>,
     store: Arc<dyn Store>,
     table: Arc<Table>,
+    access: Arc<Access>,
+    gate: Gate,
     egress: Rule,
     /// The queue inside the process. Work is spread through it, or, where there is a broker, only
     /// while that is away.
@@ -80,6 +82,8 @@ impl Process {
         }
         let table = Arc::new(Table::default());
         table.reload_all(&*store).await.context("reading the subscriptions")?;
+        let access = fronts::access(&config, &*store).await?;
+        let gate = Gate::new(Arc::clone(&access), Arc::clone(&clock));
         let lanes = Lanes {
             events: config.roles.include(Role::Dispatch),
             deliveries: config.roles.include(Role::Deliver),
@@ -87,7 +91,7 @@ impl Process {
         let local: Arc<dyn Queue> = Arc::new(LocalQueue::new(lanes, local::CAPACITY));
         let rabbitmq = connect(&config, lanes, &local, &clock).await?;
         let egress = Rule::allowing(config.egress_allow.clone());
-        Ok(Self { config, clock, store, table, egress, local, rabbitmq })
+        Ok(Self { config, clock, store, table, access, gate, egress, local, rabbitmq })
     }
 
     fn queue(&self) -> Arc<dyn Queue> {
@@ -121,7 +125,10 @@ impl Process {
             queue: self.queue(),
             clock: Arc::clone(&self.clock),
         };
-        Ok((Workers { committer, dispatcher, deliverer, sweeper }, ingest))
+        let (access, store, clock) =
+            (Arc::clone(&self.access), Arc::clone(&self.store), Arc::clone(&self.clock));
+        let watch = async move { access.watch(&*store, &*clock).await }.boxed();
+        Ok((Workers { committer, dispatcher, deliverer, sweeper, endless: vec![watch] }, ingest))
     }
 
     fn dispatcher(&self, queue: Arc<dyn Queue>) -> Dispatcher {
@@ -145,28 +152,23 @@ impl Process {
         })
     }
 
-    /// What is served, by the roles of the process.
-    fn router(&self, ingest: Option<Ingest>, metrics: Metrics, stop: &CancellationToken) -> Router {
-        let config = &self.config;
-        let (api_token, ingest_token) = (config.api_token.as_ref(), config.ingest_token.as_ref());
-        let defaults = api::Defaults { retry: config.retry.clone(), ..api::Defaults::default() };
-        let api = config.roles.include(Role::Api).then(|| {
-            api::router(api::Context {
-                store: Arc::clone(&self.store),
-                clock: Arc::clone(&self.clock),
-                routes: Arc::clone(&self.table),
-                egress: self.egress.clone(),
-                defaults,
-                token: config.api_token.clone(),
-            })
-        });
-        let ingest = ingest.map(|ingest| api::ingest(ingest, ingest_token));
-        let shared = [
-            api::health(Arc::clone(&self.store), self.queue(), stop.clone()),
-            api::metrics(metrics.expose(), api_token),
-        ];
-        let routers = api.into_iter().chain(ingest).chain(shared);
-        api::with_problems(routers.fold(Router::new(), Router::merge))
+    /// What is served besides `/ingest`, by the roles of the process.
+    fn api(&self, metrics: Metrics, stop: &CancellationToken) -> Router {
+        let gate = &self.gate;
+        let shared = api::health(Arc::clone(&self.store), self.queue(), stop.clone(), gate)
+            .merge(api::metrics(metrics.expose(), gate));
+        if !self.config.roles.include(Role::Api) {
+            return shared;
+        }
+        let retry = self.config.retry.clone();
+        shared.merge(api::router(api::Context {
+            store: Arc::clone(&self.store),
+            clock: Arc::clone(&self.clock),
+            routes: Arc::clone(&self.table),
+            egress: self.egress.clone(),
+            defaults: api::Defaults { retry, ..api::Defaults::default() },
+            gate: gate.clone(),
+        }))
     }
 
     /// Gives back to the store what the queue inside the process still holds, so that others need

@@ -24,7 +24,8 @@ pub mod dispatch;
 pub mod deliver;
 pub mod sweep;
 
-// The faces.
+// The faces, and who may use them.
+pub mod access;
 pub mod api;
 pub mod cli;
 

@@ -10,8 +10,13 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use bytes::Bytes;
 use prometheus_client::{encoding::text, registry::Registry};
 use sidehook::{
-    api,
-    clock::SystemClock,
+    access::{Access, Configured, Exposure},
+    api::{
+        self, Gate,
+        server::{self, Limits, Listener},
+    },
+    clock::{Clock, SystemClock},
+    config::Listen,
     ingest,
     model::PageRequest,
     queue::local::LocalQueue,
@@ -21,8 +26,9 @@ use sidehook_event::{Event, EventId, Exchange, TypeId, UnixMicros, wire};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
 };
+use tokio_util::sync::CancellationToken;
 
 struct Sidecar {
     address: SocketAddr,
@@ -39,17 +45,24 @@ impl Sidecar {
             .unwrap();
         let store: Arc<dyn Store> = Arc::new(store);
         let mut registry = Registry::default();
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
         let (ingest, committer) = ingest::ingest(
             Arc::clone(&store),
             Arc::new(LocalQueue::default()),
-            Arc::new(SystemClock::start()),
+            Arc::clone(&clock),
             ingest::Metrics::register(&mut registry),
         );
         tokio::spawn(committer.run());
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let router = api::ingest(ingest, Some(&"0123456789abcdef".into()));
-        tokio::spawn(async move { axum::serve(listener, router).await });
+        let listener = Listener::bind(&"127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let listen = listener.place().unwrap();
+        let Listen::Tcp(address) = listen else { unreachable!("it listens at an address") };
+        let configured = Configured { api: None, ingest: Some(TOKEN.into()) };
+        let access =
+            Access::new(&configured, Exposure { api: listen.clone(), ingest: Some(listen) });
+        let gate = Gate::new(Arc::new(access), clock);
+        let router = api::ingest(ingest, &gate);
+        let stop = CancellationToken::new();
+        tokio::spawn(server::serve(listener, router, Limits::USUAL, stop));
         Self { address, store, registry, _folder: folder }
     }
 

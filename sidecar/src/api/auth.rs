@@ -1,58 +1,75 @@
-//! Lets in only who carries the token (RFC 6750).
+//! Lets in only who may do what they ask for (RFC 6750).
 //!
-//! Invariant: neither the content nor the length of the token can be told from how long the
-//! comparison takes; nothing of a request is read before it has passed.
+//! Invariant: of a request that is refused here nothing but its head has been read, and nothing of
+//! that was parsed but `authorization`, `host` and `origin`.
 
 use std::sync::Arc;
 
 use axum::{
-    Router,
     extract::{Request, State},
-    middleware::{self, Next},
+    middleware::Next,
     response::Response,
 };
-use http::{HeaderMap, header::AUTHORIZATION};
-use secrecy::{ExposeSecret as _, SecretString};
-use sha2::{Digest as _, Sha256};
-use subtle::ConstantTimeEq as _;
+use http::{
+    HeaderMap, Uri,
+    header::{AUTHORIZATION, HOST, ORIGIN},
+    uri::Authority,
+};
 
 use super::Problem;
+use crate::{
+    access::{Access, Refusal},
+    clock::Clock,
+    model::{Face, Scope},
+};
 
-/// Asks for `token` on every route of `router`; without one, `router` as it is.
-///
-/// A request without the token is answered 401 with `www-authenticate: Bearer`.
-pub fn guarded(router: Router, token: Option<&SecretString>) -> Router {
-    let Some(token) = token else {
-        return router;
-    };
-    let expected = Arc::new(Expected::of(token));
-    router.route_layer(middleware::from_fn_with_state(expected, let_in))
+/// What stands before every route. Clones stand for the same.
+#[derive(Debug, Clone)]
+pub struct Gate {
+    access: Arc<Access>,
+    clock: Arc<dyn Clock>,
 }
 
-/// What is kept of the token for comparing: all digests are of one length.
-#[derive(Debug)]
-struct Expected([u8; 32]);
-
-impl Expected {
-    fn of(token: &SecretString) -> Self {
-        Self(digest(token.expose_secret()))
+impl Gate {
+    /// A gate at which the tokens of `access` count.
+    pub fn new(access: Arc<Access>, clock: Arc<dyn Clock>) -> Self {
+        Self { access, clock }
     }
 
-    fn is(&self, token: &str) -> bool {
-        self.0.ct_eq(&digest(token)).into()
+    /// The tokens that count.
+    pub(super) fn access(&self) -> &Access {
+        &self.access
+    }
+
+    /// Whether the request may do what `scope` names.
+    fn authorise(&self, request: &Request, scope: Scope) -> Result<(), Problem> {
+        self.check(request, scope.face(), Some(scope))
+    }
+
+    /// Whether the request may know what there is at this face.
+    pub(super) fn authenticate(&self, request: &Request, face: Face) -> Result<(), Problem> {
+        self.check(request, face, None)
+    }
+
+    fn check(&self, request: &Request, face: Face, scope: Option<Scope>) -> Result<(), Problem> {
+        let headers = request.headers();
+        if self.access.is_open(face) {
+            let local = is_local(headers, request.uri(), face);
+            return if local { Ok(()) } else { Err(Problem::ForeignPage) };
+        }
+        let bearer = self.access.bearer(bearer(headers), || self.clock.now())?;
+        scope.map_or(Ok(()), |scope| Ok(bearer.check(scope)?))
     }
 }
 
-async fn let_in(
-    State(expected): State<Arc<Expected>>,
+/// A layer before the handler of one route.
+pub(super) async fn let_in(
+    State((gate, scope)): State<(Gate, Scope)>,
     request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
-    match bearer(request.headers()) {
-        Some(token) if expected.is(token) => Ok(next.run(request).await),
-        Some(_) => Err(Problem::WrongToken),
-        None => Err(Problem::NoToken),
-    }
+    gate.authorise(&request, scope)?;
+    Ok(next.run(request).await)
 }
 
 /// The token of the one `authorization` header, whose scheme is written in any case.
@@ -65,8 +82,46 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim_matches(' '))
 }
 
-fn digest(text: &str) -> [u8; 32] {
-    Sha256::digest(text.as_bytes()).into()
+/// Whether a request without a token is one of this machine's own programs, or of a page that
+/// came from here.
+///
+/// Every page that a browser shows may send requests to this machine, wherever the page came from.
+/// It says so in `origin` when it posts something. A page whose name was made to resolve to this
+/// machine after it was loaded (DNS rebinding) is of the same origin, but uses that name as `host`.
+/// Gateways name their cluster there, so at their face it does not count.
+fn is_local(headers: &HeaderMap, uri: &Uri, face: Face) -> bool {
+    let host = headers.get(HOST).map(|host| host.to_str().unwrap_or_default());
+    let host = host.or_else(|| uri.authority().map(Authority::as_str));
+    let named_here = face == Face::Ingest || host.is_none_or(is_own_name);
+    let mut origins = headers.get_all(ORIGIN).iter();
+    named_here
+        && origins.all(|origin| {
+            let origin = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
+            origin.is_some_and(|(_, origin)| Some(origin) == host)
+        })
+}
+
+/// A name that no DNS server can give to this machine: an address, or one of `localhost`'s
+/// (RFC 6761, section 6.3).
+fn is_own_name(host: &str) -> bool {
+    let Ok(authority) = host.parse::<Authority>() else { return false };
+    let name = authority.host().to_ascii_lowercase();
+    let address = name.trim_start_matches('[').trim_end_matches(']');
+    address.parse::<std::net::IpAddr>().is_ok()
+        || name == "localhost"
+        || name.ends_with(".localhost")
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Missing => Self::NoToken,
+            Refusal::Unknown => Self::WrongToken("the bearer token is not one that was given out"),
+            Refusal::Expired => Self::WrongToken("the bearer token has expired"),
+            Refusal::Revoked => Self::WrongToken("the bearer token was revoked"),
+            Refusal::Lacking(scope) => Self::Forbidden(scope),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -98,12 +153,51 @@ mod tests {
         }
     }
 
+    fn local(face: Face, host: Option<&str>, origin: Option<&str>) -> bool {
+        let mut headers = HeaderMap::new();
+        let mut insert = |name, value: Option<&str>| {
+            value.map(|value| headers.insert(name, HeaderValue::from_str(value).unwrap()))
+        };
+        insert(HOST, host);
+        insert(ORIGIN, origin);
+        is_local(&headers, &Uri::from_static("/events"), face)
+    }
+
     #[test]
-    fn only_the_very_token_is_it() {
-        let expected = Expected::of(&SecretString::from("open sesame"));
-        assert!(expected.is("open sesame"));
-        for other in ["", "open", "open sesamE", "open sesame "] {
-            assert!(!expected.is(other), "{other:?}");
+    fn programs_of_this_machine_are_local() {
+        for host in [
+            None,
+            Some("127.0.0.1:5000"),
+            Some("[::1]:5000"),
+            Some("localhost"),
+            Some("LocalHost:5000"),
+            Some("sidehook.localhost:5000"),
+        ] {
+            assert!(local(Face::Api, host, None), "{host:?}");
         }
+        let http2 = Uri::from_static("http://127.0.0.1:5000/events");
+        assert!(is_local(&HeaderMap::new(), &http2, Face::Api));
+    }
+
+    #[test]
+    fn a_page_of_ours_is_local_and_one_from_elsewhere_is_not() {
+        let here = Some("localhost:5000");
+        assert!(local(Face::Api, here, Some("http://localhost:5000")));
+        for origin in ["null", "http://localhost:3000", "https://evil.example", ""] {
+            for face in [Face::Api, Face::Ingest] {
+                assert!(!local(face, here, Some(origin)), "{origin:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_name_that_was_made_to_mean_this_machine_is_not_local() {
+        for host in ["evil.example:5000", "localhost.evil.example", "127.0.0.1.evil.example", ""] {
+            assert!(!local(Face::Api, Some(host), None), "{host}");
+        }
+        let http2 = Uri::from_static("http://evil.example/events");
+        assert!(!is_local(&HeaderMap::new(), &http2, Face::Api));
+        // Gateways name whatever they call the sidecar.
+        assert!(local(Face::Ingest, Some("sidehook"), None));
     }
 }

@@ -5,24 +5,24 @@
 use std::sync::Arc;
 
 use axum::{
-    Json, Router,
+    Json,
     extract::{RawQuery, State},
-    routing::get,
 };
 use serde::Serialize;
 use sidehook_event::{EventId, EventType, UnixMicros};
 
 use super::{
-    Context, Flaws, Problem, at,
+    Context, Flaws, Problem,
     form::Form,
     listing::{Listing, listing, page},
     path::{Keys, id},
     read::{one_of, parsed},
+    routes::{Routes, get},
     shape,
 };
 use crate::{
     model::{
-        Attempt, Cause, Delivery, DeliveryId, Outcome, PageRequest, State as DeliveryState,
+        Attempt, Cause, Delivery, DeliveryId, Outcome, PageRequest, Scope, State as DeliveryState,
         SubscriptionId,
     },
     store::DeliveryFilter,
@@ -30,8 +30,9 @@ use crate::{
 
 const MISSING: &str = "there is no such delivery";
 
-pub(super) fn routes() -> Router<Arc<Context>> {
-    at("/deliveries", get(list)).merge(at("/deliveries/{id}", get(one)))
+pub(super) fn routes() -> Routes<Arc<Context>> {
+    let scope = Scope::DeliveriesRead;
+    Routes::new().at("/deliveries", [get(scope, list)]).at("/deliveries/{id}", [get(scope, one)])
 }
 
 async fn list(

@@ -5,28 +5,33 @@
 use std::sync::Arc;
 
 use axum::{
-    Json, Router,
+    Json,
     extract::{RawQuery, State},
-    routing::get,
 };
 use serde::Serialize;
 use serde_json::{Value, value::RawValue};
 use sidehook_event::{Body, Event, EventId, EventType, UnixMicros};
 
 use super::{
-    Context, Flaws, Problem, at,
+    Context, Flaws, Problem,
     form::Form,
     listing::{Listing, listing, page},
     path::{Keys, id},
     read::{parsed, text},
+    routes::{Routes, get},
     shape,
 };
-use crate::{model::PageRequest, store::EventFilter, transform};
+use crate::{
+    model::{PageRequest, Scope},
+    store::EventFilter,
+    transform,
+};
 
 const MISSING: &str = "there is no such event";
 
-pub(super) fn routes() -> Router<Arc<Context>> {
-    at("/events", get(list)).merge(at("/events/{id}", get(one)))
+pub(super) fn routes() -> Routes<Arc<Context>> {
+    let scope = Scope::EventsRead;
+    Routes::new().at("/events", [get(scope, list)]).at("/events/{id}", [get(scope, one)])
 }
 
 async fn list(

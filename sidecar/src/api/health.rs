@@ -5,38 +5,46 @@
 
 use std::{error::Error, sync::Arc};
 
-use axum::{Json, Router, extract::State, response::IntoResponse, routing::get};
+use axum::{Json, Router, extract::State, response::IntoResponse};
 use http::header::CONTENT_TYPE;
-use secrecy::SecretString;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use super::{Problem, guarded, method_not_allowed};
-use crate::{observe::Exposition, queue::Queue, store::Store};
+use super::{
+    Problem,
+    auth::Gate,
+    routes::{Routes, get, open},
+};
+use crate::{model::Scope, observe::Exposition, queue::Queue, store::Store};
 
 #[derive(Debug, Clone)]
-struct Readiness {
+pub(super) struct Readiness {
     store: Arc<dyn Store>,
     queue: Arc<dyn Queue>,
     stopping: CancellationToken,
 }
 
 /// `/healthz` and `/readyz`. Without its queue the process works more slowly, and is ready.
-pub fn health(store: Arc<dyn Store>, queue: Arc<dyn Queue>, stopping: CancellationToken) -> Router {
-    Router::new()
-        .route("/healthz", get(async || status("ok")))
-        .route("/readyz", get(readyz))
-        .method_not_allowed_fallback(method_not_allowed)
-        .with_state(Readiness { store, queue, stopping })
+pub fn health(
+    store: Arc<dyn Store>,
+    queue: Arc<dyn Queue>,
+    stopping: CancellationToken,
+    gate: &Gate,
+) -> Router {
+    routes().behind(gate, Readiness { store, queue, stopping })
 }
 
-/// `/metrics`, for those who carry `token`.
-pub fn metrics(exposition: Exposition, token: Option<&SecretString>) -> Router {
-    let routes = Router::new()
-        .route("/metrics", get(expose))
-        .method_not_allowed_fallback(method_not_allowed)
-        .with_state(exposition);
-    guarded(routes, token)
+pub(super) fn routes() -> Routes<Readiness> {
+    Routes::new().at("/healthz", [open(async || status("ok"))]).at("/readyz", [open(readyz)])
+}
+
+/// `/metrics`.
+pub fn metrics(exposition: Exposition, gate: &Gate) -> Router {
+    metrics_routes().behind(gate, exposition)
+}
+
+pub(super) fn metrics_routes() -> Routes<Exposition> {
+    Routes::new().at("/metrics", [get(Scope::MetricsRead, expose)])
 }
 
 async fn readyz(State(readiness): State<Readiness>) -> Result<Json<Value>, Problem> {

@@ -11,16 +11,21 @@ use axum::{
     Router,
     body::Body,
     extract::{Request, State},
-    routing::post,
 };
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header::CONTENT_TYPE};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use secrecy::SecretString;
 use sidehook_event::wire;
 
-use super::{Problem, guarded, method_not_allowed};
-use crate::ingest::{Ingest, Refused};
+use super::{
+    Problem,
+    auth::Gate,
+    routes::{Routes, post},
+};
+use crate::{
+    ingest::{Ingest, Refused},
+    model::Scope,
+};
 
 /// The largest batch, in bytes. Gateways send about 1 MiB at a time, and one event alone if it
 /// is larger.
@@ -28,13 +33,13 @@ const LIMIT: usize = 8 * 1024 * 1024;
 /// How long a batch may take to arrive.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The route, for those who carry `token`.
-pub fn ingest(ingest: Ingest, token: Option<&SecretString>) -> Router {
-    let routes = Router::new()
-        .route("/ingest", post(take))
-        .method_not_allowed_fallback(method_not_allowed)
-        .with_state(ingest);
-    guarded(routes, token)
+/// The route.
+pub fn ingest(ingest: Ingest, gate: &Gate) -> Router {
+    routes().behind(gate, ingest)
+}
+
+pub(super) fn routes() -> Routes<Ingest> {
+    Routes::new().at("/ingest", [post(Scope::EventsWrite, take)])
 }
 
 async fn take(State(ingest): State<Ingest>, request: Request) -> Result<StatusCode, Problem> {

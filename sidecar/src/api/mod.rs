@@ -16,20 +16,24 @@ mod listing;
 mod path;
 mod problem;
 mod read;
+mod routes;
+pub mod server;
 mod shape;
 mod subscriptions;
+mod tokens;
 
 use std::{sync::Arc, time::Duration};
 
-use axum::{Router, routing::MethodRouter};
-use secrecy::SecretString;
+use axum::Router;
 
-pub use auth::guarded;
+pub use auth::Gate;
 pub use flaw::{Flaw, Flaws};
 pub use health::{health, metrics};
 pub use ingest::ingest;
 pub use problem::Problem;
+pub use routes::{Route, nothing_else};
 
+use self::routes::Routes;
 use crate::{clock::Clock, deliver::egress::Rule, model::Retry, route::Table, store::Store};
 
 /// What the handlers work with.
@@ -45,8 +49,8 @@ pub struct Context {
     pub egress: Rule,
     /// What a subscription is given that does not say otherwise.
     pub defaults: Defaults,
-    /// The bearer token that every request must carry; without one, none is asked for.
-    pub token: Option<SecretString>,
+    /// Who may do what.
+    pub gate: Gate,
 }
 
 /// What a subscription is given that does not say otherwise.
@@ -66,32 +70,24 @@ impl Default for Defaults {
     }
 }
 
-/// The routes of this face.
+/// The routes of this face. Other routers may be merged with it; [`nothing_else`] then answers
+/// whatever none of them has a path for.
 pub fn router(context: Context) -> Router {
-    let token = context.token.clone();
-    let routes = Router::new()
-        .merge(subscriptions::routes())
-        .merge(events::routes())
-        .merge(deliveries::routes())
-        .with_state(Arc::new(context));
-    guarded(routes, token.as_ref())
+    let gate = context.gate.clone();
+    rest().behind(&gate, Arc::new(context))
 }
 
-/// The routes, with problems for unknown paths and methods.
-pub fn with_problems(routes: Router) -> Router {
-    routes.method_not_allowed_fallback(method_not_allowed).fallback(no_such_route)
+/// Every route that the process may serve, with what each asks for.
+pub fn every_route() -> Vec<Route> {
+    let faces = [
+        rest().list(),
+        ingest::routes().list(),
+        health::routes().list(),
+        health::metrics_routes().list(),
+    ];
+    faces.concat()
 }
 
-/// Answers a path that is known with a method that is not.
-pub async fn method_not_allowed() -> Problem {
-    Problem::MethodNotAllowed
-}
-
-async fn no_such_route() -> Problem {
-    Problem::NotFound("there is nothing at this path")
-}
-
-/// A path, with and without a slash at its end.
-fn at(path: &str, methods: MethodRouter<Arc<Context>>) -> Router<Arc<Context>> {
-    Router::new().route(path, methods.clone()).route(&format!("{path}/"), methods)
+fn rest() -> Routes<Arc<Context>> {
+    subscriptions::routes().and(events::routes()).and(deliveries::routes()).and(tokens::routes())
 }

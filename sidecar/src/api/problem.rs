@@ -14,7 +14,7 @@ use problem_details::ProblemDetails;
 use serde::Serialize;
 
 use super::{Flaw, Flaws};
-use crate::store;
+use crate::{model::Scope, store};
 
 /// What a client that was told to come back later is asked to wait, in seconds.
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("5");
@@ -26,8 +26,12 @@ pub enum Problem {
     Malformed(String),
     /// There is no bearer token.
     NoToken,
-    /// The bearer token is another one.
-    WrongToken,
+    /// The bearer token lets nobody in; says why.
+    WrongToken(&'static str),
+    /// The bearer token is good, but lacks this scope.
+    Forbidden(Scope),
+    /// No token is asked for on this machine, but the request is one of a page from elsewhere.
+    ForeignPage,
     /// What the path names does not exist; says what.
     NotFound(&'static str),
     /// The path exists, but not with this method.
@@ -56,7 +60,8 @@ impl Problem {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Malformed(_) => StatusCode::BAD_REQUEST,
-            Self::NoToken | Self::WrongToken => StatusCode::UNAUTHORIZED,
+            Self::NoToken | Self::WrongToken(_) => StatusCode::UNAUTHORIZED,
+            Self::Forbidden(_) | Self::ForeignPage => StatusCode::FORBIDDEN,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
@@ -77,7 +82,9 @@ impl Problem {
     fn kind(&self) -> (&'static str, &'static str) {
         match self {
             Self::Malformed(_) => ("/problems/malformed", "The body cannot be read"),
-            Self::NoToken | Self::WrongToken => ("/problems/unauthorized", "A token is needed"),
+            Self::NoToken | Self::WrongToken(_) => ("/problems/unauthorized", "A token is needed"),
+            Self::Forbidden(_) => ("/problems/forbidden", "The token does not allow this"),
+            Self::ForeignPage => ("/problems/foreign-page", "A token would be needed for this"),
             Self::NotFound(_) => ("/problems/not-found", "There is no such thing"),
             Self::MethodNotAllowed => {
                 ("/problems/method-not-allowed", "The method is not allowed here")
@@ -104,8 +111,11 @@ impl Problem {
                 detail.clone()
             }
             Self::NoToken => "the request must carry authorization: Bearer …".to_owned(),
-            Self::WrongToken => "the bearer token is not the one that is expected".to_owned(),
-            Self::NotFound(detail) => (*detail).to_owned(),
+            Self::Forbidden(scope) => format!("the token lacks the scope {}", scope.name()),
+            Self::ForeignPage => "without a token only programs of this machine are served, under \
+                its address or the name localhost, and no pages of another origin"
+                .to_owned(),
+            Self::WrongToken(detail) | Self::NotFound(detail) => (*detail).to_owned(),
             Self::MethodNotAllowed => "the header allow names the methods of this path".to_owned(),
             Self::TooSlow => "the body must arrive within 10 seconds".to_owned(),
             Self::TooLarge(limit) => format!("the body must not be longer than {limit} bytes"),
@@ -136,7 +146,9 @@ impl Problem {
             }
             Self::Malformed(_)
             | Self::NoToken
-            | Self::WrongToken
+            | Self::WrongToken(_)
+            | Self::Forbidden(_)
+            | Self::ForeignPage
             | Self::NotFound(_)
             | Self::MethodNotAllowed
             | Self::TooSlow
@@ -153,8 +165,15 @@ impl Problem {
         let challenge = |text| (WWW_AUTHENTICATE, HeaderValue::from_static(text));
         match self {
             Self::NoToken => Some(challenge("Bearer realm=\"sidehook\"")),
-            Self::WrongToken => {
+            Self::WrongToken(_) => {
                 Some(challenge("Bearer realm=\"sidehook\", error=\"invalid_token\""))
+            }
+            Self::Forbidden(scope) => {
+                let scope = scope.name();
+                let text = format!(
+                    "Bearer realm=\"sidehook\", error=\"insufficient_scope\", scope=\"{scope}\""
+                );
+                Some((WWW_AUTHENTICATE, HeaderValue::try_from(text).ok()?))
             }
             _ if self.status() == StatusCode::SERVICE_UNAVAILABLE => {
                 Some((RETRY_AFTER, RETRY_AFTER_SECONDS))

@@ -26,7 +26,9 @@ async fn each_kind_has_its_type_status_and_headers() {
     let problems = [
         Problem::Malformed("the body is empty".to_owned()),
         Problem::NoToken,
-        Problem::WrongToken,
+        Problem::WrongToken("the bearer token has expired"),
+        Problem::Forbidden(Scope::EventsRead),
+        Problem::ForeignPage,
         Problem::NotFound("there is no such event"),
         Problem::MethodNotAllowed,
         Problem::TooSlow,

@@ -3,19 +3,21 @@
 //! Invariant: a part that ends before it is told to ends the process, with an error that says
 //! why.
 
-use std::{error::Error, sync::Arc};
+use std::{error::Error, mem, sync::Arc};
 
 use anyhow::bail;
-use axum::Router;
 use futures::{FutureExt as _, future::BoxFuture};
-use tokio::{
-    net::TcpListener,
-    task::{JoinError, JoinSet},
-};
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use super::fronts::Front;
 use crate::{
-    config::Config, deliver::Deliverer, dispatch::Dispatcher, ingest::Committer, lifecycle,
+    api::server::{self, Limits},
+    config::Config,
+    deliver::Deliverer,
+    dispatch::Dispatcher,
+    ingest::Committer,
+    lifecycle,
     sweep::Sweeper,
 };
 
@@ -25,40 +27,41 @@ pub(super) struct Workers {
     pub(super) dispatcher: Option<Dispatcher>,
     pub(super) deliverer: Option<Deliverer>,
     pub(super) sweeper: Sweeper,
+    /// What has no end of its own, and loses nothing by being dropped.
+    pub(super) endless: Vec<BoxFuture<'static, ()>>,
 }
-
-type Ended = Result<anyhow::Result<()>, JoinError>;
 
 impl Workers {
     /// Serves `router` and works until `stop`, and a while longer for what is under way.
     pub(super) async fn run_beside(
-        self,
-        listener: TcpListener,
-        router: Router,
+        mut self,
+        fronts: Vec<Front>,
         config: &Config,
         stop: CancellationToken,
     ) -> anyhow::Result<()> {
-        // Those that end by themselves: the server and those that take from the queue when they
+        let mut endless: JoinSet<()> = mem::take(&mut self.endless).into_iter().collect();
+        // Those that end by themselves: the servers and those that take from the queue when they
         // are told to, the committer when no one can hand anything over any more.
         let ending = stop.child_token();
         let mut parts = JoinSet::new();
-        let server =
-            axum::serve(listener, router).with_graceful_shutdown(ending.clone().cancelled_owned());
-        parts.spawn(async move { server.await.map_err(anyhow::Error::from) });
+        for (listener, router) in fronts {
+            let serving = server::serve(listener, router, Limits::USUAL, ending.clone());
+            parts.spawn(serving);
+        }
         self.spawn(&mut parts, config.concurrency, &ending);
 
         let broken = tokio::select! {
             // A stop ends the parts too: it is looked at first, so that it is not taken for theirs.
             biased;
             () = stop.cancelled() => None,
+            Some(ended) = endless.join_next() => Some(reason(ended)),
             Some(ended) = parts.join_next() => Some(reason(ended)),
         };
         ending.cancel();
         lifecycle::within(config.drain_timeout, async {
             while let Some(ended) = parts.join_next().await {
-                if let Err(error) = ended.map_err(anyhow::Error::from).flatten() {
-                    let error: &dyn Error = error.as_ref();
-                    tracing::error!(error, "ended with an error");
+                if let Err(error) = ended {
+                    tracing::error!(error = &error as &dyn Error, "ended with an error");
                 }
             }
         })
@@ -69,17 +72,9 @@ impl Workers {
         }
     }
 
-    fn spawn(
-        self,
-        parts: &mut JoinSet<anyhow::Result<()>>,
-        concurrency: usize,
-        ending: &CancellationToken,
-    ) {
+    fn spawn(self, parts: &mut JoinSet<()>, concurrency: usize, ending: &CancellationToken) {
         let mut spawn = |part: BoxFuture<'static, ()>| {
-            parts.spawn(async move {
-                part.await;
-                Ok(())
-            });
+            parts.spawn(part);
         };
         let sweeper = Arc::new(self.sweeper);
         if let Some(committer) = self.committer {
@@ -99,10 +94,9 @@ impl Workers {
     }
 }
 
-fn reason(ended: Ended) -> String {
+fn reason(ended: Result<(), JoinError>) -> String {
     match ended {
-        Ok(Ok(())) => "it had nothing to do any more".to_owned(),
-        Ok(Err(error)) => format!("{error:#}"),
+        Ok(()) => "it had nothing to do any more".to_owned(),
         Err(error) => error.to_string(),
     }
 }

@@ -24,12 +24,15 @@ pub struct ServeArgs {
     /// Read the configuration from this TOML file
     #[arg(long, env = "SIDEHOOK_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Listen here; beyond loopback both tokens are needed [default: 127.0.0.1:5000]
+    /// Listen here; beyond loopback tokens are needed [default: 127.0.0.1:5000]
     #[arg(long, env = "SIDEHOOK_LISTEN", value_name = "ADDRESS")]
     listen: Option<String>,
     /// Do only these parts of the work: ingest, dispatch, deliver, api [default: all of them]
     #[arg(long, env = "SIDEHOOK_ROLES", value_delimiter = ',', value_name = "ROLES", num_args = 1)]
     roles: Vec<String>,
+    /// Listen for gateways here alone [default: where the API listens]
+    #[arg(long, env = "SIDEHOOK_INGEST_LISTEN", value_name = "ADDRESS|unix:PATH")]
+    ingest_listen: Option<String>,
     /// Keep everything here [default: sqlite:sidehook.db]
     #[arg(long, env = "SIDEHOOK_STORE", value_name = "sqlite:PATH")]
     store: Option<String>,
@@ -42,10 +45,10 @@ pub struct ServeArgs {
     /// Begin the names of exchanges and queues with this [default: sidehook]
     #[arg(long, env = "SIDEHOOK_QUEUE_PREFIX", value_name = "PREFIX")]
     queue_prefix: Option<String>,
-    /// Ask callers of the API for this bearer token
+    /// Let in at the API who carries this bearer token, or one made with `sidehook token`
     #[arg(long, env = "SIDEHOOK_API_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     api_token: Option<String>,
-    /// Ask gateways for this bearer token
+    /// Let in gateways that carry this bearer token, or one with the scope events:write
     #[arg(long, env = "SIDEHOOK_INGEST_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     ingest_token: Option<String>,
     /// Deliver to this network, address or host although it is not public
@@ -101,6 +104,7 @@ impl ServeArgs {
         let in_clear = self.insecure_store_secrets_in_clear.then(|| "true".to_owned());
         let texts = [
             ("listen", self.listen),
+            ("ingest_listen", self.ingest_listen),
             ("store", self.store),
             ("secret_keys", keys),
             ("insecure_store_secrets_in_clear", in_clear),

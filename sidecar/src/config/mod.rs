@@ -5,6 +5,7 @@
 
 mod keys;
 mod roles;
+mod listen;
 mod written;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
@@ -15,16 +16,20 @@ use thiserror::Error;
 use url::Url;
 
 use crate::model::{Allowed, Retry, SealingKey};
+pub use listen::{InvalidListen, Listen};
 pub use roles::{Role, Roles};
+
 use written::Written;
 
 /// The configuration of `sidehook serve`.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Where the API and `/ingest` listen.
+    /// Where the API listens, and `/ingest` unless it has a place of its own.
     pub listen: SocketAddr,
     /// What the process does.
     pub roles: Roles,
+    /// Where `/ingest` listens, alone.
+    pub ingest_listen: Option<Listen>,
     /// What survives.
     pub store: StoreUrl,
     /// The keys that seal secrets in the store: the first one seals, all of them open.
@@ -35,9 +40,9 @@ pub struct Config {
     pub queue: QueueUrl,
     /// What the names of the broker's exchanges and queues begin with.
     pub queue_prefix: String,
-    /// The bearer token of the API; `None` leaves it open, which only loopback may be.
+    /// A bearer token that may do everything. Further ones are in the store.
     pub api_token: Option<SecretString>,
-    /// The bearer token of `/ingest`, likewise.
+    /// A bearer token that may hand in events.
     pub ingest_token: Option<SecretString>,
     /// Where deliveries may go besides public addresses.
     pub egress_allow: Vec<Allowed>,
@@ -123,6 +128,7 @@ impl Default for Config {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 5000)),
             roles: Roles::default(),
+            ingest_listen: None,
             store: StoreUrl::Sqlite(PathBuf::from("sidehook.db")),
             secret_keys: Vec::new(),
             insecure_store_secrets_in_clear: false,
@@ -144,8 +150,9 @@ impl TryFrom<Written> for Config {
     fn try_from(written: Written) -> Result<Self, Error> {
         let usual = Self::default();
         let config = Self {
-            listen: parsed("listen", written.listen.as_deref(), usual.listen)?,
             roles: Roles::read(&written.roles)?,
+            listen: parsed("listen", written.listen.as_deref())?.unwrap_or(usual.listen),
+            ingest_listen: parsed("ingest_listen", written.ingest_listen.as_deref())?,
             store: match written.store.as_deref() {
                 None => usual.store,
                 Some(url) => store_url(url)?,
@@ -195,17 +202,8 @@ impl Config {
             let reason = "must have 1 to 100 characters, of A-Z a-z 0-9 - . _";
             return Err(wrong("queue_prefix", reason));
         }
-        if !self.listen.ip().is_loopback() {
-            let open = [("api_token", &self.api_token), ("ingest_token", &self.ingest_token)];
-            for (key, token) in open {
-                if token.is_none() {
-                    let reason = format!(
-                        "must be set to listen on {}, which is not a loopback address",
-                        self.listen
-                    );
-                    return Err(wrong(key, reason));
-                }
-            }
+        if self.ingest_listen == Some(Listen::Tcp(self.listen)) {
+            return Err(wrong("ingest_listen", "must not be the address of listen"));
         }
         Ok(self)
     }
@@ -230,10 +228,9 @@ fn wrong(key: impl Into<String>, reason: impl Into<String>) -> Error {
 fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(
     key: &str,
     text: Option<&str>,
-    usual: T,
-) -> Result<T, Error> {
-    let Some(text) = text else { return Ok(usual) };
-    text.parse().map_err(|error| wrong(key, format!("{text:?}: {error}")))
+) -> Result<Option<T>, Error> {
+    let Some(text) = text else { return Ok(None) };
+    text.parse().map(Some).map_err(|error| wrong(key, format!("{text:?}: {error}")))
 }
 
 fn store_url(url: &str) -> Result<StoreUrl, Error> {

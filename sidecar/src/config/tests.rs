@@ -30,14 +30,12 @@ fn a_flag_wins_over_the_file() {
 }
 
 #[test]
-fn beyond_loopback_it_wants_both_tokens() {
-    let open = read("listen = \"0.0.0.0:5000\"", &[]).unwrap_err();
-    assert!(open.contains("api_token: must be set to listen on 0.0.0.0:5000"), "{open}");
-    let half = [("api_token", "0123456789abcdef")];
-    let half = read("listen = \"0.0.0.0:5000\"", &half).unwrap_err();
-    assert!(half.contains("key ingest_token:"), "{half}");
-    let both = [("api_token", "0123456789abcdef"), ("ingest_token", "0123456789abcdeg")];
-    assert!(read("listen = \"0.0.0.0:5000\"", &both).is_ok());
+fn ingest_may_listen_at_a_place_of_its_own() {
+    let config = read("ingest_listen = \"unix:/run/sidehook/ingest.sock\"", &[]).unwrap();
+    assert_eq!(config.ingest_listen, Some(Listen::Unix("/run/sidehook/ingest.sock".into())));
+    let config = read("", &[("ingest_listen", "127.0.0.1:5002")]).unwrap();
+    assert_eq!(config.ingest_listen, "127.0.0.1:5002".parse().ok());
+    assert_eq!(config.listen.port(), 5000);
 }
 
 #[test]
@@ -109,6 +107,11 @@ fn what_is_wrong_is_named() {
     for (toml, said) in [
         ("listen = \"nowhere\"", "key listen: \"nowhere\""),
         ("listen = 5000", "key listen: "),
+        ("ingest_listen = \"unix:\"", "key ingest_listen: \"unix:\": must be IP:PORT or unix:/"),
+        (
+            "ingest_listen = \"127.0.0.1:5000\"",
+            "key ingest_listen: must not be the address of listen",
+        ),
         ("lisen = \"x\"", "lisen"),
         ("store = \"postgres://x\"", "key store: \"postgres://x\": must be sqlite:PATH"),
         ("queue = \"redis://x\"", "key queue: must be local or amqp://"),

@@ -14,6 +14,8 @@ pub(super) struct Written {
     pub(super) listen: Option<String>,
     /// `["ingest", "dispatch", "deliver", "api"]`
     pub(super) roles: Vec<String>,
+    /// `127.0.0.1:5002` or `unix:/run/sidehook/ingest.sock`
+    pub(super) ingest_listen: Option<String>,
     /// `sqlite:PATH`
     pub(super) store: Option<String>,
     /// `["file:/run/secrets/sidehook.key"]`

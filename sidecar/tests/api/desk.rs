@@ -4,6 +4,7 @@
 //! Invariant: a test says what it asks and what is answered; how is here.
 
 use std::{
+    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -21,10 +22,12 @@ use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use serde_json::Value;
 use sidehook::{
-    api::{self, Context, Defaults},
+    access::{Access, Configured, Exposure},
+    api::{self, Context, Defaults, Gate},
     clock::Clock,
+    config::Listen,
     deliver::egress::Rule,
-    model::{Attempt, DeliveryId, Outcome, Payload, SubscriptionId, Successor, Verdict},
+    model::{Attempt, DeliveryId, Face, Outcome, Payload, SubscriptionId, Successor, Verdict},
     route::Table,
     store::{Dispatched, Due, NewDelivery, Store, seal::Keyring, sqlite::SqliteStore},
 };
@@ -52,25 +55,37 @@ pub(crate) struct Answer {
     pub(crate) body: Value,
 }
 
+/// On loopback, with this token for the API in the configuration.
+pub(crate) fn gate(token: Option<&str>, clock: &Arc<dyn Clock>) -> Gate {
+    let configured = Configured { api: token.map(Into::into), ingest: None };
+    let listen = Listen::Tcp(SocketAddr::from(([127, 0, 0, 1], 5000)));
+    let exposure = Exposure { api: listen.clone(), ingest: Some(listen) };
+    Gate::new(Arc::new(Access::new(&configured, exposure)), Arc::clone(clock))
+}
+
 impl Desk {
     pub(crate) async fn open() -> Self {
         Self::open_with_token(None).await
     }
 
+    /// A desk at which the configuration has this token for the API.
     pub(crate) async fn open_with_token(token: Option<&str>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Arc::new(
             SqliteStore::open(&folder.path().join("test.db"), Keyring::default()).await.unwrap(),
         );
         let table = Arc::new(Table::default());
-        let router = api::with_problems(api::router(Context {
+        let clock: Arc<dyn Clock> = Arc::new(Steady::default());
+        let gate = gate(token, &clock);
+        let router = api::router(Context {
             store: Arc::<SqliteStore>::clone(&store),
-            clock: Arc::new(Steady::default()),
+            clock,
             routes: Arc::clone(&table),
             egress: Rule::default(),
             defaults: Defaults::default(),
-            token: token.map(Into::into),
-        }));
+            gate: gate.clone(),
+        });
+        let router = api::nothing_else(router, &gate, Face::Api);
         Self { router, store, table, _folder: folder }
     }
 

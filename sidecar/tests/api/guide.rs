@@ -1,13 +1,15 @@
 //! The examples of the documentation are tried, in order, and must be answered as it says.
 //!
 //! Invariant: an example is two blocks of `http`, what is asked and what is answered; of the
-//! answer the status, the headers that are shown and the whole body must agree.
+//! answer the status, the headers that are shown and the whole body must agree. A text that ends
+//! with `…` stands for any that begins like it.
 
 use axum::http::{HeaderMap, Method, Request};
 use serde_json::Value;
 
 use crate::desk::Desk;
 
+const TOKEN: &str = "a token for everything";
 const GUIDE: &str = include_str!("../../../docs/api.md");
 
 /// A block: its first line, its headers and its body.
@@ -30,7 +32,7 @@ impl<'a> Block<'a> {
 
 #[tokio::test]
 async fn every_example_is_answered_as_it_says() {
-    let desk = Desk::open().await;
+    let desk = Desk::open_with_token(Some(TOKEN)).await;
     let blocks = GUIDE.split("```http\n").skip(1);
     let blocks: Vec<_> =
         blocks.map(|rest| Block::parse(rest.split("```").next().unwrap().trim_end())).collect();
@@ -39,6 +41,8 @@ async fn every_example_is_answered_as_it_says() {
         let [asked, expected] = pair else { unreachable!("there is an even number of blocks") };
         let (method, path) = asked.first.split_once(' ').unwrap();
         let mut request = Request::builder().method(method.parse::<Method>().unwrap()).uri(path);
+        // The guide says once that every request carries it.
+        request = request.header("authorization", format!("Bearer {TOKEN}"));
         for (name, value) in &asked.headers {
             request = request.header(*name, *value);
         }
@@ -53,11 +57,33 @@ async fn every_example_is_answered_as_it_says() {
         } else {
             serde_json::from_str(expected.body).unwrap()
         };
-        assert_eq!(answer.body, body, "{method} {path}: {shown}");
-        if method == "POST" && answer.status == 201 {
+        let agrees = agrees(&body, &answer.body);
+        assert!(agrees, "{method} {path}: {shown}");
+        if path.starts_with("/subscriptions") && answer.status == 201 {
             // From here on there is something to look at.
             desk.failed(7, answer.text("/id").parse().unwrap()).await;
         }
+    }
+}
+
+fn agrees(told: &Value, answered: &Value) -> bool {
+    match (told, answered) {
+        (Value::Object(told), Value::Object(answered)) => {
+            let mut members = told.iter();
+            told.len() == answered.len()
+                && members.all(|(name, told)| {
+                    answered.get(name).is_some_and(|answered| agrees(told, answered))
+                })
+        }
+        (Value::Array(told), Value::Array(answered)) => {
+            let mut pairs = told.iter().zip(answered);
+            told.len() == answered.len() && pairs.all(|(told, answered)| agrees(told, answered))
+        }
+        (Value::String(told), Value::String(answered)) => match told.strip_suffix('…') {
+            Some(beginning) => answered.starts_with(beginning),
+            None => told == answered,
+        },
+        _ => told == answered,
     }
 }
 

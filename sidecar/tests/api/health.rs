@@ -9,7 +9,7 @@ use http_body_util::BodyExt as _;
 use serde_json::Value;
 use sidehook::{
     api,
-    clock::SystemClock,
+    clock::{Clock, SystemClock},
     queue::{
         Lanes, Queue,
         local::LocalQueue,
@@ -20,6 +20,8 @@ use sidehook::{
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
+
+use crate::desk::gate;
 
 struct Process {
     router: Router,
@@ -34,7 +36,9 @@ impl Process {
         let path = folder.path().join("sidehook.db");
         let store = Arc::new(SqliteStore::open(&path, Keyring::default()).await.unwrap());
         let stopping = CancellationToken::new();
-        let router = api::health(Arc::<SqliteStore>::clone(&store), queue, stopping.clone());
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
+        let gate = gate(Some("0123456789abcdef"), &clock);
+        let router = api::health(Arc::<SqliteStore>::clone(&store), queue, stopping.clone(), &gate);
         Self { router, store, stopping, _folder: folder }
     }
 

@@ -8,7 +8,7 @@ use crate::source::Source;
 const LAYERS: [&[&str]; 7] = [
     &["model"],
     &["clock", "config", "lifecycle", "observe"],
-    &["queue", "route", "store", "transform"],
+    &["access", "queue", "route", "store", "transform"],
     &["deliver", "dispatch", "ingest", "sweep"],
     &["api", "console"],
     &["app"],

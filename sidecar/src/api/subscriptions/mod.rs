@@ -11,10 +11,9 @@ mod shape;
 use std::sync::Arc;
 
 use axum::{
-    Json, Router,
+    Json,
     extract::{RawQuery, State},
     response::{IntoResponse as _, Response},
-    routing::{get, post},
 };
 use http::{StatusCode, header::LOCATION};
 use tracing::Instrument as _;
@@ -25,26 +24,35 @@ use self::{
     shape::{Shown, ShownSecret},
 };
 use super::{
-    Context, Flaws, Problem, at,
+    Context, Flaws, Problem,
     body::JsonBody,
     form::Form,
     listing::{listing, page},
     path::{Keys, id},
+    routes::{self, Routes, get, patch},
 };
 use crate::{
     clock::mint,
     deliver::egress::Denied,
-    model::{Pattern, Secret, Subscription, SubscriptionId, Target},
+    model::{Pattern, Scope, Secret, Subscription, SubscriptionId, Target},
     store::{UpdateError, Upserted, patience::until_stored},
 };
 
 const MISSING: &str = "there is no such subscription";
 
-pub(super) fn routes() -> Router<Arc<Context>> {
-    Router::new()
-        .merge(at("/subscriptions", post(upsert).get(list)))
-        .merge(at("/subscriptions/{id}", get(one).patch(change).delete(delete)))
-        .merge(at("/subscriptions/{id}/{part}", get(secret).delete(delete_by_target)))
+pub(super) fn routes() -> Routes<Arc<Context>> {
+    let (read, write) = (Scope::SubscriptionsRead, Scope::SubscriptionsWrite);
+    Routes::new()
+        .at("/subscriptions", [routes::post(write, upsert), get(read, list)])
+        .at(
+            "/subscriptions/{id}",
+            [get(read, one), patch(write, change), routes::delete(write, delete)],
+        )
+        // Whoever knows the secret can sign what was never delivered: more than a look.
+        .at(
+            "/subscriptions/{id}/{part}",
+            [get(write, secret), routes::delete(write, delete_by_target)],
+        )
 }
 
 /// `POST /subscriptions`: makes one, or replaces the one with the same `event_type` and `url`.
