@@ -116,10 +116,8 @@ impl Process {
             })
             .unzip();
         let dispatcher = roles.include(Role::Dispatch).then(|| self.dispatcher(self.queue()));
-        let deliverer = match roles.include(Role::Deliver) {
-            true => Some(self.deliverer(metrics)?),
-            false => None,
-        };
+        let delivers = roles.include(Role::Deliver);
+        let deliverer = delivers.then(|| self.deliverer(metrics)).transpose()?;
         let sweeper = Sweeper {
             store: Arc::clone(&self.store),
             queue: self.queue(),
