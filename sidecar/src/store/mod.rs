@@ -6,7 +6,8 @@
 use std::{collections::HashSet, fmt::Debug, sync::Arc};
 
 use async_trait::async_trait;
-use sidehook_event::{Event, EventId, UnixMicros};
+use futures::stream::BoxStream;
+use sidehook_event::{Event, EventId, TypeId as _, UnixMicros};
 use thiserror::Error;
 
 use crate::model::{
@@ -15,6 +16,7 @@ use crate::model::{
 };
 
 pub mod patience;
+pub mod postgres;
 pub mod seal;
 pub mod sqlite;
 pub mod standing;
@@ -96,6 +98,24 @@ pub enum Upserted {
     Updated(Subscription),
 }
 
+/// What became of events whose time is up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Expired {
+    /// How many were deleted.
+    pub events: usize,
+    /// From where to look on; `None` when none is left to look at.
+    pub next: Option<EventId>,
+}
+
+/// A change of subscriptions, to be read again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// This one was made, changed or deleted.
+    One(SubscriptionId),
+    /// Any number of them were.
+    Any,
+}
+
 /// What survives. Every method is one transaction.
 #[async_trait]
 pub trait Store: Send + Sync + Debug + 'static {
@@ -103,7 +123,8 @@ pub trait Store: Send + Sync + Debug + 'static {
     async fn ping(&self) -> Result<()>;
 
     /// Makes due at `now` whatever a process that is certainly dead had in hand. Returns how
-    /// many events and deliveries that were.
+    /// many events and deliveries that were. A store that several processes share knows of none:
+    /// there it returns 0, and what a dead one had in hand is due when its lease ends.
     async fn recover(&self, now: UnixMicros) -> Result<u64>;
 
     /// Stores events, each once however often it comes. `due` says when those that are not
@@ -148,6 +169,17 @@ pub trait Store: Send + Sync + Debug + 'static {
     /// latest attempt. Each attempt is recorded once however often it comes.
     async fn record(&self, verdicts: &[Verdict]) -> Result<()>;
 
+    /// Looks at `limit` events at most, the oldest first, after `from` or from the beginning, and
+    /// deletes those of them that happened and were stored before `before` and are finished:
+    /// dispatched, with no delivery pending. With them go their deliveries, payloads and attempts.
+    /// An event whose id says that it happened later than it was stored waits for that time too.
+    async fn expire(
+        &self,
+        before: UnixMicros,
+        from: Option<EventId>,
+        limit: usize,
+    ) -> Result<Expired>;
+
     /// Makes the subscription, or changes the one with the same pattern and URL: then
     /// everything but `id` and `created_at` is taken from `subscription`, and of its secret
     /// only if `new_secret`.
@@ -180,6 +212,12 @@ pub trait Store: Send + Sync + Debug + 'static {
         pattern: &Pattern,
         url: &Target,
     ) -> Result<Option<Subscription>>;
+
+    /// Tells of every subscription that another process may have made, changed or deleted, within
+    /// seconds; it may tell of this process' own changes too. Where there are other processes the
+    /// first that it tells is a [`Change::Any`], for what was changed before it was asked. It never
+    /// ends, and outlasts the store being away.
+    fn subscription_changes(&self) -> BoxStream<'static, Change>;
 
     /// Subscriptions, newest first.
     async fn subscriptions(
@@ -224,6 +262,12 @@ pub trait Store: Send + Sync + Debug + 'static {
 
     /// Tokens, newest first.
     async fn tokens(&self, page: PageRequest<TokenId>) -> Result<Page<AccessToken, TokenId>>;
+}
+
+/// The smallest id of what happened at `time` or later.
+fn earliest(time: UnixMicros) -> EventId {
+    let millis = u128::try_from(time.micros() / 1_000).unwrap_or(0);
+    EventId::from_bits(millis << 80)
 }
 
 /// Why a subscription was not replaced.

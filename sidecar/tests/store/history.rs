@@ -132,8 +132,10 @@ impl<G: Ground> World<G> {
             Step::Crash => {
                 self.ground.crash().await;
                 self.store().recover(self.now).await.unwrap();
-                self.in_hand.clear();
-                self.events_in_hand.clear();
+                if self.ground.exclusive() {
+                    self.in_hand.clear();
+                    self.events_in_hand.clear();
+                }
             }
         }
     }

@@ -7,11 +7,14 @@
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
+    clippy::panic,
     reason = "a test that fails here fails, and says where"
 )]
 
 mod appending;
 mod claiming;
+#[path = "../../src/store/postgres/testing.rs"]
+mod database;
 mod dispatching;
 mod ground;
 mod history;
@@ -49,7 +52,7 @@ macro_rules! conformance {
                 the_oldest_events_are_handed_out_first,
                 an_event_that_is_leased_is_not_handed_out_before_its_lease_ends,
                 an_event_that_was_dispatched_is_not_handed_out,
-                what_a_dead_process_had_in_hand_is_due_after_recovery,
+                what_a_dead_process_had_in_hand_is_due_again,
                 two_who_claim_events_never_get_the_same_one,
                 the_delivery_that_is_due_the_longest_is_handed_out_first,
                 a_delivery_that_is_leased_is_not_handed_out_before_its_lease_ends,
@@ -145,3 +148,4 @@ macro_rules! sentences {
 }
 
 conformance!(sqlite = ground::SqliteGround);
+conformance!(postgres = ground::PostgresGround);

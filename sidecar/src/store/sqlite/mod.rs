@@ -9,12 +9,16 @@
 use std::{collections::HashSet, fs::File, path::Path, sync::Arc};
 
 use async_trait::async_trait;
+use futures::{
+    StreamExt as _,
+    stream::{self, BoxStream},
+};
 use sidehook_event::{Event, EventId, UnixMicros};
 use sqlx::{Sqlite, SqlitePool, Transaction};
 
 use super::{
-    DeliveryFilter, Dispatched, Due, EventFilter, Result, Store, UpdateError, Upserted,
-    seal::Keyring,
+    Change, DeliveryFilter, Dispatched, Due, EventFilter, Expired, Result, Store, UpdateError,
+    Upserted, seal::Keyring,
 };
 use crate::model::{
     AccessToken, Attempt, Delivery, DeliveryId, DueDelivery, Page, PageRequest, Pattern,
@@ -26,6 +30,7 @@ mod claim;
 mod deliveries;
 mod dispatch;
 mod events;
+mod expire;
 #[cfg(test)]
 mod failure_tests;
 mod open;
@@ -119,6 +124,15 @@ impl Store for SqliteStore {
         recorded.map_err(failed)
     }
 
+    async fn expire(
+        &self,
+        before: UnixMicros,
+        from: Option<EventId>,
+        limit: usize,
+    ) -> Result<Expired> {
+        expire::expire(&self.writer, before, from, limit).await.map_err(failed)
+    }
+
     async fn upsert_subscription(
         &self,
         subscription: Subscription,
@@ -156,6 +170,11 @@ impl Store for SqliteStore {
     ) -> Result<Option<Subscription>> {
         let found = subscriptions::by_target(&self.readers, &self.keyring, pattern, url).await;
         found.map_err(failed)
+    }
+
+    /// Nobody else writes here, and whoever writes here knows what.
+    fn subscription_changes(&self) -> BoxStream<'static, Change> {
+        stream::pending().boxed()
     }
 
     async fn subscriptions(

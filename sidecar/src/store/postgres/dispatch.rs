@@ -1,0 +1,132 @@
+//! Stores what routing made of events: their deliveries and what these send.
+//!
+//! Invariant: an event leaves `undispatched` in the statement that stores its deliveries, so
+//! that it is dispatched once.
+
+use std::{collections::HashMap, collections::HashSet};
+
+use sidehook_event::{EventId, UnixMicros};
+use sqlx::types::Uuid;
+
+use super::{
+    events::due_columns,
+    pool::Pool,
+    rows::{id, key, keys, micros},
+};
+use crate::store::{Dispatched, NewDelivery};
+
+/// Rows of an event that was not taken are left out by a look into a table of those that were, in
+/// memory. A plain `IN` would be made a join, which the planner could do row by row.
+pub(super) const DISPATCH: &str = "WITH taken AS (
+        DELETE FROM undispatched WHERE event_id = ANY ($1) RETURNING event_id
+    ), sent AS (
+        INSERT INTO payloads (event_id, number, content_type, body)
+        SELECT * FROM unnest($2::uuid[], $3::integer[], $4::bytea[], $5::bytea[]) AS new (event_id)
+        WHERE (event_id IN (SELECT event_id FROM taken)) IS TRUE
+    ), made AS (
+        INSERT INTO pending_deliveries
+            (id, event_id, subscription_id, payload, event_type, due_at, claimed, attempts,
+             created_at)
+        SELECT *, 0, $13::bigint FROM unnest($6::uuid[], $7::uuid[], $8::uuid[], $9::integer[],
+            $10::text[], $11::bigint[], $12::boolean[]) AS new (id, event_id)
+        WHERE (event_id IN (SELECT event_id FROM taken)) IS TRUE
+    )
+    SELECT event_id FROM taken";
+
+pub(super) async fn dispatch(
+    pool: &Pool,
+    dispatched: &[Dispatched],
+    now: UnixMicros,
+) -> sqlx::Result<HashSet<EventId>> {
+    let Columns { payloads, deliveries } = Columns::of(dispatched)?;
+    let dispatch = sqlx::query(DISPATCH)
+        .bind(keys(dispatched.iter().map(|dispatched| dispatched.event.id)))
+        .bind(payloads.event_ids)
+        .bind(payloads.numbers)
+        .bind(payloads.content_types)
+        .bind(payloads.bodies)
+        .bind(deliveries.ids)
+        .bind(deliveries.event_ids)
+        .bind(deliveries.subscription_ids)
+        .bind(deliveries.payloads)
+        .bind(deliveries.event_types)
+        .bind(deliveries.due_ats)
+        .bind(deliveries.claimed)
+        .bind(micros(now));
+    let mut connection = pool.lend().await?;
+    let taken = dispatch.fetch_all(&mut *connection).await?;
+    connection.done(taken.iter().map(|row| id(row, "event_id")).collect())
+}
+
+#[derive(Default)]
+struct Payloads<'a> {
+    event_ids: Vec<Uuid>,
+    numbers: Vec<i32>,
+    content_types: Vec<&'a [u8]>,
+    bodies: Vec<&'a [u8]>,
+}
+
+#[derive(Default)]
+struct Deliveries<'a> {
+    ids: Vec<Uuid>,
+    event_ids: Vec<Uuid>,
+    subscription_ids: Vec<Uuid>,
+    payloads: Vec<i32>,
+    event_types: Vec<&'a str>,
+    due_ats: Vec<i64>,
+    claimed: Vec<bool>,
+}
+
+#[derive(Default)]
+struct Columns<'a> {
+    payloads: Payloads<'a>,
+    deliveries: Deliveries<'a>,
+}
+
+impl<'a> Columns<'a> {
+    /// Of an event that comes twice, those of the first.
+    fn of(dispatched: &'a [Dispatched]) -> sqlx::Result<Self> {
+        let mut columns = Self::default();
+        let mut seen = HashSet::new();
+        for dispatched in dispatched {
+            if seen.insert(dispatched.event.id) {
+                columns.add(dispatched)?;
+            }
+        }
+        Ok(columns)
+    }
+
+    /// Deliveries that share their body's memory share its row: comparing the bytes of thousands
+    /// of bodies would cost more than it saves.
+    fn add(&mut self, dispatched: &'a Dispatched) -> sqlx::Result<()> {
+        let mut numbers = HashMap::new();
+        for delivery in &dispatched.deliveries {
+            let payload = &delivery.payload;
+            let place = (payload.body.as_ptr(), payload.body.len(), &*payload.content_type);
+            let next = i32::try_from(numbers.len());
+            let next = next.map_err(|error| sqlx::Error::Encode(error.into()))?;
+            let number = *numbers.entry(place).or_insert_with(|| {
+                self.payloads.event_ids.push(key(dispatched.event.id));
+                self.payloads.numbers.push(next);
+                self.payloads.content_types.push(payload.content_type.as_bytes());
+                self.payloads.bodies.push(&payload.body);
+                next
+            });
+            self.deliveries.add(dispatched, delivery, number);
+        }
+        Ok(())
+    }
+}
+
+impl<'a> Deliveries<'a> {
+    fn add(&mut self, dispatched: &'a Dispatched, delivery: &NewDelivery, payload: i32) {
+        let (due_at, claimed) = due_columns(delivery.due);
+        self.ids.push(key(delivery.id));
+        self.event_ids.push(key(dispatched.event.id));
+        self.subscription_ids.push(key(delivery.subscription_id));
+        self.payloads.push(payload);
+        self.event_types.push(dispatched.event.event_type.as_str());
+        self.due_ats.push(due_at);
+        self.claimed.push(claimed);
+    }
+}

@@ -1,0 +1,208 @@
+//! Events: appended once, claimed until they are dispatched, listed.
+//!
+//! Invariant: the row of an event is never rewritten.
+
+use std::{collections::HashSet, sync::Arc};
+
+use sidehook_event::{Event, EventId, TypeId, UnixMicros, wire};
+use sqlx::{Row, postgres::PgRow};
+
+use super::{
+    claim,
+    pool::Pool,
+    rows::{below, id, key, micros, one_more, rows, text, unreadable},
+};
+use crate::{
+    model::{Page, PageRequest},
+    store::{Due, EventFilter},
+};
+
+pub(super) const APPEND: &str = "WITH new AS (
+        INSERT INTO events (id, type, subject, time_us, skew_us, source, frame, stored_at)
+        SELECT *, $8::bigint FROM unnest($1::uuid[], $2::text[], $3::bytea[], $4::bigint[],
+            $5::bigint[], $6::bytea[], $7::bytea[])
+        ON CONFLICT DO NOTHING RETURNING id
+    ), waiting AS (
+        INSERT INTO undispatched (event_id, due_at, claimed)
+        SELECT id, $9::bigint, $10::boolean FROM new
+    )
+    SELECT id FROM new";
+
+/// Walks from the oldest: before the first that is due stand only those in hand, which are few.
+pub(super) const CLAIM: &str = "WITH due AS MATERIALIZED (
+        SELECT event_id FROM undispatched WHERE due_at <= $1
+        ORDER BY event_id LIMIT $2 FOR UPDATE SKIP LOCKED
+    ), leased AS (
+        UPDATE undispatched SET due_at = $3, claimed = true
+        WHERE event_id = ANY (ARRAY (SELECT event_id FROM due))
+    )
+    SELECT due.event_id AS id, e.source, e.frame
+    FROM due LEFT JOIN LATERAL (
+        SELECT source, frame FROM events WHERE id = due.event_id LIMIT 1
+    ) AS e ON true ORDER BY due.event_id";
+
+pub(super) const ONE: &str = "SELECT id, source, frame FROM events WHERE id = $1";
+
+pub(super) const LIST: &str = "SELECT id, source, frame FROM events
+    WHERE id < $1 AND id >= $2 AND time_us >= $3 ORDER BY id DESC LIMIT $4";
+
+// A row is compared, and sorted by, as a whole, where an equality would do for a part of it: only
+// the index of just these columns can then be used.
+
+pub(super) const LIST_BY_TYPE: &str = "SELECT id, source, frame FROM events
+    WHERE (type, id) < ($5, $1) AND (type, id) >= ($5, $2) AND time_us >= $3
+    ORDER BY type DESC, id DESC LIMIT $4";
+
+pub(super) const LIST_BY_SUBJECT: &str = "SELECT id, source, frame FROM events
+    WHERE (substr(subject, 1, 64), id) < (substr($6::bytea, 1, 64), $1)
+        AND (substr(subject, 1, 64), id) >= (substr($6::bytea, 1, 64), $2)
+        AND time_us >= $3 AND ($5::text IS NULL OR type = $5) AND subject = $6
+    ORDER BY substr(subject, 1, 64) DESC, id DESC LIMIT $4";
+
+/// The threshold must be the index's own.
+pub(super) const LATEST: &str = "SELECT max(skew_us) FROM events WHERE skew_us > 1000000";
+
+/// By how much an event may be later than its id says without being in the index of those.
+const USUAL_SKEW: i64 = 1_000_000;
+
+/// The events as columns, in the order of their ids: two who append the same ones do not wait for
+/// each other. Of one that comes twice the first is kept.
+#[derive(Default)]
+struct Columns<'a> {
+    ids: Vec<sqlx::types::Uuid>,
+    types: Vec<&'a str>,
+    subjects: Vec<Option<&'a [u8]>>,
+    times: Vec<i64>,
+    skews: Vec<i64>,
+    sources: Vec<&'a [u8]>,
+    frames: Vec<Vec<u8>>,
+}
+
+impl<'a> Columns<'a> {
+    fn of(events: &'a [Arc<Event>]) -> Self {
+        let mut sorted: Vec<_> = events.iter().map(AsRef::as_ref).collect();
+        sorted.sort_by_key(|event: &&Event| event.id);
+        let mut columns = Self::default();
+        for event in sorted {
+            columns.ids.push(key(event.id));
+            columns.types.push(event.event_type.as_str());
+            columns.subjects.push(event.subject.as_deref().map(str::as_bytes));
+            columns.times.push(micros(event.time));
+            columns.skews.push(skew(event));
+            columns.sources.push(event.source.as_bytes());
+            columns.frames.push(wire::frame(event.clone()));
+        }
+        columns
+    }
+}
+
+pub(super) async fn append(
+    pool: &Pool,
+    events: &[Arc<Event>],
+    stored_at: UnixMicros,
+    due: Due,
+) -> sqlx::Result<HashSet<EventId>> {
+    // Encoded before a connection is taken: others wait for it.
+    let Columns { ids, types, subjects, times, skews, sources, frames } = Columns::of(events);
+    let (due_at, claimed) = due_columns(due);
+    let insert = sqlx::query(APPEND)
+        .bind(ids)
+        .bind(types)
+        .bind(subjects)
+        .bind(times)
+        .bind(skews)
+        .bind(sources)
+        .bind(frames)
+        .bind(micros(stored_at))
+        .bind(due_at)
+        .bind(claimed);
+    let mut connection = pool.lend().await?;
+    let new = insert.fetch_all(&mut *connection).await?;
+    connection.done(new.iter().map(|row| id(row, "id")).collect())
+}
+
+pub(super) async fn claim(
+    pool: &Pool,
+    now: UnixMicros,
+    lease_until: UnixMicros,
+    limit: usize,
+) -> sqlx::Result<Vec<Arc<Event>>> {
+    let claim = sqlx::query(CLAIM).bind(micros(now)).bind(rows(limit)).bind(micros(lease_until));
+    let mut connection = pool.lend().await?;
+    let claimed = claim.fetch_all(&mut *connection).await?;
+    connection.done(claim::readable::<EventId, _>(&claimed, |row| event(row).map(Arc::new)))
+}
+
+pub(super) async fn one(pool: &Pool, id: EventId) -> sqlx::Result<Option<Event>> {
+    let mut connection = pool.lend().await?;
+    let row = sqlx::query(ONE).bind(key(id)).fetch_optional(&mut *connection).await?;
+    connection.done(row.as_ref().map(event).transpose())
+}
+
+pub(super) async fn list(
+    pool: &Pool,
+    filter: &EventFilter,
+    page: PageRequest<EventId>,
+) -> sqlx::Result<Page<Event, EventId>> {
+    let mut connection = pool.lend().await?;
+    let oldest = match filter.since {
+        Some(since) => {
+            let latest: Option<i64> =
+                sqlx::query_scalar(LATEST).fetch_one(&mut *connection).await?;
+            oldest_since(latest, since)
+        }
+        None => EventId::from_bits(0),
+    };
+    let bound = |text| {
+        sqlx::query(text)
+            .bind(below(page.after))
+            .bind(key(oldest))
+            .bind(micros(filter.since.unwrap_or_default()))
+            .bind(one_more(page.limit))
+    };
+    let list = match (filter.event_type.as_deref(), filter.subject.as_deref()) {
+        (None, None) => bound(LIST),
+        (Some(event_type), None) => bound(LIST_BY_TYPE).bind(event_type),
+        (event_type, Some(subject)) => {
+            bound(LIST_BY_SUBJECT).bind(event_type).bind(subject.as_bytes())
+        }
+    };
+    let found = list.fetch_all(&mut *connection).await?;
+    let events = connection.done(found.iter().map(event).collect::<sqlx::Result<_>>())?;
+    Ok(Page::cut(events, page.limit, |event: &Event| event.id))
+}
+
+/// A [`Due`] as columns: when, and whether somebody has it in hand.
+pub(super) fn due_columns(due: Due) -> (i64, bool) {
+    match due {
+        Due::At(at) => (micros(at), false),
+        Due::Leased(until) => (micros(until), true),
+    }
+}
+
+/// No event that happened at `since` or later has a smaller id: the walk from the newest to the
+/// oldest ends there, instead of at the beginning of time. `latest` is the greatest delay of an
+/// event behind its id.
+fn oldest_since(latest: Option<i64>, since: UnixMicros) -> EventId {
+    let skew = latest.unwrap_or(USUAL_SKEW);
+    let millis = micros(since).saturating_sub(skew).max(0) / 1_000;
+    EventId::from_bits(u128::try_from(millis).unwrap_or(0) << 80)
+}
+
+/// How much later an event happened than its id says, in microseconds.
+fn skew(event: &Event) -> i64 {
+    let millis = i64::try_from(event.id.bits() >> 80).unwrap_or(i64::MAX);
+    micros(event.time).saturating_sub(millis.saturating_mul(1_000))
+}
+
+fn event(row: &PgRow) -> sqlx::Result<Event> {
+    let frame: Option<&[u8]> = row.try_get("frame")?;
+    let frame = frame.ok_or_else(|| unreadable("frame")("is gone"))?;
+    let mut batch = wire::prologue(text(row, "source")?);
+    batch.extend_from_slice(frame);
+    let mut events = wire::decode(batch.into()).map_err(unreadable("frame"))?;
+    match (events.pop(), events.pop()) {
+        (Some(event), None) => Ok(event),
+        _ => Err(unreadable("frame")("holds several events")),
+    }
+}

@@ -1,0 +1,58 @@
+//! Deletes what is finished and whose time is up.
+//!
+//! Invariant: an event goes with all that belongs to it, or stays with all of it.
+
+use sidehook_event::{EventId, UnixMicros};
+use sqlx::{Connection as _, Row as _, types::Uuid};
+
+use super::{
+    pool::Pool,
+    rows::{id, key, micros, rows},
+};
+use crate::store::{Expired, earliest};
+
+/// The next events, and whether they may go. Another sidecar's are left to it.
+pub(super) const LOOK: &str = "SELECT id, stored_at < $3
+        AND NOT EXISTS (SELECT FROM undispatched WHERE event_id = e.id)
+        AND NOT EXISTS (SELECT FROM pending_deliveries WHERE event_id = e.id) AS expired
+    FROM events AS e WHERE id > $1 AND id < $2 ORDER BY id LIMIT $4 FOR UPDATE SKIP LOCKED";
+
+pub(super) const DELIVERIES: &str =
+    "DELETE FROM finished_deliveries WHERE event_id = ANY ($1) RETURNING id";
+pub(super) const ATTEMPTS: &str = "DELETE FROM attempts WHERE delivery_id = ANY ($1)";
+pub(super) const PAYLOADS: &str = "DELETE FROM payloads WHERE event_id = ANY ($1)";
+pub(super) const EVENTS: &str = "DELETE FROM events WHERE id = ANY ($1)";
+
+pub(super) async fn expire(
+    pool: &Pool,
+    before: UnixMicros,
+    from: Option<EventId>,
+    limit: usize,
+) -> sqlx::Result<Expired> {
+    let mut connection = pool.lend().await?;
+    let mut tx = connection.begin().await?;
+    let seen = sqlx::query(LOOK)
+        .bind(from.map_or(Uuid::nil(), key))
+        .bind(key(earliest(before)))
+        .bind(micros(before))
+        .bind(rows(limit))
+        .fetch_all(&mut *tx)
+        .await?;
+    let mut expired: Vec<Uuid> = Vec::with_capacity(seen.len());
+    for row in &seen {
+        if row.try_get("expired")? {
+            expired.push(row.try_get("id")?);
+        }
+    }
+    if !expired.is_empty() {
+        let gone: Vec<Uuid> =
+            sqlx::query_scalar(DELIVERIES).bind(&expired).fetch_all(&mut *tx).await?;
+        sqlx::query(ATTEMPTS).bind(gone).execute(&mut *tx).await?;
+        sqlx::query(PAYLOADS).bind(&expired).execute(&mut *tx).await?;
+        sqlx::query(EVENTS).bind(&expired).execute(&mut *tx).await?;
+    }
+    tx.commit().await?;
+    let more = seen.len() >= limit;
+    let next = seen.last().filter(|_| more).map(|row| id(row, "id")).transpose();
+    connection.done(Ok(Expired { events: expired.len(), next: next? }))
+}

@@ -1,0 +1,263 @@
+//! The store in a Postgres database, which any number of sidecars share.
+//!
+//! Every call takes a few seconds at most, whatever the server does: it is limited here, and each
+//! statement on the server too. What one call writes, it writes in one statement if it can, for
+//! many rows at once (`unnest`), so that a batch costs one round trip and one commit.
+//!
+//! Whoever claims something passes over what another is just claiming (`SKIP LOCKED`). Whoever
+//! locks rows locks them in the order of their ids.
+//!
+//! Invariant: a statement's text is fixed when the program starts; values are always bound.
+
+use std::{collections::HashSet, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use futures::{
+    StreamExt as _,
+    stream::{self, BoxStream},
+};
+use sidehook_event::{Event, EventId, UnixMicros};
+use sqlx::postgres::PgConnectOptions;
+use tokio::time::timeout;
+
+use super::{
+    Change, DeliveryFilter, Dispatched, Due, Error, EventFilter, Expired, Result, Store,
+    UpdateError, Upserted, seal::Keyring,
+};
+use crate::{
+    clock::Clock,
+    model::{
+        Attempt, Delivery, DeliveryId, DueDelivery, Page, PageRequest, Pattern, Subscription,
+        SubscriptionId, Target, Verdict,
+    },
+};
+
+mod address;
+mod changes;
+mod claim;
+mod deliveries;
+mod dispatch;
+mod durability;
+mod events;
+mod expire;
+mod list;
+mod open;
+mod pool;
+mod record;
+mod rows;
+mod schema;
+mod sealing;
+mod subscriptions;
+
+pub use durability::Forgetful;
+pub use open::{Config, OpenError};
+pub use schema::Migrated;
+
+use changes::Changes;
+use pool::Pool;
+use rows::failed;
+
+/// How long a call may take. Longer than a statement may on the server, which knows the reason.
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// What survives, in a Postgres database.
+#[derive(Debug)]
+pub struct PostgresStore {
+    pool: Arc<Pool>,
+    listening: PgConnectOptions,
+    keyring: Keyring,
+    clock: Arc<dyn Clock>,
+}
+
+impl PostgresStore {
+    /// Connects to the server and brings the schema up to this build's. `keyring` seals the
+    /// secrets there.
+    pub async fn connect(
+        config: &Config,
+        keyring: Keyring,
+        clock: Arc<dyn Clock>,
+    ) -> std::result::Result<Self, OpenError> {
+        open::connect(config, keyring, clock).await
+    }
+
+    /// Brings the schema up to this build's, and says from where to where.
+    pub async fn migrate(
+        config: &Config,
+        clock: &dyn Clock,
+    ) -> std::result::Result<Migrated, OpenError> {
+        open::migrate(config, clock).await
+    }
+
+    /// Ends the connections that are idle. Calls that come later fail. A store that is merely
+    /// dropped loses nothing either.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+/// No longer than the limit; a connection that was in use then is closed.
+async fn bounded<T>(call: impl Future<Output = sqlx::Result<T>>) -> Result<T> {
+    match timeout(LIMIT, call).await {
+        Ok(done) => done.map_err(failed),
+        Err(late) => Err(Error::Unavailable(late.into())),
+    }
+}
+
+#[async_trait]
+impl Store for PostgresStore {
+    async fn ping(&self) -> Result<()> {
+        bounded(beat(&self.pool)).await
+    }
+
+    /// Others may be at work on what is in hand, and whoever has it may be one of them: nothing
+    /// is certain before its lease ends.
+    async fn recover(&self, _now: UnixMicros) -> Result<u64> {
+        Ok(0)
+    }
+
+    async fn append(
+        &self,
+        events: &[Arc<Event>],
+        stored_at: UnixMicros,
+        due: Due,
+    ) -> Result<HashSet<EventId>> {
+        bounded(events::append(&self.pool, events, stored_at, due)).await
+    }
+
+    async fn claim_events(
+        &self,
+        now: UnixMicros,
+        lease_until: UnixMicros,
+        limit: usize,
+    ) -> Result<Vec<Arc<Event>>> {
+        bounded(events::claim(&self.pool, now, lease_until, limit)).await
+    }
+
+    async fn dispatch(
+        &self,
+        dispatched: &[Dispatched],
+        now: UnixMicros,
+    ) -> Result<HashSet<EventId>> {
+        bounded(dispatch::dispatch(&self.pool, dispatched, now)).await
+    }
+
+    async fn claim_deliveries(
+        &self,
+        now: UnixMicros,
+        lease_until: UnixMicros,
+        limit: usize,
+    ) -> Result<Vec<DueDelivery>> {
+        bounded(deliveries::claim(&self.pool, now, lease_until, limit)).await
+    }
+
+    async fn record(&self, verdicts: &[Verdict]) -> Result<()> {
+        bounded(record::record(&self.pool, verdicts)).await
+    }
+
+    async fn expire(
+        &self,
+        before: UnixMicros,
+        from: Option<EventId>,
+        limit: usize,
+    ) -> Result<Expired> {
+        bounded(expire::expire(&self.pool, before, from, limit)).await
+    }
+
+    async fn upsert_subscription(
+        &self,
+        subscription: Subscription,
+        new_secret: bool,
+    ) -> Result<Upserted> {
+        bounded(subscriptions::upsert(&self.pool, &self.keyring, subscription, new_secret)).await
+    }
+
+    async fn update_subscription(
+        &self,
+        subscription: &Subscription,
+    ) -> std::result::Result<bool, UpdateError> {
+        let update = subscriptions::update(&self.pool, &self.keyring, subscription);
+        match timeout(LIMIT, update).await {
+            Ok(done) => done,
+            Err(late) => Err(Error::Unavailable(late.into()).into()),
+        }
+    }
+
+    async fn delete_subscription(&self, id: SubscriptionId, now: UnixMicros) -> Result<bool> {
+        bounded(subscriptions::delete(&self.pool, id, now)).await
+    }
+
+    async fn all_subscriptions(&self) -> Result<Vec<Subscription>> {
+        bounded(subscriptions::all(&self.pool, &self.keyring)).await
+    }
+
+    async fn subscription(&self, id: SubscriptionId) -> Result<Option<Subscription>> {
+        bounded(subscriptions::one(&self.pool, &self.keyring, id)).await
+    }
+
+    async fn subscription_by_target(
+        &self,
+        pattern: &Pattern,
+        url: &Target,
+    ) -> Result<Option<Subscription>> {
+        bounded(subscriptions::by_target(&self.pool, &self.keyring, pattern, url)).await
+    }
+
+    async fn subscriptions(
+        &self,
+        page: PageRequest<SubscriptionId>,
+    ) -> Result<Page<Subscription, SubscriptionId>> {
+        bounded(subscriptions::list(&self.pool, &self.keyring, page)).await
+    }
+
+    async fn reseal(&self) -> Result<u64> {
+        let mut resealed = 0;
+        loop {
+            match bounded(sealing::reseal(&self.pool, &self.keyring)).await? {
+                0 => break,
+                some => resealed += some,
+            }
+        }
+        if !self.keyring.is_empty() {
+            bounded(sealing::forget(&self.pool)).await?;
+        }
+        Ok(resealed)
+    }
+
+    fn subscription_changes(&self) -> BoxStream<'static, Change> {
+        let (pool, clock) = (Arc::clone(&self.pool), Arc::clone(&self.clock));
+        let changes = Changes::new(pool, self.listening.clone(), clock);
+        stream::unfold(changes, async |mut changes| Some((changes.next().await, changes))).boxed()
+    }
+
+    async fn events(
+        &self,
+        filter: &EventFilter,
+        page: PageRequest<EventId>,
+    ) -> Result<Page<Event, EventId>> {
+        bounded(events::list(&self.pool, filter, page)).await
+    }
+
+    async fn event(&self, id: EventId) -> Result<Option<Event>> {
+        bounded(events::one(&self.pool, id)).await
+    }
+
+    async fn deliveries(
+        &self,
+        filter: &DeliveryFilter,
+        page: PageRequest<DeliveryId>,
+    ) -> Result<Page<Delivery, DeliveryId>> {
+        bounded(list::list(&self.pool, filter, page)).await
+    }
+
+    async fn delivery(&self, id: DeliveryId) -> Result<Option<(Delivery, Vec<Attempt>)>> {
+        bounded(deliveries::one(&self.pool, id)).await
+    }
+}
+
+/// Writes and syncs something, however small.
+async fn beat(pool: &Pool) -> sqlx::Result<()> {
+    let mut connection = pool.lend().await?;
+    let beat = sqlx::query("UPDATE pulse SET beats = beats + 1 WHERE only_row");
+    beat.execute(&mut *connection).await?;
+    connection.done(Ok(()))
+}

@@ -1,0 +1,139 @@
+//! Records attempts and what follows them, many in one transaction.
+//!
+//! Whatever is moved is read whole and written whole, so that no statement joins a table with what
+//! it was handed: the planner has no choice of how to.
+//!
+//! Invariant: an attempt and its successor are stored together or not at all.
+
+use std::collections::HashMap;
+
+use sqlx::{Connection as _, PgConnection, Row, postgres::PgRow, types::Uuid};
+
+use super::{
+    pool::Pool,
+    rows::{id, keys, maybe_instant, maybe_named, micros, named, number},
+};
+use crate::{
+    model::{Attempt, Cause, DeliveryId, Outcome, State, Verdict},
+    store::standing::Standing,
+};
+
+mod write;
+
+/// Locks in the order of the ids, in which the index is read.
+pub(super) const PENDING: &str = "SELECT id, event_id, subscription_id, created_at, payload,
+        event_type, 'pending' AS state, attempts, due_at, claimed, last_outcome,
+        NULL AS cause, NULL::bigint AS finished_at
+    FROM pending_deliveries WHERE id = ANY ($1) FOR UPDATE";
+
+/// Those that were finished before. What is not pending never moves again, but for the count of
+/// its attempts.
+pub(super) const FINISHED: &str = "SELECT id, event_id, subscription_id, created_at, payload,
+        event_type, state, attempts, NULL::bigint AS due_at, false AS claimed, last_outcome,
+        cause, finished_at
+    FROM finished_deliveries WHERE id = ANY ($1) FOR UPDATE";
+
+/// A delivery as it was found: what a verdict can change of it, and the rest.
+struct Found {
+    before: Standing,
+    event_id: Uuid,
+    subscription_id: Uuid,
+    created_at: i64,
+    payload: i32,
+    event_type: String,
+}
+
+/// Where a delivery has come to.
+struct Moved<'a> {
+    id: DeliveryId,
+    found: &'a Found,
+    after: Standing,
+}
+
+pub(super) async fn record(pool: &Pool, verdicts: &[Verdict]) -> sqlx::Result<()> {
+    let mut connection = pool.lend().await?;
+    let mut tx = connection.begin().await?;
+    let found = find(&mut tx, verdicts).await?;
+    let mut after: HashMap<_, _> = found.iter().map(|(id, found)| (*id, found.before)).collect();
+    let mut attempts: Vec<(DeliveryId, &Attempt)> = Vec::with_capacity(verdicts.len());
+    for verdict in verdicts {
+        // A delivery that is not stored has no log either.
+        if let Some(standing) = after.get_mut(&verdict.delivery_id) {
+            *standing = standing.after(verdict);
+            let attempt = verdict.attempt.as_ref();
+            attempts.extend(attempt.map(|attempt| (verdict.delivery_id, attempt)));
+        }
+    }
+    let moved = found.iter().filter_map(|(id, found)| {
+        let after = *after.get(id)?;
+        (after != found.before).then_some(Moved { id: *id, found, after })
+    });
+    let mut moved: Vec<_> = moved.collect();
+    // In the order of time, in which an index grows at its end.
+    moved.sort_unstable_by_key(|moved| moved.id);
+    write::write(&mut tx, &attempts, &moved).await?;
+    tx.commit().await?;
+    connection.done(Ok(()))
+}
+
+async fn find(
+    tx: &mut PgConnection,
+    verdicts: &[Verdict],
+) -> sqlx::Result<HashMap<DeliveryId, Found>> {
+    let ids = keys(verdicts.iter().map(|verdict| verdict.delivery_id));
+    let mut rows = sqlx::query(PENDING).bind(&ids).fetch_all(&mut *tx).await?;
+    if rows.len() < ids.len() {
+        // Also one that somebody finished while we waited for its lock.
+        rows.extend(sqlx::query(FINISHED).bind(&ids).fetch_all(&mut *tx).await?);
+    }
+    rows.iter().map(|row| Ok((id(row, "id")?, found(row)?))).collect()
+}
+
+fn found(row: &PgRow) -> sqlx::Result<Found> {
+    Ok(Found {
+        before: Standing {
+            state: named(row, "state", &State::NAMES)?,
+            attempts: number(row, "attempts")?,
+            due_at: maybe_instant(row, "due_at")?,
+            claimed: row.try_get("claimed")?,
+            last_outcome: maybe_named(row, "last_outcome", &Outcome::NAMES)?,
+            cause: maybe_named(row, "cause", &Cause::NAMES)?,
+            finished_at: maybe_instant(row, "finished_at")?,
+        },
+        event_id: row.try_get("event_id")?,
+        subscription_id: row.try_get("subscription_id")?,
+        created_at: row.try_get("created_at")?,
+        payload: row.try_get("payload")?,
+        event_type: row.try_get("event_type")?,
+    })
+}
+
+/// The rest of a row's columns, of many rows.
+#[derive(Default)]
+struct Columns<'a> {
+    ids: Vec<Uuid>,
+    event_ids: Vec<Uuid>,
+    subscription_ids: Vec<Uuid>,
+    created_ats: Vec<i64>,
+    payloads: Vec<i32>,
+    event_types: Vec<&'a str>,
+    attempts: Vec<i64>,
+    last_outcomes: Vec<Option<&'static str>>,
+    /// `due_at` of those that are pending, `finished_at` of the others.
+    times: Vec<i64>,
+}
+
+impl<'a> Columns<'a> {
+    fn add(&mut self, moved: &Moved<'a>) {
+        let Moved { id, found, after } = moved;
+        self.ids.push(super::rows::key(*id));
+        self.event_ids.push(found.event_id);
+        self.subscription_ids.push(found.subscription_id);
+        self.created_ats.push(found.created_at);
+        self.payloads.push(found.payload);
+        self.event_types.push(&found.event_type);
+        self.attempts.push(after.attempts.into());
+        self.last_outcomes.push(after.last_outcome.map(Outcome::name));
+        self.times.push(after.due_at.or(after.finished_at).map_or(0, micros));
+    }
+}

@@ -1,0 +1,115 @@
+//! Writes what was found out: the log, and where each delivery has come to.
+//!
+//! Invariant: a delivery is pending or finished, never both and never neither.
+
+use sqlx::{PgConnection, Postgres, postgres::PgArguments, query::Query};
+
+use super::{Columns, Moved};
+use crate::{
+    model::{Attempt, Cause, DeliveryId, State},
+    store::postgres::rows::{key, micros, span},
+};
+
+pub(crate) const LOG: &str = "INSERT INTO attempts (delivery_id, number, started_at, duration_us,
+        outcome, status_code, response_excerpt, error)
+    SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::text[],
+        $6::integer[], $7::bytea[], $8::bytea[])
+    ON CONFLICT DO NOTHING";
+
+/// The log and the end of those that are finished: what nearly every call comes to.
+pub(crate) const FINISH: &str = "WITH logged AS (
+        INSERT INTO attempts (delivery_id, number, started_at, duration_us, outcome,
+            status_code, response_excerpt, error)
+        SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::text[],
+            $6::integer[], $7::bytea[], $8::bytea[])
+        ON CONFLICT DO NOTHING
+    ), gone AS (
+        DELETE FROM pending_deliveries WHERE id = ANY ($9)
+    )
+    INSERT INTO finished_deliveries (id, event_id, subscription_id, created_at, payload,
+        event_type, attempts, last_outcome, finished_at, state, cause)
+    SELECT * FROM unnest($9::uuid[], $10::uuid[], $11::uuid[], $12::bigint[], $13::integer[],
+        $14::text[], $15::bigint[], $16::text[], $17::bigint[], $18::text[], $19::text[])";
+
+/// Each of the rows is there, and locked: an insertion that always conflicts.
+pub(crate) const KEEP: &str = "INSERT INTO pending_deliveries (id, event_id, subscription_id,
+        created_at, payload, event_type, attempts, last_outcome, due_at, claimed)
+    SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::bigint[], $5::integer[],
+        $6::text[], $7::bigint[], $8::text[], $9::bigint[], $10::boolean[])
+    ON CONFLICT (id) DO UPDATE SET attempts = EXCLUDED.attempts,
+        last_outcome = EXCLUDED.last_outcome, due_at = EXCLUDED.due_at,
+        claimed = EXCLUDED.claimed";
+
+/// An attempt that came to its end after its delivery had.
+pub(crate) const COUNT: &str = "UPDATE finished_deliveries SET attempts = $2 WHERE id = $1";
+
+pub(super) async fn write(
+    tx: &mut PgConnection,
+    attempts: &[(DeliveryId, &Attempt)],
+    moved: &[Moved<'_>],
+) -> sqlx::Result<()> {
+    let (mut finished, mut states, mut causes) = (Columns::default(), Vec::new(), Vec::new());
+    let (mut kept, mut claimed) = (Columns::default(), Vec::new());
+    let mut counted = Vec::new();
+    for moved in moved {
+        match (moved.found.before.state, moved.after.state) {
+            (State::Pending, State::Pending) => {
+                kept.add(moved);
+                claimed.push(moved.after.claimed);
+            }
+            (State::Pending, State::Delivered | State::Filtered | State::Dead) => {
+                finished.add(moved);
+                states.push(moved.after.state.name());
+                causes.push(moved.after.cause.map(Cause::name));
+            }
+            (State::Delivered | State::Filtered | State::Dead, _) => counted.push(moved),
+        }
+    }
+    if !states.is_empty() {
+        let finish = bind(log(FINISH, attempts), &finished).bind(states).bind(causes);
+        finish.execute(&mut *tx).await?;
+    } else if !attempts.is_empty() {
+        log(LOG, attempts).execute(&mut *tx).await?;
+    }
+    if !claimed.is_empty() {
+        bind(sqlx::query(KEEP), &kept).bind(claimed).execute(&mut *tx).await?;
+    }
+    for moved in counted {
+        let count = sqlx::query(COUNT).bind(key(moved.id)).bind(i64::from(moved.after.attempts));
+        count.execute(&mut *tx).await?;
+    }
+    Ok(())
+}
+
+type Statement = Query<'static, Postgres, PgArguments>;
+
+fn bind(statement: Statement, columns: &Columns<'_>) -> Statement {
+    statement
+        .bind(&columns.ids)
+        .bind(&columns.event_ids)
+        .bind(&columns.subscription_ids)
+        .bind(&columns.created_ats)
+        .bind(&columns.payloads)
+        .bind(&columns.event_types)
+        .bind(&columns.attempts)
+        .bind(&columns.last_outcomes)
+        .bind(&columns.times)
+}
+
+fn log(text: &'static str, attempts: &[(DeliveryId, &Attempt)]) -> Statement {
+    fn column<'a, T>(
+        attempts: &[(DeliveryId, &'a Attempt)],
+        value: impl Fn(DeliveryId, &'a Attempt) -> T,
+    ) -> Vec<T> {
+        attempts.iter().map(|(id, attempt)| value(*id, attempt)).collect()
+    }
+    sqlx::query(text)
+        .bind(column(attempts, |id, _| key(id)))
+        .bind(column(attempts, |_, attempt| i64::from(attempt.number)))
+        .bind(column(attempts, |_, attempt| micros(attempt.started_at)))
+        .bind(column(attempts, |_, attempt| span(attempt.duration)))
+        .bind(column(attempts, |_, attempt| attempt.outcome.name()))
+        .bind(column(attempts, |_, attempt| attempt.status_code.map(i32::from)))
+        .bind(column(attempts, |_, attempt| attempt.response_excerpt.as_deref().map(str::as_bytes)))
+        .bind(column(attempts, |_, attempt| attempt.error.as_deref().map(str::as_bytes)))
+}

@@ -1,0 +1,206 @@
+//! Subscriptions: made or changed by their target, listed.
+//!
+//! Invariant: what cannot be parsed back is an error, never a subscription that delivers
+//! something else than its owner asked for. Secrets and headers are sealed on their way in.
+
+use sidehook_event::UnixMicros;
+use sqlx::Connection as _;
+
+use super::{
+    pool::Pool,
+    rows::{below, failed, key, micros, one_more},
+};
+use crate::{
+    model::{Cause, Page, PageRequest, Pattern, State, Subscription, SubscriptionId, Target},
+    store::{UpdateError, Upserted, seal::Keyring},
+};
+
+mod columns;
+
+pub(super) use columns::{HEADERS, SECRET};
+use columns::{bind, subscription};
+
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, pattern, url, custom_headers, custom_payload, format, secret, enabled,
+                disabled_reason, schedule, jitter, timeout_us, description, metadata, created_at,
+                updated_at
+             FROM subscriptions ",
+            $rest
+        )
+    };
+}
+
+const ALL: &str = select!("ORDER BY id");
+pub(super) const ONE: &str = select!("WHERE id = $1");
+pub(super) const BY_TARGET: &str = select!("WHERE pattern = $1 AND url = $2");
+pub(super) const LIST: &str = select!("WHERE id < $1 ORDER BY id DESC LIMIT $2");
+
+/// The same, that nobody else may change while it is read.
+pub(super) const LOCKED: &str = select!("WHERE pattern = $1 AND url = $2 FOR UPDATE");
+
+pub(super) const INSERT: &str = "INSERT INTO subscriptions
+        (id, pattern, url, custom_headers, custom_payload, format, secret, enabled,
+         disabled_reason, schedule, jitter, timeout_us, description, metadata, created_at,
+         updated_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+    ON CONFLICT (pattern, url) DO NOTHING";
+
+pub(super) const UPDATE: &str = "UPDATE subscriptions SET
+        pattern = $2, url = $3, custom_headers = $4, custom_payload = $5, format = $6,
+        secret = $7, enabled = $8, disabled_reason = $9, schedule = $10, jitter = $11,
+        timeout_us = $12, description = $13, metadata = $14, created_at = $15, updated_at = $16
+    WHERE id = $1";
+
+pub(super) const DELETE: &str = "DELETE FROM subscriptions WHERE id = $1";
+
+/// Some of them: what waits for a receiver that was away for long would make one statement take
+/// too long. Locks in the order of the ids.
+pub(super) const BURY: &str = "WITH gone AS (
+        DELETE FROM pending_deliveries WHERE id = ANY (ARRAY (
+            SELECT id FROM pending_deliveries
+            WHERE (subscription_id, id) >= ($1, '00000000-0000-0000-0000-000000000000')
+                AND subscription_id <= $1
+            ORDER BY subscription_id, id LIMIT 5000 FOR UPDATE
+        ))
+        RETURNING id, event_id, subscription_id, created_at, payload, event_type, attempts,
+            last_outcome
+    )
+    INSERT INTO finished_deliveries (id, event_id, subscription_id, created_at, payload,
+        event_type, attempts, last_outcome, state, cause, finished_at)
+    SELECT gone.*, $2::text, $3::text, $4::bigint FROM gone";
+
+/// How many times more, each in a transaction of its own.
+const MORE_BURIALS: usize = 20;
+
+/// What is sealed is sealed for its row: whose row it will be must be known before.
+pub(super) async fn upsert(
+    pool: &Pool,
+    keyring: &Keyring,
+    subscription: Subscription,
+    new_secret: bool,
+) -> sqlx::Result<Upserted> {
+    let mut connection = pool.lend().await?;
+    loop {
+        let mut tx = connection.begin().await?;
+        let old = sqlx::query(LOCKED)
+            .bind(subscription.pattern.to_string())
+            .bind(subscription.url.as_str())
+            .fetch_optional(&mut *tx)
+            .await?;
+        if let Some(old) = old {
+            let old = self::subscription(keyring, &old)?;
+            let changed = Subscription {
+                id: old.id,
+                created_at: old.created_at,
+                secret: if new_secret { subscription.secret } else { old.secret },
+                ..subscription
+            };
+            bind(UPDATE, keyring, &changed)?.execute(&mut *tx).await?;
+            tx.commit().await?;
+            return connection.done(Ok(Upserted::Updated(changed)));
+        }
+        let inserted = bind(INSERT, keyring, &subscription)?.execute(&mut *tx).await?;
+        tx.commit().await?;
+        if inserted.rows_affected() > 0 {
+            return connection.done(Ok(Upserted::Created(subscription)));
+        }
+        // Somebody made it between the look and the insertion: it is there now, or gone again.
+    }
+}
+
+pub(super) async fn update(
+    pool: &Pool,
+    keyring: &Keyring,
+    subscription: &Subscription,
+) -> Result<bool, UpdateError> {
+    let update = bind(UPDATE, keyring, subscription).map_err(failed)?;
+    let mut connection = pool.lend().await.map_err(failed)?;
+    match update.execute(&mut *connection).await {
+        Ok(done) => Ok(connection.done(done.rows_affected() > 0)),
+        Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {
+            connection.done(Err(UpdateError::Taken))
+        }
+        Err(error) => Err(failed(error).into()),
+    }
+}
+
+/// Deletes the subscription and buries what waits for it, in the same transaction as far as that
+/// is quickly done. What then is left, and what of that a failure leaves, dies of the same cause
+/// when it is due: whoever attempts it finds no subscription.
+pub(super) async fn delete(pool: &Pool, id: SubscriptionId, now: UnixMicros) -> sqlx::Result<bool> {
+    let mut connection = pool.lend().await?;
+    let mut tx = connection.begin().await?;
+    let deleted = sqlx::query(DELETE).bind(key(id)).execute(&mut *tx).await?.rows_affected() > 0;
+    let mut buried = if deleted { bury(&mut tx, id, now).await? } else { 0 };
+    tx.commit().await?;
+    for _ in 0..MORE_BURIALS {
+        if buried == 0 {
+            break;
+        }
+        match bury(&mut connection, id, now).await {
+            Ok(more) => buried = more,
+            Err(error) => {
+                tracing::warn!(%id, %error, "left deliveries of a deleted subscription pending");
+                // The connection may be broken: not given back.
+                return Ok(deleted);
+            }
+        }
+    }
+    connection.done(Ok(deleted))
+}
+
+async fn bury(
+    connection: &mut sqlx::PgConnection,
+    id: SubscriptionId,
+    now: UnixMicros,
+) -> sqlx::Result<u64> {
+    let bury = sqlx::query(BURY)
+        .bind(key(id))
+        .bind(State::Dead.name())
+        .bind(Cause::Unsubscribed.name())
+        .bind(micros(now));
+    Ok(bury.execute(connection).await?.rows_affected())
+}
+
+pub(super) async fn all(pool: &Pool, keyring: &Keyring) -> sqlx::Result<Vec<Subscription>> {
+    let mut connection = pool.lend().await?;
+    let found = sqlx::query(ALL).fetch_all(&mut *connection).await?;
+    connection.done(found.iter().map(|row| subscription(keyring, row)).collect())
+}
+
+pub(super) async fn one(
+    pool: &Pool,
+    keyring: &Keyring,
+    id: SubscriptionId,
+) -> sqlx::Result<Option<Subscription>> {
+    let mut connection = pool.lend().await?;
+    let row = sqlx::query(ONE).bind(key(id)).fetch_optional(&mut *connection).await?;
+    connection.done(row.as_ref().map(|row| subscription(keyring, row)).transpose())
+}
+
+pub(super) async fn by_target(
+    pool: &Pool,
+    keyring: &Keyring,
+    pattern: &Pattern,
+    url: &Target,
+) -> sqlx::Result<Option<Subscription>> {
+    let find = sqlx::query(BY_TARGET).bind(pattern.to_string()).bind(url.as_str());
+    let mut connection = pool.lend().await?;
+    let row = find.fetch_optional(&mut *connection).await?;
+    connection.done(row.as_ref().map(|row| subscription(keyring, row)).transpose())
+}
+
+pub(super) async fn list(
+    pool: &Pool,
+    keyring: &Keyring,
+    page: PageRequest<SubscriptionId>,
+) -> sqlx::Result<Page<Subscription, SubscriptionId>> {
+    let list = sqlx::query(LIST).bind(below(page.after)).bind(one_more(page.limit));
+    let mut connection = pool.lend().await?;
+    let found = list.fetch_all(&mut *connection).await?;
+    let found = connection
+        .done(found.iter().map(|row| subscription(keyring, row)).collect::<sqlx::Result<_>>())?;
+    Ok(Page::cut(found, page.limit, |subscription: &Subscription| subscription.id))
+}
