@@ -4,22 +4,24 @@
 //! is stored and what was sent is recorded, or it is repeated at the next start.
 
 mod fronts;
+mod store;
 mod workers;
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context as _, ensure};
 use axum::Router;
-use futures::FutureExt as _;
+use futures::{FutureExt as _, future::BoxFuture};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     access::Access,
     api::{self, Gate},
     clock::{Clock, SystemClock},
-    config::{Config, QueueUrl, Role, StoreUrl},
+    config::{Config, QueueUrl, Role},
     deliver::{self, Client, Deliverer, egress::Rule},
     dispatch::Dispatcher,
+    expire::Expirer,
     ingest::{self, Ingest},
     lifecycle,
     observe::Metrics,
@@ -28,10 +30,11 @@ use crate::{
         local::{self, LocalQueue},
         rabbitmq::{self, RabbitQueue},
     },
-    route::Table,
-    store::{Store, seal::Keyring, sqlite::SqliteStore},
+    route::{Follower, Table},
+    store::Store,
     sweep::Sweeper,
 };
+pub use store::migrate;
 use workers::Workers;
 
 /// How long giving back to the store may take that is left at the end.
@@ -75,7 +78,7 @@ struct Process {
 impl Process {
     async fn open(config: Config) -> anyhow::Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
-        let store = open(&config, &clock).await?;
+        let store = store::open(&config, &clock).await?;
         let lost = store.recover(clock.now()).await.context("taking up what was left")?;
         if lost > 0 {
             tracing::info!(lost, "took up what an earlier process had in hand");
@@ -126,7 +129,27 @@ impl Process {
         let (access, store, clock) =
             (Arc::clone(&self.access), Arc::clone(&self.store), Arc::clone(&self.clock));
         let watch = async move { access.watch(&*store, &*clock).await }.boxed();
-        Ok((Workers { committer, dispatcher, deliverer, sweeper, endless: vec![watch] }, ingest))
+        let endless = [Some(watch), Some(self.follow()), self.expire()];
+        let endless = endless.into_iter().flatten().collect();
+        Ok((Workers { committer, dispatcher, deliverer, sweeper, endless }, ingest))
+    }
+
+    /// Learns what other processes change.
+    fn follow(&self) -> BoxFuture<'static, ()> {
+        let follower = Follower {
+            table: Arc::clone(&self.table),
+            store: Arc::clone(&self.store),
+            clock: Arc::clone(&self.clock),
+        };
+        async move { follower.run().await }.boxed()
+    }
+
+    /// Deletes what is old, unless all is kept.
+    fn expire(&self) -> Option<BoxFuture<'static, ()>> {
+        let retention = self.config.retention?;
+        let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
+        let expirer = Expirer { store, clock, retention };
+        Some(async move { expirer.run().await }.boxed())
     }
 
     fn dispatcher(&self, queue: Arc<dyn Queue>) -> Dispatcher {
@@ -185,7 +208,7 @@ impl Process {
 pub async fn reseal(config: &Config) -> anyhow::Result<u64> {
     ensure!(!config.secret_keys.is_empty(), "secret_keys holds no key to seal with");
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
-    let store = open(config, &clock).await?;
+    let store = store::open(config, &clock).await?;
     store.reseal().await.context("sealing anew")
 }
 
@@ -205,14 +228,4 @@ async fn connect(
     };
     let queue = RabbitQueue::connect(rabbitmq, Arc::clone(local), Arc::clone(clock));
     Ok(Some(Arc::new(queue.await.context("using RabbitMQ")?)))
-}
-
-async fn open(config: &Config, clock: &Arc<dyn Clock>) -> anyhow::Result<Arc<dyn Store>> {
-    let keyring = Keyring::new(config.secret_keys.iter().cloned(), Arc::clone(clock));
-    let StoreUrl::Sqlite(path) = &config.store;
-    let path: &Path = path;
-    let store = SqliteStore::open(path, keyring)
-        .await
-        .with_context(|| format!("opening the store sqlite:{}", path.display()))?;
-    Ok(Arc::new(store))
 }

@@ -23,6 +23,7 @@ pub mod transform;
 pub mod dispatch;
 pub mod deliver;
 pub mod sweep;
+pub mod expire;
 
 // The faces, and who may use them.
 pub mod access;

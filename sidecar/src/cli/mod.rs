@@ -13,6 +13,7 @@ mod client;
 pub mod gateway;
 pub mod health;
 pub mod listen;
+pub mod migrate;
 pub mod secrets;
 pub mod serve;
 mod terminal;
@@ -40,6 +41,10 @@ pub enum Command {
     Check(check::CheckArgs),
     /// Ask one server whether it is well, for container engines
     Health(health::HealthArgs),
+    /// Bring the schema of the store up to this build's, as `serve` does at its start
+    ///
+    /// Takes the configuration of `sidehook serve`.
+    Migrate(Box<serve::ServeArgs>),
     /// Make and change the keys that encrypt secrets in the store
     #[command(subcommand)]
     Secrets(secrets::SecretsCommand),
@@ -53,6 +58,7 @@ pub async fn run(cli: Cli, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
         Command::Listen(args) => listen::run(args, out).await,
         Command::Check(args) => check::run(args, out).await,
         Command::Health(args) => health::run(args, out).await,
+        Command::Migrate(args) => migrate::run(*args, out).await,
         Command::Secrets(command) => secrets::run(command, out).await,
     }
 }

@@ -34,7 +34,12 @@ pub struct ServeArgs {
     #[arg(long, env = "SIDEHOOK_INGEST_LISTEN", value_name = "ADDRESS|unix:PATH")]
     ingest_listen: Option<String>,
     /// Keep everything here [default: sqlite:sidehook.db]
-    #[arg(long, env = "SIDEHOOK_STORE", value_name = "sqlite:PATH")]
+    #[arg(
+        long,
+        env = "SIDEHOOK_STORE",
+        hide_env_values = true,
+        value_name = "sqlite:PATH|postgres://…"
+    )]
     store: Option<String>,
     /// Store signing secrets and custom headers unencrypted even on a database server
     #[arg(long, env = "SIDEHOOK_INSECURE_STORE_SECRETS_IN_CLEAR")]
@@ -76,6 +81,9 @@ pub struct ServeArgs {
     /// Wait so long for what is under way when told to stop [default: 20s]
     #[arg(long, env = "SIDEHOOK_DRAIN_TIMEOUT", value_name = "DURATION")]
     drain_timeout: Option<String>,
+    /// Keep what is finished so long, or `off` for ever [default: 30d]
+    #[arg(long, env = "SIDEHOOK_RETENTION", value_name = "DURATION")]
+    retention: Option<String>,
     /// Log what passes this filter: a level, or one for each module
     #[arg(long, env = "SIDEHOOK_LOG", default_value = "info", value_name = "FILTER")]
     log: String,
@@ -114,6 +122,7 @@ impl ServeArgs {
             ("ingest_token", self.ingest_token),
             ("concurrency", self.concurrency),
             ("drain_timeout", self.drain_timeout),
+            ("retention", self.retention),
         ];
         let lists = [
             ("egress_allow", self.egress_allow),

@@ -6,6 +6,7 @@
 mod keys;
 mod roles;
 mod listen;
+mod store;
 mod written;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
@@ -18,7 +19,7 @@ use url::Url;
 use crate::model::{Allowed, Retry, SealingKey};
 pub use listen::{InvalidListen, Listen};
 pub use roles::{Role, Roles};
-
+pub use store::StoreUrl;
 use written::Written;
 
 /// The configuration of `sidehook serve`.
@@ -52,13 +53,8 @@ pub struct Config {
     pub concurrency: usize,
     /// How long a stop waits for what is under way.
     pub drain_timeout: Duration,
-}
-
-/// Which store, and where it is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum StoreUrl {
-    /// A file: `sqlite:PATH`.
-    Sqlite(PathBuf),
+    /// How long what is finished is kept; `None` is for ever.
+    pub retention: Option<Duration>,
 }
 
 /// Which queue, and where it is.
@@ -140,6 +136,7 @@ impl Default for Config {
             retry: Retry::default(),
             concurrency: 256,
             drain_timeout: Duration::from_secs(20),
+            retention: Some(Duration::from_hours(30 * 24)),
         }
     }
 }
@@ -153,10 +150,7 @@ impl TryFrom<Written> for Config {
             roles: Roles::read(&written.roles)?,
             listen: parsed("listen", written.listen.as_deref())?.unwrap_or(usual.listen),
             ingest_listen: parsed("ingest_listen", written.ingest_listen.as_deref())?,
-            store: match written.store.as_deref() {
-                None => usual.store,
-                Some(url) => store_url(url)?,
-            },
+            store: written.store.map_or(Ok(usual.store), StoreUrl::read)?,
             secret_keys: written.secret_keys.read()?,
             insecure_store_secrets_in_clear: written
                 .insecure_store_secrets_in_clear
@@ -174,6 +168,7 @@ impl TryFrom<Written> for Config {
             },
             concurrency: written.concurrency.unwrap_or(usual.concurrency),
             drain_timeout: duration("drain_timeout", written.drain_timeout, usual.drain_timeout)?,
+            retention: retention(written.retention, usual.retention)?,
         };
         config.check()
     }
@@ -191,10 +186,21 @@ impl Config {
         if !(1..=65_536).contains(&self.concurrency) {
             return Err(wrong("concurrency", "must be 1 to 65536"));
         }
-        let StoreUrl::Sqlite(_) = &self.store;
-        if !self.roles.are_all() {
-            let reason = "must be all of them on an SQLite file, which one process has to itself";
-            return Err(wrong("roles", reason));
+        match &self.store {
+            StoreUrl::Sqlite(_) if !self.roles.are_all() => {
+                let reason =
+                    "must be all of them on an SQLite file, which one process has to itself";
+                return Err(wrong("roles", reason));
+            }
+            StoreUrl::Postgres(_)
+                if self.secret_keys.is_empty() && !self.insecure_store_secrets_in_clear =>
+            {
+                let reason = "must hold a key for a store in Postgres, which others can read \
+                              (`sidehook secrets generate-key` makes one), or \
+                              insecure_store_secrets_in_clear be true";
+                return Err(wrong("secret_keys", reason));
+            }
+            StoreUrl::Sqlite(_) | StoreUrl::Postgres(_) => {}
         }
         let in_names = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
         let prefix = &self.queue_prefix;
@@ -233,17 +239,6 @@ fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(
     text.parse().map(Some).map_err(|error| wrong(key, format!("{text:?}: {error}")))
 }
 
-fn store_url(url: &str) -> Result<StoreUrl, Error> {
-    match url.split_once(':') {
-        Some(("sqlite", path)) if !path.is_empty() => {
-            // `sqlite:///var/lib/x.db` is as good as `sqlite:/var/lib/x.db`.
-            let path = path.strip_prefix("//").unwrap_or(path);
-            Ok(StoreUrl::Sqlite(PathBuf::from(path)))
-        }
-        _ => Err(wrong("store", format!("{url:?}: must be sqlite:PATH"))),
-    }
-}
-
 /// What is wrong with it is told without it: there is a password in it.
 fn queue_url(text: String) -> Result<QueueUrl, Error> {
     if text == "local" {
@@ -272,6 +267,19 @@ fn token(key: &str, text: Option<String>) -> Result<Option<SecretString>, Error>
 fn duration(key: &str, text: Option<String>, usual: Duration) -> Result<Duration, Error> {
     let Some(text) = text else { return Ok(usual) };
     humantime::parse_duration(&text).map_err(|error| wrong(key, format!("{text:?}: {error}")))
+}
+
+fn retention(text: Option<String>, usual: Option<Duration>) -> Result<Option<Duration>, Error> {
+    const KEY: &str = "retention";
+    match text.as_deref() {
+        None => Ok(usual),
+        Some("off") => Ok(None),
+        Some(_) => match duration(KEY, text, Duration::ZERO)? {
+            // A slip of the pen would delete what its owner still looks at.
+            short if short < Duration::from_mins(1) => Err(wrong(KEY, "must be a minute or more")),
+            long => Ok(Some(long)),
+        },
+    }
 }
 
 fn numbered<T>(

@@ -15,7 +15,7 @@ fn read(toml: &str, overrides: &[(&'static str, &str)]) -> Result<Config, String
 fn without_a_word_it_serves_on_loopback_from_a_file_beside_it() {
     let config = Config::read(None, []).unwrap();
     assert_eq!(config.listen.to_string(), "127.0.0.1:5000");
-    assert_eq!(config.store, StoreUrl::Sqlite("sidehook.db".into()));
+    assert!(matches!(config.store, StoreUrl::Sqlite(path) if path == PathBuf::from("sidehook.db")));
     assert_eq!(config.retry.schedule.len(), 10);
 }
 
@@ -25,7 +25,7 @@ fn a_flag_wins_over_the_file() {
         "listen = \"127.0.0.1:1\"\nstore = \"sqlite:/tmp/a.db\"\nretry_schedule = [\"0s\", \"1m\"]";
     let config = read(file, &[("listen", "127.0.0.1:2")]).unwrap();
     assert_eq!(config.listen.port(), 2);
-    assert_eq!(config.store, StoreUrl::Sqlite("/tmp/a.db".into()));
+    assert!(matches!(config.store, StoreUrl::Sqlite(path) if path == PathBuf::from("/tmp/a.db")));
     assert_eq!(*config.retry.schedule, [Duration::ZERO, Duration::from_mins(1)]);
 }
 
@@ -103,6 +103,26 @@ fn a_key_is_never_shown() {
 }
 
 #[test]
+fn the_password_of_the_database_is_never_shown() {
+    let file = "insecure_store_secrets_in_clear = true\nstore = \"postgres://me:s3cret@db/x\"";
+    let config = read(file, &[]).unwrap();
+    assert!(matches!(config.store, StoreUrl::Postgres(_)));
+    assert!(!format!("{config:?}").contains("s3cret"));
+    for wrong in ["postgress://me:s3cret@db/x", "postgres://me:s3cret@db:s3cret/x"] {
+        let error = read(&format!("store = \"{wrong}\""), &[]).unwrap_err();
+        assert!(!error.contains("s3cret"), "{error}");
+    }
+}
+
+#[test]
+fn what_is_finished_is_kept_for_thirty_days_or_as_long_as_is_said() {
+    let days = |days: u64| Some(Duration::from_hours(24 * days));
+    assert_eq!(read("", &[]).unwrap().retention, days(30));
+    assert_eq!(read("retention = \"7d\"", &[]).unwrap().retention, days(7));
+    assert_eq!(read("retention = \"off\"", &[]).unwrap().retention, None);
+}
+
+#[test]
 fn what_is_wrong_is_named() {
     for (toml, said) in [
         ("listen = \"nowhere\"", "key listen: \"nowhere\""),
@@ -113,7 +133,14 @@ fn what_is_wrong_is_named() {
             "key ingest_listen: must not be the address of listen",
         ),
         ("lisen = \"x\"", "lisen"),
-        ("store = \"postgres://x\"", "key store: \"postgres://x\": must be sqlite:PATH"),
+        ("store = \"mysql://x\"", "key store: must be sqlite:PATH or postgres://USER"),
+        ("store = \"sqlite:\"", "key store: must be sqlite:PATH or postgres://USER"),
+        ("store = \"postgres://h:port/x\"", "key store: must be postgres://USER:PASSWORD@HOST"),
+        ("store = \"postgres://u:p#w@h/x\"", "key store: must be postgres://USER:PASSWORD@HOST"),
+        ("store = \"postgres://h/x?sslmod=no\"", "key store: knows no parameter \"sslmod\""),
+        ("store = \"postgres://h/x\"", "key secret_keys: must hold a key for a store in Postgres"),
+        ("retention = \"30\"", "key retention: \"30\""),
+        ("retention = \"59s\"", "key retention: must be a minute or more"),
         ("queue = \"redis://x\"", "key queue: must be local or amqp://"),
         ("queue = \"amqp://\"", "key queue: must be local or amqp://"),
         ("queue_prefix = \"a b\"", "key queue_prefix: must have 1 to 100 characters"),

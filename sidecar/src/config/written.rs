@@ -16,7 +16,7 @@ pub(super) struct Written {
     pub(super) roles: Vec<String>,
     /// `127.0.0.1:5002` or `unix:/run/sidehook/ingest.sock`
     pub(super) ingest_listen: Option<String>,
-    /// `sqlite:PATH`
+    /// `sqlite:PATH` or `postgres://USER:PASSWORD@HOST:PORT/DATABASE`
     pub(super) store: Option<String>,
     /// `["file:/run/secrets/sidehook.key"]`
     pub(super) secret_keys: WrittenKeys,
@@ -40,4 +40,6 @@ pub(super) struct Written {
     pub(super) concurrency: Option<usize>,
     /// `20s`
     pub(super) drain_timeout: Option<String>,
+    /// `30d` or `off`
+    pub(super) retention: Option<String>,
 }

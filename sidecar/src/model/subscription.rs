@@ -174,6 +174,10 @@ impl Target {
             return Err(InvalidUrl::Port);
         }
         url.host_str().filter(|host| !host.is_empty()).ok_or(InvalidUrl::Malformed)?;
+        // It grows where a character is written as the codes of its bytes.
+        if url.as_str().len() > Self::MAX_LENGTH {
+            return Err(InvalidUrl::TooLong);
+        }
         Ok(Self(url))
     }
 

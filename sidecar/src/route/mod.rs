@@ -1,8 +1,9 @@
 //! Who gets an event: the live table of subscriptions, found by what they ask for.
 //!
 //! Invariant: a change of a subscription that was answered to its owner is seen by every event
-//! routed from then on.
+//! that this process routes from then on; one that another process answered, within seconds.
 
+mod follow;
 mod index;
 
 use std::sync::{Arc, PoisonError, RwLock};
@@ -10,6 +11,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use sidehook_event::EventType;
 use tokio::sync::Mutex;
 
+pub use follow::Follower;
 pub use index::Index;
 
 use crate::{

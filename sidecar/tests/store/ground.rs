@@ -15,9 +15,10 @@ use sidehook::{
         sqlite::SqliteStore,
     },
 };
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, migrate::Migrator};
 use tempfile::TempDir;
 
-use crate::database::Database;
+use crate::database::{Database, VARIABLE};
 
 /// An implementation under test.
 #[async_trait]
@@ -103,8 +104,15 @@ pub(crate) struct PostgresGround {
     store: Option<Arc<PostgresStore>>,
 }
 
-/// The database that those of the tests are copies of.
-const TEMPLATE: &str = "sidehook_test_template";
+static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
+
+/// The name of the database that those of the tests are copies of, different for each schema.
+fn template() -> String {
+    let checksums = MIGRATIONS.iter().flat_map(|step| step.checksum.iter());
+    let hash =
+        checksums.fold(0_u64, |hash, byte| hash.wrapping_mul(31).wrapping_add((*byte).into()));
+    format!("sidehook_test_template_{hash:016x}")
+}
 
 impl PostgresGround {
     /// One more process that has the store.
@@ -116,11 +124,9 @@ impl PostgresGround {
 #[async_trait]
 impl Ground for PostgresGround {
     async fn fresh() -> Self {
-        Database::keep(TEMPLATE, async |url: &str| {
-            connect(url, &[]).await.unwrap().close().await;
-        })
-        .await;
-        let mut ground = Self { database: Database::like(TEMPLATE).await, store: None };
+        let template = template();
+        make_template(&template).await;
+        let mut ground = Self { database: Database::like(&template).await, store: None };
         ground.crash().await;
         ground
     }
@@ -137,12 +143,33 @@ impl Ground for PostgresGround {
     }
 
     async fn raw(&self) -> Vec<u8> {
-        self.database.raw("subscriptions").await
+        let mut shell = self.database.shell().await;
+        sqlx::raw_sql("CHECKPOINT").execute(&mut shell).await.unwrap();
+        let file = "SELECT pg_read_binary_file(pg_relation_filepath('subscriptions'))";
+        let file: Vec<u8> = sqlx::query_scalar(file).fetch_one(&mut shell).await.unwrap();
+        shell.close().await.unwrap();
+        file
     }
 
     fn exclusive(&self) -> bool {
         false
     }
+}
+
+/// Makes it, unless an earlier test has.
+async fn make_template(name: &str) {
+    let mut server = PgConnection::connect(&std::env::var(VARIABLE).unwrap()).await.unwrap();
+    // Others may be about to make it too, in this process or another.
+    sqlx::query("SELECT pg_advisory_lock(1)").execute(&mut server).await.unwrap();
+    let there = "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)";
+    let there: bool = sqlx::query_scalar(there).bind(name).fetch_one(&mut server).await.unwrap();
+    if !there {
+        let making = Database::empty().await;
+        connect(&making.url, &[]).await.unwrap().close().await;
+        let rename = format!("ALTER DATABASE {} RENAME TO {name}", making.name);
+        sqlx::raw_sql(AssertSqlSafe(rename)).execute(&mut server).await.unwrap();
+    }
+    server.close().await.unwrap();
 }
 
 /// A store at this address, without waiting for a server that is not there.

@@ -16,15 +16,21 @@ mod claiming;
 #[path = "../../src/store/postgres/testing.rs"]
 mod database;
 mod dispatching;
+mod expiring;
 mod ground;
 mod history;
 mod listing;
+mod postgres_broken;
+mod postgres_damaged;
+mod postgres_shared;
+mod postgres_start;
 mod recording;
 mod samples;
 mod sealing;
 mod sqlite_file;
 mod subscribing;
 mod tokens;
+mod wire;
 
 use ground::Ground as _;
 
@@ -84,6 +90,13 @@ macro_rules! conformance {
                 a_verdict_on_nothing_does_not_harm_the_others,
                 many_verdicts_are_recorded_in_one_call,
                 what_was_recorded_survives_a_crash,
+            });
+            sentences!($ground, expiring: {
+                what_is_finished_and_old_goes_with_all_that_belongs_to_it,
+                what_is_to_be_delivered_stays_however_old_it_is,
+                what_happened_or_was_stored_later_stays,
+                little_is_looked_at_at_a_time,
+                an_event_that_is_gone_can_come_again,
             });
             sentences!($ground, subscribing: {
                 a_subscription_is_read_back_as_it_was_made,

@@ -9,7 +9,7 @@ const LAYERS: [&[&str]; 7] = [
     &["model"],
     &["clock", "config", "lifecycle", "observe"],
     &["access", "queue", "route", "store", "transform"],
-    &["deliver", "dispatch", "ingest", "sweep"],
+    &["deliver", "dispatch", "expire", "ingest", "sweep"],
     &["api", "console"],
     &["app"],
     &["cli", "main"],

@@ -42,12 +42,16 @@ mod events;
 mod expire;
 mod list;
 mod open;
+#[cfg(test)]
+mod plan_tests;
 mod pool;
 mod record;
 mod rows;
 mod schema;
 mod sealing;
 mod subscriptions;
+#[cfg(test)]
+mod testing;
 
 pub use durability::Forgetful;
 pub use open::{Config, OpenError};

@@ -20,6 +20,9 @@ use crate::{
 
 mod write;
 
+#[cfg(test)]
+pub(super) use write::{COUNT, FINISH, KEEP, LOG};
+
 /// Locks in the order of the ids, in which the index is read.
 pub(super) const PENDING: &str = "SELECT id, event_id, subscription_id, created_at, payload,
         event_type, 'pending' AS state, attempts, due_at, claimed, last_outcome,

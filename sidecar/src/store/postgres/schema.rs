@@ -14,6 +14,10 @@ use super::{address::Address, open::OpenError};
 pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
 
 const TABLE: &str = "_sqlx_migrations";
+/// Read from the table of tables: to resolve the name would answer from a cache, which may be older
+/// than the lock that was waited for.
+const EXISTS: &str =
+    "SELECT EXISTS (SELECT FROM pg_class WHERE relname = $1 AND pg_table_is_visible(oid))";
 /// Held by whoever changes the schema; any number that nobody else uses.
 const LOCK: i64 = 0x5369_6465_686f_6f6b;
 
@@ -41,11 +45,8 @@ pub(super) async fn standing(
     address: &Address,
 ) -> Result<Standing, OpenError> {
     let server = |error| OpenError::Server(address.to_string(), error);
-    let exists: bool = sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL")
-        .bind(TABLE)
-        .fetch_one(&mut *connection)
-        .await
-        .map_err(server)?;
+    let exists: bool =
+        sqlx::query_scalar(EXISTS).bind(TABLE).fetch_one(&mut *connection).await.map_err(server)?;
     if !exists {
         return Ok(Standing::Behind(0));
     }

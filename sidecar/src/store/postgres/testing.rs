@@ -37,22 +37,6 @@ impl Database {
         Self::named(name)
     }
 
-    /// Makes a database of this name by `fill`, unless there is one, and keeps it for other tests.
-    pub(crate) async fn keep(name: &str, fill: impl AsyncFnOnce(&str)) {
-        let mut shell = server().connect().await.unwrap();
-        // Others may be about to make it too, in this process or another.
-        run_on(&mut shell, "SELECT pg_advisory_lock(1)".to_owned()).await;
-        let there = "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)";
-        let there: bool = sqlx::query_scalar(there).bind(name).fetch_one(&mut shell).await.unwrap();
-        if !there {
-            let making = Self::empty().await;
-            fill(&making.url).await;
-            let rename = format!("ALTER DATABASE {} RENAME TO {name}", making.name);
-            run_on(&mut shell, rename).await;
-        }
-        shell.close().await.unwrap();
-    }
-
     fn named(name: String) -> Self {
         let server = server();
         let mut url = server.to_url_lossy();
@@ -63,16 +47,6 @@ impl Database {
     /// A connection beside the store's.
     pub(crate) async fn shell(&self) -> PgConnection {
         PgConnection::connect(&self.url).await.unwrap()
-    }
-
-    /// The files of a table, byte by byte, with what is still to be written to them.
-    pub(crate) async fn raw(&self, table: &str) -> Vec<u8> {
-        let mut shell = self.shell().await;
-        run_on(&mut shell, "CHECKPOINT".to_owned()).await;
-        let read = "SELECT pg_read_binary_file(pg_relation_filepath($1::regclass))";
-        let read = sqlx::query_scalar(read).bind(table).fetch_one(&mut shell).await;
-        shell.close().await.unwrap();
-        read.unwrap()
     }
 
     /// Runs statements beside the store.
@@ -108,12 +82,8 @@ fn server() -> PgConnectOptions {
 
 async fn run(options: &PgConnectOptions, statements: String) {
     let mut shell = options.connect().await.unwrap();
-    run_on(&mut shell, statements).await;
-    shell.close().await.unwrap();
-}
-
-async fn run_on(shell: &mut PgConnection, statements: String) {
     let shown = statements.clone();
-    let done = sqlx::raw_sql(AssertSqlSafe(statements)).execute(shell).await;
+    let done = sqlx::raw_sql(AssertSqlSafe(statements)).execute(&mut shell).await;
     done.unwrap_or_else(|error| panic!("{shown}: {error}"));
+    shell.close().await.unwrap();
 }
