@@ -2,14 +2,17 @@
 //!
 //! Invariant: no test reads the environment of whoever runs it.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
 use std::process::{Command, Output};
 
 mod check;
+#[path = "../../src/store/postgres/testing.rs"]
+mod database;
 mod gateway;
 mod health;
 mod listen;
+mod migrate;
 mod secrets;
 
 /// The command, ready to be run with `arguments`.

@@ -2,11 +2,15 @@
 //!
 //! Invariant: an event goes with all that belongs to it or stays with all of it.
 
+use std::{sync::Arc, time::Duration};
+
 use sidehook::{
+    clock::{Clock as _, SystemClock},
+    expire::Expirer,
     model::{Cause, Successor},
-    store::{Due, Expired, Store},
+    store::{Dispatched, Due, Expired, Store},
 };
-use sidehook_event::UnixMicros;
+use sidehook_event::{Event, UnixMicros};
 
 use crate::{
     ground::Ground,
@@ -66,7 +70,7 @@ pub(crate) async fn what_happened_or_was_stored_later_stays(ground: &mut dyn Gro
         let group = events([number]);
         store.append(&group, at(stored), Due::At(at(0))).await.unwrap();
         let event = group[0].clone();
-        let dispatched = sidehook::store::Dispatched { event, deliveries: vec![] };
+        let dispatched = Dispatched { event, deliveries: vec![] };
         store.dispatch(&[dispatched], at(stored)).await.unwrap();
     }
     for (before, expected) in [(1, 0), (5, 0), (6, 1), (20, 0), (21, 1)] {
@@ -103,6 +107,31 @@ pub(crate) async fn an_event_that_is_gone_can_come_again(ground: &mut dyn Ground
     expire(&*store, at(10)).await;
     pending(&*store, 1, vec![]).await;
     assert!(store.event(minted(1)).await.unwrap().is_some());
+}
+
+pub(crate) async fn a_pass_deletes_everything_that_is_old_and_nothing_else(
+    ground: &mut dyn Ground,
+) {
+    let store = ground.store();
+    let group = events(1..=700);
+    store.append(&group, at(0), Due::At(at(0))).await.unwrap();
+    let dispatched = |event: &Arc<Event>| Dispatched { event: event.clone(), deliveries: vec![] };
+    let dispatched: Vec<_> = group[..600].iter().map(dispatched).collect();
+    store.dispatch(&dispatched, at(0)).await.unwrap();
+    let clock = Arc::new(SystemClock::start());
+    let age = clock.now().since(at(500));
+    let expirer = Expirer { store: store.clone(), clock, retention: age };
+    // Those that are a little older, by the time that it takes to look.
+    let deleted = expirer.pass().await;
+    assert!((499..=550).contains(&deleted), "{deleted} were deleted");
+    for number in 1..=700 {
+        let there = store.event(minted(number)).await.unwrap().is_some();
+        let expected = usize::try_from(number).unwrap() > deleted;
+        assert_eq!(there, expected, "event {number} of {deleted}");
+    }
+    let expirer = Expirer { retention: Duration::from_mins(1), ..expirer };
+    assert_eq!(expirer.pass().await, 600 - deleted);
+    assert_eq!(store.claim_events(at(0), at(1), 999).await.unwrap().len(), 100);
 }
 
 async fn expire(store: &dyn Store, before: UnixMicros) -> Expired {

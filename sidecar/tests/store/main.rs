@@ -97,6 +97,7 @@ macro_rules! conformance {
                 what_happened_or_was_stored_later_stays,
                 little_is_looked_at_at_a_time,
                 an_event_that_is_gone_can_come_again,
+                a_pass_deletes_everything_that_is_old_and_nothing_else,
             });
             sentences!($ground, subscribing: {
                 a_subscription_is_read_back_as_it_was_made,

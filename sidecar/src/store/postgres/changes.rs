@@ -114,13 +114,10 @@ impl Changes {
     }
 
     async fn look(&mut self) -> Option<Change> {
-        let count = match timeout(LIMIT, count(&self.pool)).await {
-            Ok(Ok(count)) => count,
-            // Told again when the store is back, if it changed meanwhile.
-            Ok(Err(_)) | Err(_) => {
-                self.clock.sleep(PERIOD).await;
-                return None;
-            }
+        let Ok(Ok(count)) = timeout(LIMIT, count(&self.pool)).await else {
+            // Told when the store is back, if something changed meanwhile.
+            self.clock.sleep(PERIOD).await;
+            return None;
         };
         let told = self.told.replace(count);
         if told == Some(count) {

@@ -11,10 +11,11 @@ use super::{
 };
 use crate::store::{Expired, earliest};
 
-/// The next events, and whether they may go. Another sidecar's are left to it.
+/// The next events, and whether they may go. Another sidecar's are left to it. (To ask whether
+/// rows exist could be answered by reading all that there are.)
 pub(super) const LOOK: &str = "SELECT id, stored_at < $3
-        AND NOT EXISTS (SELECT FROM undispatched WHERE event_id = e.id)
-        AND NOT EXISTS (SELECT FROM pending_deliveries WHERE event_id = e.id) AS expired
+        AND (SELECT event_id FROM undispatched WHERE event_id = e.id LIMIT 1) IS NULL
+        AND (SELECT id FROM pending_deliveries WHERE event_id = e.id LIMIT 1) IS NULL AS expired
     FROM events AS e WHERE id > $1 AND id < $2 ORDER BY id LIMIT $4 FOR UPDATE SKIP LOCKED";
 
 pub(super) const DELIVERIES: &str =

@@ -6,7 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use secrecy::SecretString;
-use sqlx::{Connection as _, PgConnection};
+use sqlx::{Connection as _, PgConnection, error::DatabaseError};
 use thiserror::Error;
 use tokio::time::timeout;
 
@@ -194,7 +194,7 @@ async fn try_for(
             Err(_) => std::io::Error::from(std::io::ErrorKind::TimedOut).into(),
         };
         let shown = address.to_string();
-        let code = error.as_database_error().and_then(|error| error.code());
+        let code = error.as_database_error().and_then(DatabaseError::code);
         match code.as_deref() {
             Some("28P01" | "28000") => return Err(OpenError::Denied(shown, error)),
             Some("3D000") => return Err(OpenError::NoDatabase(shown, error)),

@@ -10,6 +10,7 @@ use std::{
 use sqlx::{
     AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, postgres::PgConnectOptions,
 };
+use url::Url;
 
 /// Names the server; `cargo xtask test` starts one and sets it.
 pub(crate) const VARIABLE: &str = "SIDEHOOK_TEST_POSTGRES";
@@ -38,10 +39,9 @@ impl Database {
     }
 
     fn named(name: String) -> Self {
-        let server = server();
-        let mut url = server.to_url_lossy();
+        let mut url = Url::parse(&server_url()).unwrap();
         url.set_path(&name);
-        Self { server, name, url: url.to_string() }
+        Self { server: server(), name, url: url.to_string() }
     }
 
     /// A connection beside the store's.
@@ -73,11 +73,15 @@ impl Drop for Database {
     }
 }
 
-fn server() -> PgConnectOptions {
+fn server_url() -> String {
     let Ok(url) = std::env::var(VARIABLE) else {
         panic!("{VARIABLE} is not set: run `cargo xtask test`, which starts a Postgres");
     };
-    PgConnectOptions::from_str(&url).unwrap()
+    url
+}
+
+fn server() -> PgConnectOptions {
+    PgConnectOptions::from_str(&server_url()).unwrap()
 }
 
 async fn run(options: &PgConnectOptions, statements: String) {
