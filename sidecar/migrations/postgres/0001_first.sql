@@ -1,4 +1,4 @@
--- What survives: events, deliveries, attempts, subscriptions.
+-- What survives: events, deliveries, attempts, subscriptions, tokens.
 --
 -- Ids are uuids, whose order is the order of time. Instants are microseconds since the Unix epoch,
 -- durations microseconds. States, outcomes and causes are stored under their names. Text that
@@ -167,6 +167,20 @@ $$;
 
 CREATE TRIGGER tell_of_subscription_change AFTER INSERT OR UPDATE OR DELETE ON subscriptions
     FOR EACH ROW EXECUTE FUNCTION tell_of_subscription_change();
+
+-- Who may do what. A token itself is kept nowhere. Rows are never deleted: where tokens were asked
+-- for once, they are asked for for ever.
+CREATE TABLE tokens (
+    id         uuid   NOT NULL PRIMARY KEY,
+    name       bytea  NOT NULL,
+    -- Names of scopes, with spaces between.
+    scopes     text   NOT NULL,
+    -- The SHA-256 of the token.
+    digest     bytea  NOT NULL CHECK (length(digest) = 32),
+    created_at bigint NOT NULL,
+    expires_at bigint,
+    revoked_at bigint
+);
 
 -- One row, rewritten to find out whether anything can be written.
 CREATE TABLE pulse (

@@ -15,7 +15,7 @@ fn read(toml: &str, overrides: &[(&'static str, &str)]) -> Result<Config, String
 fn without_a_word_it_serves_on_loopback_from_a_file_beside_it() {
     let config = Config::read(None, []).unwrap();
     assert_eq!(config.listen.to_string(), "127.0.0.1:5000");
-    assert!(matches!(config.store, StoreUrl::Sqlite(path) if path == "sidehook.db"));
+    assert!(matches!(config.store, StoreUrl::Sqlite(path) if path.as_os_str() == "sidehook.db"));
     assert_eq!(config.retry.schedule.len(), 10);
 }
 
@@ -25,7 +25,7 @@ fn a_flag_wins_over_the_file() {
         "listen = \"127.0.0.1:1\"\nstore = \"sqlite:/tmp/a.db\"\nretry_schedule = [\"0s\", \"1m\"]";
     let config = read(file, &[("listen", "127.0.0.1:2")]).unwrap();
     assert_eq!(config.listen.port(), 2);
-    assert!(matches!(config.store, StoreUrl::Sqlite(path) if path == "/tmp/a.db"));
+    assert!(matches!(config.store, StoreUrl::Sqlite(path) if path.as_os_str() == "/tmp/a.db"));
     assert_eq!(*config.retry.schedule, [Duration::ZERO, Duration::from_mins(1)]);
 }
 

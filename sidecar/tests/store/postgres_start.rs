@@ -11,6 +11,7 @@ use sidehook::{
     store::{
         Due, Store as _,
         postgres::{Config, Migrated, OpenError, PostgresStore},
+        seal::Keyring,
     },
 };
 use sqlx::Connection as _;
@@ -79,7 +80,7 @@ async fn a_server_that_cannot_be_reached_is_told_after_a_while() {
     let url = "postgres://me:s3cret@127.0.0.1:1/hooks".to_owned();
     let config = Config { url: url.into(), patience: Duration::from_millis(700) };
     let clock = std::sync::Arc::new(SystemClock::start());
-    let refused = PostgresStore::connect(&config, Default::default(), clock).await.unwrap_err();
+    let refused = PostgresStore::connect(&config, Keyring::default(), clock).await.unwrap_err();
     assert!(matches!(refused, OpenError::Unreachable { .. }), "{refused:?}");
     let said = told(&refused);
     assert!(said.contains("cannot reach postgres://me@127.0.0.1:1/hooks within 700ms"), "{said}");

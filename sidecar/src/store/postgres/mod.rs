@@ -27,8 +27,8 @@ use super::{
 use crate::{
     clock::Clock,
     model::{
-        Attempt, Delivery, DeliveryId, DueDelivery, Page, PageRequest, Pattern, Subscription,
-        SubscriptionId, Target, Verdict,
+        AccessToken, Attempt, Delivery, DeliveryId, DueDelivery, Page, PageRequest, Pattern,
+        Subscription, SubscriptionId, Target, TokenId, Verdict,
     },
 };
 
@@ -52,6 +52,7 @@ mod sealing;
 mod subscriptions;
 #[cfg(test)]
 mod testing;
+mod tokens;
 
 pub use durability::Forgetful;
 pub use open::{Config, OpenError};
@@ -255,6 +256,22 @@ impl Store for PostgresStore {
 
     async fn delivery(&self, id: DeliveryId) -> Result<Option<(Delivery, Vec<Attempt>)>> {
         bounded(deliveries::one(&self.pool, id)).await
+    }
+
+    async fn add_token(&self, token: &AccessToken) -> Result<()> {
+        bounded(tokens::add(&self.pool, token)).await
+    }
+
+    async fn revoke_token(&self, id: TokenId, now: UnixMicros) -> Result<bool> {
+        bounded(tokens::revoke(&self.pool, id, now)).await
+    }
+
+    async fn all_tokens(&self) -> Result<Vec<AccessToken>> {
+        bounded(tokens::all(&self.pool)).await
+    }
+
+    async fn tokens(&self, page: PageRequest<TokenId>) -> Result<Page<AccessToken, TokenId>> {
+        bounded(tokens::list(&self.pool, page)).await
     }
 }
 

@@ -87,6 +87,10 @@ const STATEMENTS: &[(&str, &str, &[&str])] = &[
         subscriptions::BURY,
         &["pending_deliveries_by_subscription", "pending_deliveries_pkey"],
     ),
+    ("tokens: add", tokens::ADD, &[]),
+    ("tokens: revoke", tokens::REVOKE, &["tokens_pkey"]),
+    ("tokens: all", tokens::ALL, &["tokens_pkey"]),
+    ("tokens: list", tokens::LIST, &["tokens_pkey"]),
     ("changes: count", changes::COUNT, &["subscription_changes_pkey"]),
 ];
 
