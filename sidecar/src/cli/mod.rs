@@ -18,6 +18,7 @@ pub mod secrets;
 pub mod serve;
 mod terminal;
 pub mod token;
+pub mod tokens;
 
 /// Every write your API accepts becomes a webhook.
 #[derive(Debug, Parser)]
@@ -37,6 +38,9 @@ pub enum Command {
     Gateway(gateway::GatewayArgs),
     /// Receive webhooks on this machine, verify and show them
     Listen(listen::ListenArgs),
+    /// Make and revoke the tokens that the sidecar lets in by
+    #[command(subcommand)]
+    Token(tokens::TokenCommand),
     /// See whether everything that is needed is there and in order
     Check(check::CheckArgs),
     /// Ask one server whether it is well, for container engines
@@ -56,6 +60,7 @@ pub async fn run(cli: Cli, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
         Command::Serve(args) => serve::run(args).await,
         Command::Gateway(args) => gateway::run(&args, out),
         Command::Listen(args) => listen::run(args, out).await,
+        Command::Token(command) => tokens::run(command, out).await,
         Command::Check(args) => check::run(args, out).await,
         Command::Health(args) => health::run(args, out).await,
         Command::Migrate(args) => migrate::run(*args, out).await,

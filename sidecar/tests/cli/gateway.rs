@@ -48,6 +48,18 @@ fn several_sidecars_on_one_store() {
 }
 
 #[test]
+fn a_sidecar_at_a_socket_is_reached_through_a_pipe() {
+    let at = |sidecar: &str| {
+        let api = "gateway --upstream http://api:3000 --resource people=/people";
+        printed(&format!("{api} --sidecar {sidecar}"))
+    };
+    let pipe = r#"{ address: { pipe: { path: "/run/sidehook/ingest.sock" } } }"#;
+    let address = r#"{ address: { socket_address: { address: "127.0.0.1", port_value: 5000 } } }"#;
+    let by_socket = at("unix:/run/sidehook/ingest.sock");
+    assert_eq!(by_socket.replace(pipe, address), at("http://127.0.0.1:5000"));
+}
+
+#[test]
 fn the_reference_configuration_is_what_the_command_writes() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../envoy/envoy.yaml");
     let reference = fs::read_to_string(path).unwrap();
@@ -100,6 +112,8 @@ fn what_cannot_work_is_refused_with_the_name_of_its_flag() {
         (format!("{api} {people} --listen 8000"), "--listen"),
         (format!("{api} {people} --admin localhost:9901"), "--admin"),
         (format!("{api} {people} --sidecar https://sidecar:5000"), "--sidecar"),
+        (format!("{api} {people} --sidecar unix:ingest.sock"), "--sidecar"),
+        (format!("{api} {people} --sidecar unix:/a.sock --sidecar http://b:1"), "--sidecar"),
         (format!("{api} {people} --capture always"), "--capture"),
         (format!("{api} {people} --hold-timeout 0s"), "--hold-timeout"),
         (format!("{api} {people} --hold-timeout 2"), "--hold-timeout"),

@@ -2,7 +2,12 @@
 //!
 //! Invariant: no test reads the environment of whoever runs it.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on has failed"
+)]
 
 use std::process::{Command, Output};
 
@@ -14,6 +19,8 @@ mod health;
 mod listen;
 mod migrate;
 mod secrets;
+mod serve;
+mod tokens;
 
 /// The command, ready to be run with `arguments`.
 fn command(arguments: &str) -> Command {

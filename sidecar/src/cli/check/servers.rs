@@ -8,10 +8,10 @@ use serde::Deserialize;
 use url::Url;
 
 use super::{finding::Finding, stats};
-use crate::cli::{client::beneath, terminal::escaped, token::Token};
-
-/// As much of an answer as is shown, in characters.
-const EXCERPT: usize = 200;
+use crate::cli::{
+    client::{beneath, reason_in},
+    token::Token,
+};
 
 /// The longest answer that is read, in bytes: Envoy's whole statistics fit in.
 const LONGEST_ANSWER: usize = 8 * 1024 * 1024;
@@ -131,36 +131,4 @@ async fn ask(
     };
     // The address is in the finding already.
     read.await.map_err(|error| format!("{:#}", anyhow::Error::from(error.without_url())))
-}
-
-/// The reason that an answer gives: a problem's detail, else its first words.
-fn reason_in(body: &str) -> String {
-    #[derive(Deserialize)]
-    struct Problem {
-        title: Option<String>,
-        detail: Option<String>,
-    }
-    let problem = serde_json::from_str::<Problem>(body).ok();
-    let reason = problem.and_then(|problem| problem.detail.or(problem.title));
-    let reason: String =
-        reason.unwrap_or_else(|| body.trim().to_owned()).chars().take(EXCERPT).collect();
-    if reason.is_empty() {
-        "no reason given".to_owned()
-    } else {
-        escaped(&reason.replace('\n', " "))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_reason_is_the_problems_own_and_harmless() {
-        assert_eq!(reason_in(r#"{"title": "Not ready", "detail": "disk full"}"#), "disk full");
-        assert_eq!(reason_in(r#"{"title": "Not ready"}"#), "Not ready");
-        assert_eq!(reason_in("no\x1b[2J\nstore"), "no\\u001b[2J store");
-        assert_eq!(reason_in(&"a".repeat(1000)).len(), EXCERPT);
-        assert_eq!(reason_in(""), "no reason given");
-    }
 }

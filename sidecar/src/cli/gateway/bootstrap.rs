@@ -61,9 +61,15 @@ struct Cluster {
 
 /// The sidecars. Any of them takes any batch.
 struct Sidecars {
-    endpoints: Vec<Cluster>,
+    endpoints: Vec<SidecarEndpoint>,
     discovery: &'static str,
     are_names: bool,
+}
+
+struct SidecarEndpoint {
+    address: Quoted,
+    /// `None` if the address is the path of a socket.
+    port: Option<u16>,
 }
 
 /// A string in JSON's quotes, which YAML reads as the same string.
@@ -129,12 +135,23 @@ impl From<&Endpoint> for Cluster {
 
 impl From<&[Sidecar]> for Sidecars {
     fn from(sidecars: &[Sidecar]) -> Self {
-        let are_names = sidecars.iter().any(|sidecar| sidecar.0.is_name);
+        let are_names = sidecars.iter().any(Sidecar::is_name);
         Self {
-            endpoints: sidecars.iter().map(|sidecar| Cluster::from(&sidecar.0)).collect(),
+            endpoints: sidecars.iter().map(SidecarEndpoint::from).collect(),
             // Envoy resolves an address to itself.
             discovery: if are_names { "STRICT_DNS" } else { "STATIC" },
             are_names,
+        }
+    }
+}
+
+impl From<&Sidecar> for SidecarEndpoint {
+    fn from(sidecar: &Sidecar) -> Self {
+        match sidecar {
+            Sidecar::Server(endpoint) => {
+                Self { address: quoted(&endpoint.address), port: Some(endpoint.port) }
+            }
+            Sidecar::Socket(path) => Self { address: quoted(path), port: None },
         }
     }
 }

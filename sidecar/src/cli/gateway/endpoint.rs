@@ -8,6 +8,8 @@ use std::str::FromStr;
 use thiserror::Error;
 use url::{Host, Url};
 
+use crate::config::{InvalidListen, Listen};
+
 /// A host, a port, and whether to speak TLS to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
@@ -36,11 +38,29 @@ pub enum InvalidEndpoint {
     /// `https` where the connection cannot be encrypted.
     #[error("must begin with http://, for Envoy reaches the sidecar over unencrypted HTTP/2")]
     Encrypted,
+    /// `unix:` with something else than the path of a socket behind it.
+    #[error(transparent)]
+    Socket(InvalidListen),
 }
 
 /// The sidecar, reached over h2c.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sidecar(pub Endpoint);
+pub enum Sidecar {
+    /// At an address.
+    Server(Endpoint),
+    /// At the socket of this absolute path, on the machine of the gateway.
+    Socket(String),
+}
+
+impl Sidecar {
+    /// Whether Envoy has to resolve where it is.
+    pub fn is_name(&self) -> bool {
+        match self {
+            Self::Server(endpoint) => endpoint.is_name,
+            Self::Socket(_) => false,
+        }
+    }
+}
 
 impl FromStr for Endpoint {
     type Err = InvalidEndpoint;
@@ -76,11 +96,19 @@ impl FromStr for Sidecar {
     type Err = InvalidEndpoint;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        // As the sidecar itself is told where to listen.
+        if text.starts_with("unix:") {
+            return match text.parse() {
+                Ok(Listen::Unix(path)) => Ok(Self::Socket(path.display().to_string())),
+                Ok(Listen::Tcp(_)) => Err(InvalidEndpoint::Socket(InvalidListen::Form)),
+                Err(invalid) => Err(InvalidEndpoint::Socket(invalid)),
+            };
+        }
         let endpoint: Endpoint = text.parse()?;
         if endpoint.tls {
             return Err(InvalidEndpoint::Encrypted);
         }
-        Ok(Self(endpoint))
+        Ok(Self::Server(endpoint))
     }
 }
 
@@ -123,5 +151,15 @@ mod tests {
     fn the_sidecar_is_reached_unencrypted() {
         assert!("http://sidecar:5000".parse::<Sidecar>().is_ok());
         assert_eq!("https://sidecar:5000".parse::<Sidecar>(), Err(InvalidEndpoint::Encrypted));
+    }
+
+    #[test]
+    fn the_sidecar_may_be_reached_at_a_socket() {
+        let socket = Sidecar::Socket("/run/sidehook/ingest.sock".to_owned());
+        assert_eq!("unix:/run/sidehook/ingest.sock".parse(), Ok(socket));
+        for text in ["unix:", "unix:ingest.sock", "unix:127.0.0.1:5002"] {
+            let refused = text.parse::<Sidecar>();
+            assert_eq!(refused, Err(InvalidEndpoint::Socket(InvalidListen::Form)), "{text}");
+        }
     }
 }

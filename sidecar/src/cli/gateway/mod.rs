@@ -36,7 +36,8 @@ pub struct GatewayArgs {
     #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:9901")]
     admin: SocketAddr,
 
-    /// The sidecar, as Envoy reaches it; repeat it for more on the same store
+    /// The sidecar, as Envoy reaches it, its socket as unix:/PATH; repeat it for more on the same
+    /// store
     #[arg(long = "sidecar", value_name = "URL", default_value = "http://127.0.0.1:5000")]
     sidecars: Vec<Sidecar>,
 
@@ -57,7 +58,7 @@ pub struct GatewayArgs {
     #[arg(long, value_name = "NAME", default_value = "edge", value_parser = source)]
     name: String,
 
-    /// The token that the sidecar asks for
+    /// The token that the sidecar asks for: its `ingest_token`, or one with the scope events:write
     #[arg(long, env = "SIDEHOOK_INGEST_TOKEN", hide_env_values = true)]
     token: Option<Token>,
 
@@ -91,6 +92,7 @@ impl Capture {
 /// Writes the configuration to `out`, or to the file that `args` names.
 pub fn run(args: &GatewayArgs, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     refuse_collisions(&args.resources)?;
+    refuse_mixture(&args.sidecars)?;
     let mut config = Bootstrap::from(args).render().context("filling in the configuration")?;
     config.push('\n');
     match &args.output {
@@ -113,6 +115,15 @@ fn refuse_collisions(resources: &[Resource]) -> anyhow::Result<()> {
                 first.path
             );
         }
+    }
+    Ok(())
+}
+
+/// A cluster whose names Envoy resolves cannot have sockets beside them.
+fn refuse_mixture(sidecars: &[Sidecar]) -> anyhow::Result<()> {
+    let has_socket = sidecars.iter().any(|sidecar| matches!(sidecar, Sidecar::Socket(_)));
+    if has_socket && sidecars.iter().any(Sidecar::is_name) {
+        bail!("--sidecar: Envoy cannot use a socket beside a name; write the name's address");
     }
     Ok(())
 }

@@ -42,7 +42,7 @@ pub struct ListenArgs {
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:5000", value_parser = super::server)]
     api: Url,
 
-    /// The token that the sidecar asks for
+    /// The token that the sidecar asks for, with the scope subscriptions:write: it shows secrets
     #[arg(long, env = "SIDEHOOK_API_TOKEN", hide_env_values = true)]
     token: Option<Token>,
 
