@@ -221,8 +221,10 @@ impl Plan {
             .args(["gateway", "--upstream", &self.upstream])
             .args(self.resources.iter().flat_map(|resource| ["--resource", resource]))
             .args([format!("--listen=127.0.0.1:{}", self.gateway)])
-            .args([format!("--admin=127.0.0.1:{}", self.admin)])
-            .args([format!("--sidecar=http://127.0.0.1:{}", self.api)]);
+            .args([format!("--admin=127.0.0.1:{}", self.admin)]);
+        if !self.gateway_arguments.iter().any(|argument| argument.starts_with("--sidecar=")) {
+            write = write.args([format!("--sidecar=http://127.0.0.1:{}", self.api)]);
+        }
         write = write.args(["--capture", &self.capture, "--filter"]).args([&self.programs.filter]);
         write = write.args(&self.gateway_arguments).args(["--output"]).args([&file]);
         write.output().await?;

@@ -110,6 +110,7 @@ The receiver shows the webhook here. What happened to it, and what became of it:
   curl {events}
   curl {deliveries}
 
+Only this machine can reach the sidecar, so that it asks for no token.
 Webhooks to this machine are refused unless allowed; this run allows 127.0.0.0/8, for it is a
 demonstration. Logs are in {folder}, the store in {store} ({data}). Ctrl-C stops it all.
 ",
