@@ -4,6 +4,7 @@
 
 mod support;
 
+mod access;
 mod configuration;
 mod delivery;
 mod developer;

@@ -74,7 +74,7 @@ impl Sidehook {
     }
 
     /// A stack before the sample API, with its plan changed.
-    async fn before_people_with(change: impl FnOnce(&mut Plan)) -> Result<Self> {
+    pub(crate) async fn before_people_with(change: impl FnOnce(&mut Plan)) -> Result<Self> {
         let sample = Serving::start(people::api(), ports::free()?).await?;
         let mut sidehook = Self::before(&sample.url(), change).await?;
         sidehook.sample = Some(sample);
