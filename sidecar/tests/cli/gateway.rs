@@ -7,7 +7,7 @@ use std::fs;
 use crate::{command, printed, said, sidehook};
 
 /// How `envoy/envoy.yaml` is made; `envoy/README.md` names the same command.
-const REFERENCE: &str = "gateway --upstream http://api:3000 --resource people=/people \
+pub(crate) const REFERENCE: &str = "gateway --upstream http://people:3000 --resource people=/people \
     --sidecar http://sidecar:5000 --listen 0.0.0.0:8000 --admin 0.0.0.0:9901";
 
 #[test]

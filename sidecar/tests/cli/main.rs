@@ -14,6 +14,7 @@ use std::process::{Command, Output};
 mod check;
 #[path = "../../src/store/postgres/testing.rs"]
 mod database;
+mod containers;
 mod gateway;
 mod health;
 mod listen;
