@@ -23,7 +23,7 @@ const LAST_LINES: usize = 15;
 /// A program that runs beside us.
 #[derive(Debug)]
 pub struct Child {
-    name: &'static str,
+    name: String,
     process: Process,
     log: PathBuf,
 }
@@ -40,12 +40,13 @@ pub enum Output {
 impl Child {
     /// Starts it. The log is `folder/name.log`; a later start of the same name appends to it.
     pub fn start(
-        name: &'static str,
+        name: impl Into<String>,
         program: &Path,
         arguments: impl IntoIterator<Item = impl Into<OsString>>,
         folder: &Path,
         output: Output,
     ) -> Result<Self> {
+        let name = name.into();
         fs::create_dir_all(folder)?;
         let log = folder.join(format!("{name}.log"));
         let errors = File::options().create(true).append(true).open(&log)?;
@@ -65,8 +66,8 @@ impl Child {
     }
 
     /// What it is called in messages.
-    pub fn name(&self) -> &'static str {
-        self.name
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// The number of its process; none once it has ended.

@@ -9,6 +9,7 @@ pub mod sample;
 pub mod test;
 pub mod up;
 
+pub mod backend;
 pub mod options;
 pub mod people;
 pub mod receiver;

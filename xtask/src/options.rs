@@ -2,12 +2,13 @@
 //!
 //! Invariant: what cannot be done is refused here, before anything is built or started.
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::{Args, ValueEnum};
 
 use crate::{
+    backend::Backend,
     ports,
-    stack::{Plan, Programs},
+    stack::{Plan, Programs, Sidecar},
     tools::cargo::Build,
     workspace,
 };
@@ -15,9 +16,10 @@ use crate::{
 /// What `up` and `demo` can be told.
 #[derive(Debug, Clone, Args)]
 pub struct Options {
-    /// Where subscriptions and deliveries are kept: `embedded` is one SQLite file
+    /// What everything is kept in and spread through: one SQLite file and a queue inside the
+    /// sidecar (`embedded`), or servers started for it (`postgres,rabbitmq`, or one of them)
     #[arg(long, default_value = "embedded", value_name = "NAMES")]
-    backend: String,
+    backend: Backend,
 
     /// The port at which the API is reached through the gateway
     #[arg(long, default_value_t = 8000, value_name = "PORT")]
@@ -57,11 +59,8 @@ pub enum Capture {
 }
 
 impl Options {
-    /// Refuses what this version cannot do, and ports that are in use.
+    /// Refuses ports that are in use.
     pub fn check(&self) -> Result<()> {
-        if self.backend != "embedded" {
-            bail!("--backend {}: not in this version, which has only `embedded`", self.backend);
-        }
         ports::require_free(self.gateway, "--gateway")?;
         ports::require_free(self.api, "--api")?;
         ports::require_free(self.admin, "--admin")?;
@@ -90,7 +89,8 @@ impl Options {
             programs,
             gateway: self.gateway,
             admin: self.admin,
-            api: self.api,
+            sidecars: vec![Sidecar::all(self.api)],
+            backend: self.backend,
             upstream,
             resources,
             capture: self.capture.name().to_owned(),

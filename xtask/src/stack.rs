@@ -1,14 +1,23 @@
-//! Sidehook as a whole: Envoy with the filter before an API, and the sidecar beside it.
+//! Sidehook as a whole: Envoy with the filter before an API, the sidecars beside it, and the
+//! servers that these use.
 //!
 //! Invariant: what is started in order is stopped in the reverse order: first the gateway drains,
-//! then the sidecar, so that no event is on its way to nobody.
+//! then the sidecars end, then the servers, so that nothing is on its way to nobody.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    fs::{self, File},
+    io::Write,
+    os::unix::fs::OpenOptionsExt,
+    path::PathBuf,
+    time::Duration,
+};
 
 use anyhow::{Context, Result, bail};
+use futures::{StreamExt, stream::FuturesUnordered};
 use hyper::{Method, StatusCode};
 
 use crate::{
+    backend::{Backend, Servers},
     child::{Child, Output},
     clock::Stopwatch,
     command::Program,
@@ -54,8 +63,10 @@ pub struct Plan {
     pub gateway: u16,
     /// The port of Envoy's admin interface.
     pub admin: u16,
-    /// The sidecar's port.
-    pub api: u16,
+    /// The sidecars; the API of the first one is the one that is used.
+    pub sidecars: Vec<Sidecar>,
+    /// What the sidecars use.
+    pub backend: Backend,
     /// The API that the gateway stands before.
     pub upstream: String,
     /// `NAME=/PATH` of the resources to watch.
@@ -64,19 +75,31 @@ pub struct Plan {
     pub capture: String,
     /// The folder of logs and of the gateway's configuration.
     pub folder: PathBuf,
-    /// The folder of the sidecar's store.
+    /// The folder of what is stored.
     pub data: PathBuf,
     /// Further arguments of `sidehook gateway`.
     pub gateway_arguments: Vec<String>,
-    /// Further arguments of `sidehook serve`.
+    /// Further arguments of `sidehook serve`, for each of the sidecars.
     pub sidecar_arguments: Vec<String>,
+}
+
+/// How one of the sidecars is to be.
+#[derive(Debug, Clone)]
+pub struct Sidecar {
+    /// Its port.
+    pub port: u16,
+    /// Whether the gateway sends it events.
+    pub takes_events: bool,
+    /// Its own further arguments of `sidehook serve`.
+    pub arguments: Vec<String>,
 }
 
 /// A stack that is running.
 #[derive(Debug)]
 pub struct Stack {
     plan: Plan,
-    sidecar: Child,
+    servers: Servers,
+    sidecars: Vec<Child>,
     envoy: Child,
     http: Http,
 }
@@ -98,15 +121,25 @@ impl Programs {
     }
 }
 
+impl Sidecar {
+    /// One that does everything, at this port.
+    pub fn all(port: u16) -> Self {
+        Self { port, takes_events: true, arguments: Vec::new() }
+    }
+}
+
 impl Stack {
-    /// Starts the sidecar, then the gateway, and waits until both answer.
+    /// Starts the servers, the sidecars, then the gateway, and waits until all of them answer.
     pub async fn start(plan: Plan) -> Result<Self> {
         let http = Http::new();
-        let mut sidecar = plan.start_sidecar()?;
-        ready(&mut sidecar, &http, &plan.sidecar_url("/readyz")).await?;
+        let servers = Servers::start(plan.backend, &plan.folder, &plan.data).await?;
+        let mut sidecars = Vec::new();
+        for sidecar in &plan.sidecars {
+            sidecars.push(plan.start_sidecar(&servers, sidecar, &http).await?);
+        }
         let mut envoy = plan.start_envoy().await?;
         ready(&mut envoy, &http, &plan.admin_url("/ready")).await?;
-        Ok(Self { plan, sidecar, envoy, http })
+        Ok(Self { plan, servers, sidecars, envoy, http })
     }
 
     /// How it was meant to be.
@@ -114,9 +147,9 @@ impl Stack {
         &self.plan
     }
 
-    /// The sidecar's process.
-    pub fn sidecar(&mut self) -> &mut Child {
-        &mut self.sidecar
+    /// The process of the sidecar of this number, from 0.
+    pub fn sidecar(&mut self, number: usize) -> Result<&mut Child> {
+        self.sidecars.get_mut(number).context("no such sidecar")
     }
 
     /// Envoy's process.
@@ -124,27 +157,38 @@ impl Stack {
         &mut self.envoy
     }
 
-    /// Starts a sidecar in place of the one that has ended, on the same store, and waits until
-    /// it answers.
-    pub async fn restart_sidecar(&mut self) -> Result<()> {
-        self.sidecar = self.plan.start_sidecar()?;
-        ready(&mut self.sidecar, &self.http, &self.plan.sidecar_url("/readyz")).await
+    /// The servers that the sidecars use.
+    pub fn servers(&mut self) -> &mut Servers {
+        &mut self.servers
     }
 
-    /// Waits until one of the two dies and says so.
+    /// Starts a sidecar in place of the one of this number, which has ended, and waits until it
+    /// answers.
+    pub async fn restart_sidecar(&mut self, number: usize) -> Result<()> {
+        let plan = self.plan.sidecars.get(number).context("no such sidecar")?;
+        let sidecar = self.plan.start_sidecar(&self.servers, plan, &self.http).await?;
+        *self.sidecar(number)? = sidecar;
+        Ok(())
+    }
+
+    /// Waits until something of it dies and says so.
     pub async fn death(&mut self) -> anyhow::Error {
+        let Self { servers, sidecars, envoy, .. } = self;
+        let mut of_sidecars: FuturesUnordered<_> = sidecars.iter_mut().map(Child::death).collect();
         tokio::select! {
-            death = self.sidecar.death() => death,
-            death = self.envoy.death() => death,
+            death = servers.death() => death,
+            Some(death) = of_sidecars.next() => death,
+            death = envoy.death() => death,
         }
     }
 
-    /// Lets the requests under way finish, then stops the gateway, then the sidecar.
+    /// Lets the requests under way finish, then stops the gateway, the sidecars and the servers.
     pub async fn stop(mut self) -> Result<()> {
-        let gateway = self.stop_gateway().await;
-        let sidecar = self.sidecar.stop(STOP_LIMIT).await;
-        gateway?;
-        sidecar.map(drop)
+        let mut stopped = self.stop_gateway().await;
+        for sidecar in &mut self.sidecars {
+            stopped = stopped.and(sidecar.stop(STOP_LIMIT).await.map(drop));
+        }
+        stopped.and(self.servers.stop().await)
     }
 
     async fn stop_gateway(&mut self) -> Result<()> {
@@ -178,9 +222,14 @@ impl Plan {
         format!("http://127.0.0.1:{}{path}", self.gateway)
     }
 
-    /// A URL of the sidecar.
+    /// A URL of the first sidecar.
     pub fn sidecar_url(&self, path: &str) -> String {
-        format!("http://127.0.0.1:{}{path}", self.api)
+        format!("http://127.0.0.1:{}{path}", self.api())
+    }
+
+    /// The port of the first sidecar.
+    pub fn api(&self) -> u16 {
+        self.sidecars.first().map_or(0, |sidecar| sidecar.port)
     }
 
     /// A URL of Envoy's admin interface.
@@ -188,15 +237,45 @@ impl Plan {
         format!("http://127.0.0.1:{}{path}", self.admin)
     }
 
-    fn start_sidecar(&self) -> Result<Child> {
-        std::fs::create_dir_all(&self.data)?;
+    /// Starts a sidecar and waits until it answers.
+    async fn start_sidecar(
+        &self,
+        servers: &Servers,
+        sidecar: &Sidecar,
+        http: &Http,
+    ) -> Result<Child> {
+        let Sidecar { port, arguments: own, .. } = sidecar;
+        fs::create_dir_all(&self.data)?;
+        let file = || format!("sqlite:{}", self.data.join("sidehook.db").display());
         let mut arguments = vec![
             "serve".to_owned(),
-            format!("--listen=127.0.0.1:{}", self.api),
-            format!("--store=sqlite:{}", self.data.join("sidehook.db").display()),
+            format!("--listen=127.0.0.1:{port}"),
+            format!("--store={}", servers.store().unwrap_or_else(file)),
+            format!("--queue={}", servers.queue().unwrap_or_else(|| "local".to_owned())),
         ];
-        arguments.extend(self.sidecar_arguments.iter().cloned());
-        Child::start("sidecar", &self.programs.sidehook, arguments, &self.folder, Output::Log)
+        if self.backend.postgres {
+            let configuration = self.write_sidecar_configuration().await?;
+            arguments.push(format!("--config={}", configuration.display()));
+        }
+        arguments.extend(self.sidecar_arguments.iter().chain(own).cloned());
+        let (name, program) = (format!("sidecar-{port}"), &self.programs.sidehook);
+        let mut sidecar = Child::start(name, program, arguments, &self.folder, Output::Log)?;
+        ready(&mut sidecar, http, &format!("http://127.0.0.1:{port}/readyz")).await?;
+        Ok(sidecar)
+    }
+
+    /// Writes what is not said on a command line: the key that seals secrets. It is made once for
+    /// the data that it is kept beside.
+    async fn write_sidecar_configuration(&self) -> Result<PathBuf> {
+        let key = self.data.join("secret.key");
+        if !key.exists() {
+            let made = Program::new(&self.programs.sidehook).args(["secrets", "generate-key"]);
+            let mut file = File::options().create_new(true).write(true).mode(0o600).open(&key)?;
+            file.write_all(made.output().await?.as_bytes())?;
+        }
+        let file = self.folder.join("sidecar.toml");
+        fs::write(&file, format!("secret_keys = [\"file:{}\"]\n", key.display()))?;
+        Ok(file)
     }
 
     async fn start_envoy(&self) -> Result<Child> {
@@ -215,7 +294,7 @@ impl Plan {
 
     /// Has `sidehook gateway` write the configuration, and tells where it is.
     pub async fn write_gateway_configuration(&self) -> Result<PathBuf> {
-        std::fs::create_dir_all(&self.folder)?;
+        fs::create_dir_all(&self.folder)?;
         let file = self.folder.join("envoy.yaml");
         let mut write = Program::new(&self.programs.sidehook)
             .args(["gateway", "--upstream", &self.upstream])
@@ -223,7 +302,9 @@ impl Plan {
             .args([format!("--listen=127.0.0.1:{}", self.gateway)])
             .args([format!("--admin=127.0.0.1:{}", self.admin)]);
         if !self.gateway_arguments.iter().any(|argument| argument.starts_with("--sidecar=")) {
-            write = write.args([format!("--sidecar=http://127.0.0.1:{}", self.api)]);
+            let sidecars = self.sidecars.iter().filter(|sidecar| sidecar.takes_events);
+            let url = |sidecar: &Sidecar| format!("--sidecar=http://127.0.0.1:{}", sidecar.port);
+            write = write.args(sidecars.map(url));
         }
         write = write.args(["--capture", &self.capture, "--filter"]).args([&self.programs.filter]);
         write = write.args(&self.gateway_arguments).args(["--output"]).args([&file]);

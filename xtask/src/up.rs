@@ -34,7 +34,7 @@ pub struct Up {
     #[arg(long = "resource", value_name = "NAME=/PATH", default_value = "people=/people")]
     resources: Vec<String>,
 
-    /// Keep the store in this folder, from run to run
+    /// Keep what is stored in this folder, from run to run
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
 }
@@ -112,7 +112,8 @@ The receiver shows the webhook here. What happened to it, and what became of it:
 
 Only this machine can reach the sidecar, so that it asks for no token.
 Webhooks to this machine are refused unless allowed; this run allows 127.0.0.0/8, for it is a
-demonstration. Logs are in {folder}, the store in {store} ({data}). Ctrl-C stops it all.
+demonstration. On loopback no token is asked for. Everything is kept in {store} ({data}){queue}.
+Logs are in {folder}. Ctrl-C stops it all.
 ",
             gateway = plan.gateway_url(""),
             subscriptions = plan.sidecar_url("/subscriptions/"),
@@ -120,7 +121,16 @@ demonstration. Logs are in {folder}, the store in {store} ({data}). Ctrl-C stops
             events = plan.sidecar_url("/events"),
             deliveries = plan.sidecar_url("/deliveries"),
             folder = plan.folder.display(),
-            store = plan.data.display(),
+            store = if plan.backend.postgres {
+                format!("a Postgres of its own in {}", plan.data.display())
+            } else {
+                format!("one SQLite file in {}", plan.data.display())
+            },
+            queue = if plan.backend.rabbitmq {
+                " and spread through a RabbitMQ of its own"
+            } else {
+                ""
+            },
         )
     }
 

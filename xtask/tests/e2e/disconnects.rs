@@ -71,7 +71,7 @@ async fn clients_that_leave_while_held_do_no_harm() -> Result<()> {
     let gateway = SocketAddr::from(([127, 0, 0, 1], sidehook.plan.gateway));
 
     for round in 0..ROUNDS {
-        sidehook.stack.sidecar().signal(Signal::STOP)?;
+        sidehook.stack.sidecar(0)?.signal(Signal::STOP)?;
         let mut connections = Vec::new();
         for _ in 0..CONNECTIONS {
             connections.push(write(gateway).await?);
@@ -86,7 +86,7 @@ async fn clients_that_leave_while_held_do_no_harm() -> Result<()> {
         });
         seen.await.with_context(|| format!("the API saw too few writes in round {round}"))?;
         // Answer and farewell meet in Envoy in a different order each time.
-        let continued = sidehook.stack.sidecar().signal(Signal::CONT);
+        let continued = sidehook.stack.sidecar(0)?.signal(Signal::CONT);
         let leaving = connections.split_off(CONNECTIONS * round / ROUNDS);
         drop(leaving);
         tokio::task::yield_now().await;
@@ -108,8 +108,9 @@ async fn two_thousand_answers_held_at_once_are_all_released() -> Result<()> {
     let receiver = receiver().await?;
     sidehook.subscribe(&receiver, "created").await?;
 
-    sidehook.stack.sidecar().signal(Signal::STOP)?;
-    let load = tokio::spawn(create_people(sidehook.plan.gateway_url("/people"), WAITERS, WAITERS));
+    sidehook.stack.sidecar(0)?.signal(Signal::STOP)?;
+    let load =
+        tokio::spawn(create_people(sidehook.plan.gateway_url("/people"), 0..WAITERS, WAITERS));
     let held = timeout(LIMIT, async {
         while sidehook.stack.stat("http.api.downstream_rq_active").await? < u64::try_from(WAITERS)?
         {
@@ -118,7 +119,7 @@ async fn two_thousand_answers_held_at_once_are_all_released() -> Result<()> {
         anyhow::Ok(())
     });
     held.await.context("not all were held")??;
-    sidehook.stack.sidecar().signal(Signal::CONT)?;
+    sidehook.stack.sidecar(0)?.signal(Signal::CONT)?;
     let outcome = timeout(LIMIT, load).await.context("some answers were never released")??;
     ensure!(outcome.accepted.len() == WAITERS, "refused: {:?}", outcome.others);
     let delivered = balance(&sidehook, &receiver, &outcome.accepted, LIMIT).await?;
@@ -132,12 +133,12 @@ async fn a_held_answer_is_released_when_the_sidecar_is_frozen() -> Result<()> {
     let _machine = alone().await;
     let mut sidehook = Sidehook::before_people().await?;
     let gateway = SocketAddr::from(([127, 0, 0, 1], sidehook.plan.gateway));
-    sidehook.stack.sidecar().signal(Signal::STOP)?;
+    sidehook.stack.sidecar(0)?.signal(Signal::STOP)?;
     let mut connection = write(gateway).await?;
     let mut answer = [0; 12];
     timeout(Duration::from_secs(10), connection.read_exact(&mut answer)).await??;
     assert_eq!(&answer, b"HTTP/1.1 201");
-    sidehook.stack.sidecar().signal(Signal::CONT)?;
+    sidehook.stack.sidecar(0)?.signal(Signal::CONT)?;
     let stored = sidehook.events_until(|events: &[Value]| !events.is_empty()).await?;
     assert_eq!(stored.len(), 1);
     sidehook.stop().await

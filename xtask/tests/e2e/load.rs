@@ -27,7 +27,7 @@ async fn ten_thousand_writes_are_ten_thousand_events_and_deliveries() -> Result<
     let receiver = receiver().await?;
     sidehook.subscribe(&receiver, "created").await?;
 
-    let outcome = create_people(sidehook.plan.gateway_url("/people"), WRITES, AT_ONCE).await;
+    let outcome = create_people(sidehook.plan.gateway_url("/people"), 0..WRITES, AT_ONCE).await;
     ensure!(outcome.accepted.len() == WRITES, "refused: {:?}", outcome.others);
     let delivered = balance(&sidehook, &receiver, &outcome.accepted, DRAIN).await?;
     assert_eq!(delivered.events, WRITES);
@@ -44,12 +44,12 @@ async fn a_sidecar_killed_under_load_loses_nothing() -> Result<()> {
     sidehook.subscribe(&receiver, "created").await?;
 
     let url = sidehook.plan.gateway_url("/people");
-    let load = tokio::spawn(create_people(url, WRITES, AT_ONCE));
+    let load = tokio::spawn(create_people(url, 0..WRITES, AT_ONCE));
     got(&receiver, WRITES / 4).await?;
-    sidehook.stack.sidecar().signal(Signal::KILL)?;
-    sidehook.stack.sidecar().ended().await?;
+    sidehook.stack.sidecar(0)?.signal(Signal::KILL)?;
+    sidehook.stack.sidecar(0)?.ended().await?;
     let away = Stopwatch::start();
-    sidehook.stack.restart_sidecar().await?;
+    sidehook.stack.restart_sidecar(0).await?;
     let away = away.elapsed();
 
     let outcome = load.await?;
@@ -67,12 +67,12 @@ async fn answers_released_after_the_hold_timeout_are_stored_later() -> Result<()
     let receiver = receiver().await?;
     sidehook.subscribe(&receiver, "created").await?;
 
-    sidehook.stack.sidecar().signal(Signal::KILL)?;
-    sidehook.stack.sidecar().ended().await?;
-    let outcome = create_people(sidehook.plan.gateway_url("/people"), 100, 50).await;
+    sidehook.stack.sidecar(0)?.signal(Signal::KILL)?;
+    sidehook.stack.sidecar(0)?.ended().await?;
+    let outcome = create_people(sidehook.plan.gateway_url("/people"), 0..100, 50).await;
     ensure!(outcome.accepted.len() == 100, "refused: {:?}", outcome.others);
     ensure!(outcome.took >= Duration::from_millis(500), "not held: {:?}", outcome.took);
-    sidehook.stack.restart_sidecar().await?;
+    sidehook.stack.restart_sidecar(0).await?;
     sidehook.events_until(|events| events.len() >= 100).await?;
     let delivered = balance(&sidehook, &receiver, &outcome.accepted, DRAIN).await?;
     report("released", outcome.took, &delivered);
@@ -87,13 +87,13 @@ async fn a_sidecar_drained_under_load_loses_nothing() -> Result<()> {
     sidehook.subscribe(&receiver, "created").await?;
 
     let url = sidehook.plan.gateway_url("/people");
-    let load = tokio::spawn(create_people(url, WRITES / 2, AT_ONCE));
+    let load = tokio::spawn(create_people(url, 0..WRITES / 2, AT_ONCE));
     got(&receiver, WRITES / 8).await?;
     let drain = Stopwatch::start();
-    let ended = sidehook.stack.sidecar().stop(Duration::from_secs(30)).await?;
+    let ended = sidehook.stack.sidecar(0)?.stop(Duration::from_secs(30)).await?;
     ensure!(ended.success(), "drained with {ended}");
     let drain = drain.elapsed();
-    sidehook.stack.restart_sidecar().await?;
+    sidehook.stack.restart_sidecar(0).await?;
 
     let outcome = load.await?;
     let delivered = balance(&sidehook, &receiver, &outcome.accepted, DRAIN).await?;
@@ -112,7 +112,7 @@ async fn the_accounts_do_not_balance_when_something_is_missing() -> Result<()> {
     let url = sidehook.plan.gateway_url("/people");
     let moment = Duration::from_millis(200);
 
-    let mut unheard = create_people(url, 3, 1).await.accepted;
+    let mut unheard = create_people(url, 0..3, 1).await.accepted;
     let undelivered = balance(&sidehook, &receiver, &unheard, moment).await;
     let reason = undelivered.err().map(|error| error.to_string()).unwrap_or_default();
     ensure!(reason.contains("0 of 3 webhooks arrived"), "{reason}");

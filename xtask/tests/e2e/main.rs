@@ -5,10 +5,13 @@
 mod support;
 
 mod access;
+mod backends;
 mod configuration;
+mod degradation;
 mod delivery;
 mod developer;
 mod disconnects;
 mod load;
+mod many;
 mod silence;
 mod transparency;

@@ -5,6 +5,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
+    ops::Range,
     time::Duration,
 };
 
@@ -25,13 +26,13 @@ pub(crate) struct Outcome {
     pub(crate) took: Duration,
 }
 
-/// Creates `count` people through the gateway, `at_once` at a time.
-pub(crate) async fn create_people(url: String, count: usize, at_once: usize) -> Outcome {
+/// Creates the people of these numbers through the gateway, `at_once` at a time.
+pub(crate) async fn create_people(url: String, numbers: Range<usize>, at_once: usize) -> Outcome {
     let start = Stopwatch::start();
     let http = Http::new();
     let mut outcome =
         Outcome { accepted: BTreeSet::new(), others: BTreeMap::new(), took: Duration::ZERO };
-    let writes = (0..count).map(|number| {
+    let writes = numbers.map(|number| {
         let (http, url) = (http.clone(), url.clone());
         async move {
             let name = format!("person {number}");

@@ -16,12 +16,13 @@ use hyper::Method;
 use serde_json::{Value, json};
 use tokio::sync::{OnceCell, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use xtask::{
+    backend::Backend,
     clock::Stopwatch,
     http::{Answer, Http},
     people, ports,
     receiver::{Receiver, Webhook},
     serving::Serving,
-    stack::{Plan, Programs, Stack},
+    stack::{Plan, Programs, Sidecar, Stack},
     tools::cargo::Build,
     workspace,
 };
@@ -164,6 +165,67 @@ impl Sidehook {
         }
     }
 
+    /// Waits until a list of the sidecar's API has so many rows.
+    pub(crate) async fn lists(&self, path: &str, count: usize) -> Result<()> {
+        self.until(path, async || {
+            let rows = self.all(path).await?.len();
+            Ok(if rows == count { Ok(()) } else { Err(format!("{rows} rows, not {count}")) })
+        })
+        .await
+    }
+
+    /// Waits until `/readyz` answers with this status, and returns what it says.
+    pub(crate) async fn is_ready(&self, status: u16) -> Result<String> {
+        let url = self.plan.sidecar_url("/readyz");
+        self.until("/readyz", async || {
+            let answer = self.http.get(&url).await?;
+            let said = answer.to_string();
+            Ok(if answer.status == status { Ok(said) } else { Err(said) })
+        })
+        .await
+    }
+
+    /// Waits until the first sidecar says that its broker is there, or that it is away.
+    pub(crate) async fn has_its_broker(&self, there: bool) -> Result<()> {
+        let url = self.plan.sidecar_url("/readyz");
+        self.until("the broker", async || {
+            let said = self.http.get(&url).await?.accepted()?;
+            let away = said.get("queue").is_some();
+            Ok(if away == there { Err(said.to_string()) } else { Ok(()) })
+        })
+        .await
+    }
+
+    /// Waits until `look` finds what it looks for; what it sees instead is told in the end.
+    pub(crate) async fn until<T>(
+        &self,
+        what: &str,
+        look: impl AsyncFn() -> Result<Result<T, String>>,
+    ) -> Result<T> {
+        let start = Stopwatch::start();
+        loop {
+            match look().await? {
+                Ok(found) => return Ok(found),
+                Err(seen) => ensure!(start.elapsed() < LIMIT, "{what}, after {LIMIT:?}: {seen}"),
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// A counter or gauge of the sidecar at `port`, summed over its labels.
+    pub(crate) async fn metric(&self, port: u16, name: &str) -> Result<f64> {
+        let said = self.http.get(&format!("http://127.0.0.1:{port}/metrics")).await?.to_string();
+        let values = said.lines().filter_map(|line| {
+            let rest = line.strip_prefix(name)?;
+            let value = match rest.strip_prefix('{') {
+                Some(labels) => labels.split_once("} ")?.1,
+                None => rest.strip_prefix(' ')?,
+            };
+            value.parse::<f64>().ok()
+        });
+        Ok(values.sum())
+    }
+
     /// How often the filter's VM was replaced, tried to be or died, by Envoy's own counting.
     pub(crate) async fn vm_deaths(&self) -> Result<Vec<(String, u64)>> {
         let said = self.http.get(&self.plan.admin_url("/stats?filter=^wasm\\.")).await?.to_string();
@@ -189,7 +251,8 @@ pub(crate) async fn plan(upstream: &str) -> Result<Plan> {
         programs: programs().await?,
         gateway: ports::free()?,
         admin: ports::free()?,
-        api: ports::free()?,
+        sidecars: vec![Sidecar::all(ports::free()?)],
+        backend: Backend::default(),
         upstream: upstream.to_owned(),
         resources: vec!["people=/people".to_owned()],
         capture: "durable".to_owned(),
