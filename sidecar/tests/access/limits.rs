@@ -31,7 +31,9 @@ impl Server {
     async fn start(limits: Limits) -> Self {
         let house = House::closed().await;
         let listener = Listener::bind(&"127.0.0.1:0".parse().unwrap()).await.unwrap();
-        let Ok(Listen::Tcp(address)) = listener.place() else { panic!("no address") };
+        let Ok(Listen::Tcp(address)) = listener.place() else {
+            unreachable!("it listens at an address")
+        };
         let stop = CancellationToken::new();
         let router = house.router.clone();
         let serving = tokio::spawn(server::serve(listener, router, limits, stop.clone()));

@@ -98,9 +98,10 @@ fn a_service_waits_for_the_health_of_one_that_stays_and_the_end_of_one_that_does
     for (name, service) in &services {
         for (other, awaited) in service["depends_on"].as_object().into_iter().flatten() {
             assert!(services.contains_key(other), "{name}: {other}");
-            let condition = match is_one_shot(other, &services) {
-                true => "service_completed_successfully",
-                false => "service_healthy",
+            let condition = if is_one_shot(other, &services) {
+                "service_completed_successfully"
+            } else {
+                "service_healthy"
             };
             assert_eq!(awaited["condition"], condition, "{name}: {other}");
         }

@@ -36,7 +36,7 @@ pub struct GatewayArgs {
     #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:9901")]
     admin: SocketAddr,
 
-    /// The sidecar, as Envoy reaches it, its socket as unix:/PATH; repeat it for more on the same
+    /// The sidecar, as Envoy reaches it, its socket as `unix:/PATH`; repeat it for more on the same
     /// store
     #[arg(long = "sidecar", value_name = "URL", default_value = "http://127.0.0.1:5000")]
     sidecars: Vec<Sidecar>,
