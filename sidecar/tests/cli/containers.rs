@@ -18,12 +18,9 @@ fn read(path: &str) -> String {
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-fn compose() -> Value {
-    serde_saphyr::from_str(&read("docker-compose.yml")).unwrap()
-}
-
 fn services() -> Map<String, Value> {
-    let services = compose()["services"].as_object().unwrap().clone();
+    let compose: Value = serde_saphyr::from_str(&read("docker-compose.yml")).unwrap();
+    let services = compose.get("services").and_then(Value::as_object).unwrap().clone();
     assert!(services.contains_key("sidecar") && services.contains_key("gateway"));
     services
 }
@@ -35,9 +32,9 @@ fn texts(list: &Value) -> Vec<&str> {
 
 /// A service that ends by itself, and for whose end others wait.
 fn is_one_shot(name: &str, services: &Map<String, Value>) -> bool {
-    services
-        .values()
-        .any(|service| service["depends_on"][name]["condition"] == "service_completed_successfully")
+    let awaited = format!("/depends_on/{name}/condition");
+    let mut conditions = services.values().filter_map(|service| service.pointer(&awaited));
+    conditions.any(|condition| condition == "service_completed_successfully")
 }
 
 /// What stands between `${` and `:?` in a file.
@@ -53,8 +50,9 @@ fn each_command_knows_the_arguments_and_the_variables_that_it_is_given() {
     assert!(ours.len() > 2, "{ours:?}");
     for (name, service) in ours {
         let arguments = texts(&service["command"]);
-        let help = printed(&format!("{} --help", arguments[0]));
-        for argument in &arguments[1..] {
+        let (does, arguments) = arguments.split_first().unwrap();
+        let help = printed(&format!("{does} --help"));
+        for argument in arguments {
             let flag = argument.split('=').next().unwrap();
             assert!(help.contains(&format!("{flag} ")), "{name}: {flag}");
         }

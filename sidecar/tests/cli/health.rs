@@ -3,7 +3,7 @@
 //! Invariant: every server asked here is a real one on this machine, or none at all.
 
 use std::{
-    io::{Read as _, Write as _},
+    io::{BufRead as _, BufReader, Write as _},
     net::{SocketAddr, TcpListener},
     process::Output,
     thread,
@@ -17,14 +17,14 @@ fn asking_one_that_answers(status: &'static str) -> Output {
     let address = listener.local_addr().unwrap();
     let server = thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
-        let mut request = [0; 1024];
-        let length = stream.read(&mut request).unwrap();
+        let mut line = String::new();
+        BufReader::new(&stream).read_line(&mut line).unwrap();
         write!(stream, "HTTP/1.1 {status}\r\nlocation: /readyz\r\ncontent-length: 0\r\n\r\n")
             .unwrap();
-        String::from_utf8_lossy(&request[..length]).into_owned()
+        line
     });
     let output = asking(address);
-    assert!(server.join().unwrap().starts_with("GET /readyz HTTP/1.1\r\n"));
+    assert_eq!(server.join().unwrap(), "GET /readyz HTTP/1.1\r\n");
     output
 }
 

@@ -12,9 +12,9 @@
 use std::process::{Command, Output};
 
 mod check;
+mod containers;
 #[path = "../../src/store/postgres/testing.rs"]
 mod database;
-mod containers;
 mod gateway;
 mod health;
 mod listen;
