@@ -93,6 +93,20 @@ impl PostgresStore {
         open::migrate(config, clock).await
     }
 
+    /// Lets a call take no longer than the limit. A connection that was in use then is closed.
+    async fn bounded<T>(&self, call: impl Future<Output = sqlx::Result<T>>) -> Result<T> {
+        match timeout(LIMIT, call).await {
+            Ok(Ok(done)) => Ok(done),
+            Ok(Err(error)) => {
+                if rows::is_of_the_connection(&error) {
+                    self.pool.forget_idle();
+                }
+                Err(failed(error))
+            }
+            Err(late) => Err(Error::Unavailable(late.into())),
+        }
+    }
+
     /// Ends the connections that are idle. Calls that come later fail. A store that is merely
     /// dropped loses nothing either.
     pub async fn close(&self) {
@@ -100,18 +114,10 @@ impl PostgresStore {
     }
 }
 
-/// No longer than the limit; a connection that was in use then is closed.
-async fn bounded<T>(call: impl Future<Output = sqlx::Result<T>>) -> Result<T> {
-    match timeout(LIMIT, call).await {
-        Ok(done) => done.map_err(failed),
-        Err(late) => Err(Error::Unavailable(late.into())),
-    }
-}
-
 #[async_trait]
 impl Store for PostgresStore {
     async fn ping(&self) -> Result<()> {
-        bounded(beat(&self.pool)).await
+        self.bounded(beat(&self.pool)).await
     }
 
     /// Others may be at work on what is in hand, and whoever has it may be one of them: nothing
@@ -126,7 +132,7 @@ impl Store for PostgresStore {
         stored_at: UnixMicros,
         due: Due,
     ) -> Result<HashSet<EventId>> {
-        bounded(events::append(&self.pool, events, stored_at, due)).await
+        self.bounded(events::append(&self.pool, events, stored_at, due)).await
     }
 
     async fn claim_events(
@@ -135,7 +141,7 @@ impl Store for PostgresStore {
         lease_until: UnixMicros,
         limit: usize,
     ) -> Result<Vec<Arc<Event>>> {
-        bounded(events::claim(&self.pool, now, lease_until, limit)).await
+        self.bounded(events::claim(&self.pool, now, lease_until, limit)).await
     }
 
     async fn dispatch(
@@ -143,7 +149,7 @@ impl Store for PostgresStore {
         dispatched: &[Dispatched],
         now: UnixMicros,
     ) -> Result<HashSet<EventId>> {
-        bounded(dispatch::dispatch(&self.pool, dispatched, now)).await
+        self.bounded(dispatch::dispatch(&self.pool, dispatched, now)).await
     }
 
     async fn claim_deliveries(
@@ -152,11 +158,11 @@ impl Store for PostgresStore {
         lease_until: UnixMicros,
         limit: usize,
     ) -> Result<Vec<DueDelivery>> {
-        bounded(deliveries::claim(&self.pool, now, lease_until, limit)).await
+        self.bounded(deliveries::claim(&self.pool, now, lease_until, limit)).await
     }
 
     async fn record(&self, verdicts: &[Verdict]) -> Result<()> {
-        bounded(record::record(&self.pool, verdicts)).await
+        self.bounded(record::record(&self.pool, verdicts)).await
     }
 
     async fn expire(
@@ -165,7 +171,7 @@ impl Store for PostgresStore {
         from: Option<EventId>,
         limit: usize,
     ) -> Result<Expired> {
-        bounded(expire::expire(&self.pool, before, from, limit)).await
+        self.bounded(expire::expire(&self.pool, before, from, limit)).await
     }
 
     async fn upsert_subscription(
@@ -173,7 +179,8 @@ impl Store for PostgresStore {
         subscription: Subscription,
         new_secret: bool,
     ) -> Result<Upserted> {
-        bounded(subscriptions::upsert(&self.pool, &self.keyring, subscription, new_secret)).await
+        self.bounded(subscriptions::upsert(&self.pool, &self.keyring, subscription, new_secret))
+            .await
     }
 
     async fn update_subscription(
@@ -181,22 +188,19 @@ impl Store for PostgresStore {
         subscription: &Subscription,
     ) -> std::result::Result<bool, UpdateError> {
         let update = subscriptions::update(&self.pool, &self.keyring, subscription);
-        match timeout(LIMIT, update).await {
-            Ok(done) => done,
-            Err(late) => Err(Error::Unavailable(late.into()).into()),
-        }
+        self.bounded(update).await?.ok_or(UpdateError::Taken)
     }
 
     async fn delete_subscription(&self, id: SubscriptionId, now: UnixMicros) -> Result<bool> {
-        bounded(subscriptions::delete(&self.pool, id, now)).await
+        self.bounded(subscriptions::delete(&self.pool, id, now)).await
     }
 
     async fn all_subscriptions(&self) -> Result<Vec<Subscription>> {
-        bounded(subscriptions::all(&self.pool, &self.keyring)).await
+        self.bounded(subscriptions::all(&self.pool, &self.keyring)).await
     }
 
     async fn subscription(&self, id: SubscriptionId) -> Result<Option<Subscription>> {
-        bounded(subscriptions::one(&self.pool, &self.keyring, id)).await
+        self.bounded(subscriptions::one(&self.pool, &self.keyring, id)).await
     }
 
     async fn subscription_by_target(
@@ -204,26 +208,26 @@ impl Store for PostgresStore {
         pattern: &Pattern,
         url: &Target,
     ) -> Result<Option<Subscription>> {
-        bounded(subscriptions::by_target(&self.pool, &self.keyring, pattern, url)).await
+        self.bounded(subscriptions::by_target(&self.pool, &self.keyring, pattern, url)).await
     }
 
     async fn subscriptions(
         &self,
         page: PageRequest<SubscriptionId>,
     ) -> Result<Page<Subscription, SubscriptionId>> {
-        bounded(subscriptions::list(&self.pool, &self.keyring, page)).await
+        self.bounded(subscriptions::list(&self.pool, &self.keyring, page)).await
     }
 
     async fn reseal(&self) -> Result<u64> {
         let mut resealed = 0;
         loop {
-            match bounded(sealing::reseal(&self.pool, &self.keyring)).await? {
+            match self.bounded(sealing::reseal(&self.pool, &self.keyring)).await? {
                 0 => break,
                 some => resealed += some,
             }
         }
         if !self.keyring.is_empty() {
-            bounded(sealing::forget(&self.pool)).await?;
+            self.bounded(sealing::forget(&self.pool)).await?;
         }
         Ok(resealed)
     }
@@ -239,11 +243,11 @@ impl Store for PostgresStore {
         filter: &EventFilter,
         page: PageRequest<EventId>,
     ) -> Result<Page<Event, EventId>> {
-        bounded(events::list(&self.pool, filter, page)).await
+        self.bounded(events::list(&self.pool, filter, page)).await
     }
 
     async fn event(&self, id: EventId) -> Result<Option<Event>> {
-        bounded(events::one(&self.pool, id)).await
+        self.bounded(events::one(&self.pool, id)).await
     }
 
     async fn deliveries(
@@ -251,27 +255,27 @@ impl Store for PostgresStore {
         filter: &DeliveryFilter,
         page: PageRequest<DeliveryId>,
     ) -> Result<Page<Delivery, DeliveryId>> {
-        bounded(list::list(&self.pool, filter, page)).await
+        self.bounded(list::list(&self.pool, filter, page)).await
     }
 
     async fn delivery(&self, id: DeliveryId) -> Result<Option<(Delivery, Vec<Attempt>)>> {
-        bounded(deliveries::one(&self.pool, id)).await
+        self.bounded(deliveries::one(&self.pool, id)).await
     }
 
     async fn add_token(&self, token: &AccessToken) -> Result<()> {
-        bounded(tokens::add(&self.pool, token)).await
+        self.bounded(tokens::add(&self.pool, token)).await
     }
 
     async fn revoke_token(&self, id: TokenId, now: UnixMicros) -> Result<bool> {
-        bounded(tokens::revoke(&self.pool, id, now)).await
+        self.bounded(tokens::revoke(&self.pool, id, now)).await
     }
 
     async fn all_tokens(&self) -> Result<Vec<AccessToken>> {
-        bounded(tokens::all(&self.pool)).await
+        self.bounded(tokens::all(&self.pool)).await
     }
 
     async fn tokens(&self, page: PageRequest<TokenId>) -> Result<Page<AccessToken, TokenId>> {
-        bounded(tokens::list(&self.pool, page)).await
+        self.bounded(tokens::list(&self.pool, page)).await
     }
 }
 

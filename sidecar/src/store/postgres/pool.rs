@@ -68,6 +68,11 @@ impl Pool {
         Ok(Lent { pool: self, connection, _permit: permit })
     }
 
+    /// Closes what is idle: one of them was found dead, and the others are as old.
+    pub(super) fn forget_idle(&self) {
+        self.idle().clear();
+    }
+
     /// Ends what is idle in order, and lends no more.
     pub(super) async fn close(&self) {
         self.permits.close();
@@ -86,8 +91,7 @@ impl Pool {
         if let Ok(Ok(())) = timeout(PING_LIMIT, connection.ping()).await {
             return Some(connection);
         }
-        // Those that rested longer are not better off.
-        self.idle().clear();
+        self.forget_idle();
         None
     }
 

@@ -140,6 +140,17 @@ pub(super) fn failed(error: sqlx::Error) -> Error {
     }
 }
 
+/// Whether it is the connection that failed, as others then have too that were made to the same
+/// server.
+pub(super) fn is_of_the_connection(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) | sqlx::Error::Protocol(_) => true,
+        // The server ends, or ends our sessions.
+        sqlx::Error::Database(error) => error.code().is_some_and(|code| code.starts_with("57P")),
+        _ => false,
+    }
+}
+
 /// Whether an error code (<https://www.postgresql.org/docs/current/errcodes-appendix.html>) tells
 /// of something that may pass.
 fn passes(code: &str) -> bool {

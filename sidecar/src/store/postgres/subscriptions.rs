@@ -8,11 +8,11 @@ use sqlx::Connection as _;
 
 use super::{
     pool::Pool,
-    rows::{below, failed, key, micros, one_more},
+    rows::{below, key, micros, one_more},
 };
 use crate::{
     model::{Cause, Page, PageRequest, Pattern, State, Subscription, SubscriptionId, Target},
-    store::{UpdateError, Upserted, seal::Keyring},
+    store::{Upserted, seal::Keyring},
 };
 
 mod columns;
@@ -110,19 +110,20 @@ pub(super) async fn upsert(
     }
 }
 
+/// Says whether there was one; nothing if its target is another's.
 pub(super) async fn update(
     pool: &Pool,
     keyring: &Keyring,
     subscription: &Subscription,
-) -> Result<bool, UpdateError> {
-    let update = bind(UPDATE, keyring, subscription).map_err(failed)?;
-    let mut connection = pool.lend().await.map_err(failed)?;
+) -> sqlx::Result<Option<bool>> {
+    let update = bind(UPDATE, keyring, subscription)?;
+    let mut connection = pool.lend().await?;
     match update.execute(&mut *connection).await {
-        Ok(done) => Ok(connection.done(done.rows_affected() > 0)),
+        Ok(done) => connection.done(Ok(Some(done.rows_affected() > 0))),
         Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {
-            connection.done(Err(UpdateError::Taken))
+            connection.done(Ok(None))
         }
-        Err(error) => Err(failed(error).into()),
+        Err(error) => Err(error),
     }
 }
 
