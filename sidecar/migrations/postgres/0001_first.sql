@@ -189,3 +189,11 @@ CREATE TABLE pulse (
 ) WITH (fillfactor = 10);
 
 INSERT INTO pulse (only_row, beats) VALUES (true, 0);
+
+-- Written to and rolled back to find out whether a disk that was full has room again: nothing is
+-- ever in it, and what takes its room must not be made small.
+CREATE TABLE room (
+    filler text NOT NULL
+);
+
+ALTER TABLE room ALTER COLUMN filler SET STORAGE PLAIN;

@@ -218,6 +218,38 @@ async fn a_server_that_no_longer_syncs_is_not_written_to() {
     assert_eq!(store.claim_events(at(0), at(1), 9).await.unwrap(), []);
 }
 
+/// A trigger stands in for the disk.
+#[tokio::test]
+async fn a_full_disk_is_unavailable_until_there_is_room_again() {
+    let ground = PostgresGround::fresh().await;
+    let store = ground.store();
+    ground
+        .database
+        .run(
+            "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$
+             BEGIN RAISE EXCEPTION 'No space left on device' USING ERRCODE = '53100'; END $$;
+             CREATE TRIGGER full_disk BEFORE INSERT ON events EXECUTE FUNCTION full_disk();
+             CREATE TRIGGER full_disk BEFORE INSERT ON room EXECUTE FUNCTION full_disk()",
+        )
+        .await;
+    // Nobody has noticed yet.
+    store.ping().await.unwrap();
+    is_unavailable(&store.append(&events(1..=1), at(0), Due::At(at(0))).await);
+    is_unavailable(&store.ping().await);
+    is_unavailable(&store.ping().await);
+    assert_eq!(store.all_subscriptions().await.unwrap(), []);
+
+    let free = "DROP TRIGGER full_disk ON events; DROP TRIGGER full_disk ON room";
+    ground.database.run(free).await;
+    store.ping().await.unwrap();
+    store.append(&events(1..=1), at(0), Due::At(at(0))).await.unwrap();
+    // Nothing of what tried it out is left.
+    let mut shell = ground.database.shell().await;
+    let left = sqlx::query("SELECT FROM room").fetch_all(&mut shell).await.unwrap();
+    assert!(left.is_empty());
+    shell.close().await.unwrap();
+}
+
 #[tokio::test]
 async fn a_store_that_was_closed_is_unavailable() {
     let ground = PostgresGround::fresh().await;

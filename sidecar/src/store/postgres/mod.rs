@@ -45,6 +45,7 @@ mod open;
 #[cfg(test)]
 mod plan_tests;
 mod pool;
+mod pulse;
 mod record;
 mod rows;
 mod schema;
@@ -60,6 +61,7 @@ pub use schema::Migrated;
 
 use changes::Changes;
 use pool::Pool;
+use pulse::Pulse;
 use rows::failed;
 
 /// How long a call may take. Longer than a statement may on the server, which knows the reason.
@@ -69,6 +71,7 @@ const LIMIT: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct PostgresStore {
     pool: Arc<Pool>,
+    pulse: Pulse,
     listening: PgConnectOptions,
     keyring: Keyring,
     clock: Arc<dyn Clock>,
@@ -98,6 +101,7 @@ impl PostgresStore {
         match timeout(LIMIT, call).await {
             Ok(Ok(done)) => Ok(done),
             Ok(Err(error)) => {
+                self.pulse.feel(&error);
                 if rows::is_of_the_connection(&error) {
                     self.pool.forget_idle();
                 }
@@ -117,7 +121,7 @@ impl PostgresStore {
 #[async_trait]
 impl Store for PostgresStore {
     async fn ping(&self) -> Result<()> {
-        self.bounded(beat(&self.pool)).await
+        self.bounded(self.pulse.beat(&self.pool)).await
     }
 
     /// Others may be at work on what is in hand, and whoever has it may be one of them: nothing
@@ -277,12 +281,4 @@ impl Store for PostgresStore {
     async fn tokens(&self, page: PageRequest<TokenId>) -> Result<Page<AccessToken, TokenId>> {
         self.bounded(tokens::list(&self.pool, page)).await
     }
-}
-
-/// Writes and syncs something, however small.
-async fn beat(pool: &Pool) -> sqlx::Result<()> {
-    let mut connection = pool.lend().await?;
-    let beat = sqlx::query("UPDATE pulse SET beats = beats + 1 WHERE only_row");
-    beat.execute(&mut *connection).await?;
-    connection.done(Ok(()))
 }

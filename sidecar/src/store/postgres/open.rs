@@ -15,6 +15,7 @@ use super::{
     address::Address,
     durability::{self, Forgetful},
     pool::Pool,
+    pulse::Pulse,
     schema::{self, Migrated, Standing},
     sealing,
 };
@@ -138,7 +139,8 @@ pub(super) async fn connect(
     }
     let _ = timeout(LIMIT, connection.close()).await;
     let pool = Arc::new(Pool::new(address.working(), Arc::clone(&clock)));
-    Ok(PostgresStore { pool, listening: address.patient(), keyring, clock })
+    let (pulse, listening) = (Pulse::default(), address.patient());
+    Ok(PostgresStore { pool, pulse, listening, keyring, clock })
 }
 
 pub(super) async fn migrate(config: &Config, clock: &dyn Clock) -> Result<Migrated, OpenError> {

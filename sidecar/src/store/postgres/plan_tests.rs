@@ -91,6 +91,8 @@ const STATEMENTS: &[(&str, &str, &[&str])] = &[
     ("tokens: revoke", tokens::REVOKE, &["tokens_pkey"]),
     ("tokens: all", tokens::ALL, &["tokens_pkey"]),
     ("tokens: list", tokens::LIST, &["tokens_pkey"]),
+    ("pulse: beat", pulse::BEAT, &["pulse_pkey"]),
+    ("pulse: stretch", pulse::STRETCH, &[]),
     ("changes: count", changes::COUNT, &["subscription_changes_pkey"]),
 ];
 
