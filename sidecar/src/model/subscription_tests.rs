@@ -41,6 +41,17 @@ fn a_url_that_cannot_be_delivered_to_is_refused() {
     }
 }
 
+/// What is stored is read again under the same rule.
+#[test]
+fn a_url_that_grows_beyond_the_limit_in_its_normal_form_is_refused() {
+    let growing = |letters| format!("https://example.com/{}", "ß".repeat(letters));
+    assert!(growing(1_000).len() < Target::MAX_LENGTH);
+    assert_eq!(Target::parse(&growing(1_000)), Err(InvalidUrl::TooLong));
+    let longest = Target::parse(&growing(338)).unwrap();
+    assert_eq!(longest.as_str().len(), Target::MAX_LENGTH);
+    assert_eq!(Target::parse(longest.as_str()), Ok(longest));
+}
+
 #[test]
 fn headers_that_can_be_sent_are_kept_in_order() {
     let headers = Headers::parse([("X-Two", "2"), ("authorization", "Bearer x")]).unwrap();

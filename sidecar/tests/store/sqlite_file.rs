@@ -10,6 +10,7 @@ use std::{
     sync::Arc,
 };
 
+use futures::StreamExt as _;
 use sidehook::{
     model::{Cause, DeliveryId, PageRequest, Successor},
     store::{
@@ -83,6 +84,15 @@ async fn another_process_cannot_open_it_before_it_is_let_go() {
     assert!(another_is_refused());
     drop(store);
     assert!(!another_is_refused());
+}
+
+/// Nobody else can have changed anything.
+#[tokio::test]
+async fn nothing_is_told_of_changes() {
+    let ground = SqliteGround::fresh().await;
+    let mut changes = ground.store().subscription_changes();
+    ground.store().upsert_subscription(subscription(1), true).await.unwrap();
+    assert_eq!(futures::future::poll_immediate(changes.next()).await, None);
 }
 
 #[tokio::test]

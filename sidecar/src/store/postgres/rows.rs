@@ -155,22 +155,18 @@ pub(super) fn is_of_the_connection(error: &sqlx::Error) -> bool {
 /// of something that may pass.
 fn passes(code: &str) -> bool {
     const CLASSES: [&str; 6] = [
-        // Connection exception.
-        "08",
-        // Invalid authorization: it was good when we began, and somebody is changing it.
-        "28",
-        // Transaction rollback: a deadlock, a serialization failure.
-        "40", // Insufficient resources: a full disk, no memory, too many connections.
-        "53", // Operator intervention: shutting down, starting up, a statement that took too long.
-        "57", // System error: an error of the disk among them.
-        "58",
+        "08", // Connection exception.
+        "28", // Invalid authorization: it was good when we began, and somebody is changing it.
+        "40", // Transaction rollback: a deadlock, a serialization failure.
+        "53", // Insufficient resources: a full disk, no memory, too many connections.
+        "57", // Operator intervention: shutting down, starting up, a statement took too long.
+        "58", // System error: an error of the disk among them.
     ];
     const CODES: [&str; 4] = [
-        // No such database: it is being restored.
-        "3D000", // Read only: a standby that is not promoted yet.
-        "25006", // A transaction that said nothing for too long, because we were frozen.
-        "25P03", // A lock that was not let go of in time.
-        "55P03",
+        "3D000", // No such database: it is being restored.
+        "25006", // Read only: a standby that is not promoted yet.
+        "25P03", // A transaction that said nothing for too long, because we were frozen.
+        "55P03", // A lock that was not let go of in time.
     ];
     CLASSES.iter().any(|class| code.starts_with(class)) || CODES.contains(&code)
 }
