@@ -34,6 +34,9 @@ pub enum Error {
     /// The connection cannot be made, or broke.
     #[error(transparent)]
     Amqp(lapin::Error),
+    /// It takes no messages until somebody has mended this.
+    #[error("it takes no messages ({0})")]
+    Blocked(String),
     /// No answer within this time.
     #[error("no answer within {0:?}")]
     Silent(Duration),
@@ -46,7 +49,7 @@ impl Error {
     /// Whether it may mend itself.
     pub(super) fn passes(&self) -> bool {
         match self {
-            Self::Amqp(_) | Self::Silent(_) | Self::Ended(_) => true,
+            Self::Amqp(_) | Self::Blocked(_) | Self::Silent(_) | Self::Ended(_) => true,
             Self::Address | Self::Prefix(_) | Self::Refused(_) | Self::Incompatible { .. } => false,
         }
     }

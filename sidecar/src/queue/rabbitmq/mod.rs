@@ -160,7 +160,7 @@ impl RabbitQueue {
             decode: wire::decode_delivery,
         };
         let mut links = JoinSet::new();
-        let publishing = publisher::run(Arc::clone(&shared), pieces);
+        let publishing = Box::pin(publisher::run(Arc::clone(&shared), pieces));
         links.spawn(async move {
             closing.run_until_cancelled_owned(publishing).await;
         });

@@ -5,6 +5,7 @@
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
+use futures::StreamExt as _;
 use lapin::{
     Channel, Confirmation, Connection, PublisherConfirm,
     options::{BasicPublishOptions, ConfirmSelectOptions},
@@ -56,6 +57,8 @@ pub(super) async fn run(shared: Arc<Shared>, mut outbox: Outbox) {
                 shared.metrics.connected(Link::Publisher);
                 shared.links.up(Link::Publisher);
                 publish(&shared, &connection, &channel, &mut outbox).await;
+                // While it is short of disk or memory a new connection would fare no better.
+                beside(&shared, &mut outbox, unblocked(&shared, &connection)).await;
                 beside(&shared, &mut outbox, hang_up(connection)).await;
             }
             Err(failure) => shared.links.down(Link::Publisher, &failure.to_string()),
@@ -108,13 +111,27 @@ async fn publish(shared: &Shared, connection: &Connection, channel: &Channel, ou
     shared.give_back(pieces).await;
 }
 
-/// Waits until the connection is seen to be broken: with nothing to publish, nothing else would
-/// notice.
+/// Waits until the connection is seen to be broken, which nothing else would notice with nothing
+/// to publish, or until the broker says that it takes no messages: what is published then waits
+/// for ever.
 async fn broken(shared: &Shared, connection: &Connection) -> Error {
+    let mut events = std::pin::pin!(connection.events_listener().fuse());
     while connection.status().connected() {
-        shared.clock.sleep(PERIOD).await;
+        tokio::select! {
+            Some(event) = events.next() => if let lapin::Event::ConnectionBlocked(reason) = event {
+                return Error::Blocked(reason);
+            },
+            () = shared.clock.sleep(PERIOD) => {}
+        }
     }
     Error::Ended("the connection")
+}
+
+/// Waits until the broker takes messages again, or the connection is broken.
+async fn unblocked(shared: &Shared, connection: &Connection) {
+    while connection.status().blocked() && connection.status().connected() {
+        shared.clock.sleep(PERIOD).await;
+    }
 }
 
 /// A piece that was sent, and what will say whether the broker has it.

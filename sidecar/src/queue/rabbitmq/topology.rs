@@ -203,6 +203,7 @@ fn incompatible(error: Error, kind: &'static str, name: &ShortString) -> Error {
         | Error::Prefix(_)
         | Error::Refused(_)
         | Error::Incompatible { .. }
+        | Error::Blocked(_)
         | Error::Silent(_)
         | Error::Ended(_) => error,
     }
