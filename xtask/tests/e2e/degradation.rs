@@ -110,7 +110,7 @@ async fn without_rabbitmq_events_are_accepted_and_delivered_and_it_is_used_when_
 }
 
 async fn published(sidehook: &Sidehook, port: u16) -> Result<f64> {
-    sidehook.metric(port, "sidehook_queue_published_total").await
+    sidehook.metric(port, "sidehook_rabbitmq_published_total").await
 }
 
 #[tokio::test(flavor = "multi_thread")]

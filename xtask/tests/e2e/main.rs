@@ -6,6 +6,7 @@ mod support;
 
 mod access;
 mod backends;
+mod broker;
 mod configuration;
 mod degradation;
 mod delivery;
