@@ -3,15 +3,16 @@
 //! Invariant: whatever the broker did not confirm is given to the queue inside the process. It
 //! may then be worked on twice, and is never forgotten by both.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{collections::VecDeque, convert::Infallible, sync::Arc, time::Duration};
 
-use futures::StreamExt as _;
+use futures::{StreamExt as _, future::join_all};
 use lapin::{
     Channel, Confirmation, Connection, PublisherConfirm,
     options::{BasicPublishOptions, ConfirmSelectOptions},
+    types::ShortString,
 };
 use sidehook_event::Event;
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::timeout};
 
 use super::{
     Error, Shared,
@@ -24,6 +25,8 @@ use crate::{model::DueDelivery, queue::Lane};
 
 /// The most messages that wait for the broker's confirmation.
 const WINDOW: usize = 512;
+/// The most messages that are sent in one go.
+const TOGETHER: usize = 64;
 /// How long the broker may take for anything.
 const STEP: Duration = Duration::from_secs(10);
 
@@ -94,7 +97,7 @@ async fn beside<T>(shared: &Shared, outbox: &mut Outbox, work: impl Future<Outpu
 /// Publishes until something fails, and gives back what was not confirmed by then.
 async fn publish(shared: &Shared, connection: &Connection, channel: &Channel, outbox: &mut Outbox) {
     let (sent, mut unconfirmed) = mpsc::channel(WINDOW);
-    let (mut sending, mut confirming) = (None, None);
+    let (mut sending, mut confirming) = (VecDeque::new(), None);
     let failure = tokio::select! {
         failure = send(shared, channel, outbox, &sent, &mut sending) => failure,
         failure = confirm(shared, &mut unconfirmed, &mut confirming) => failure,
@@ -143,41 +146,63 @@ async fn send(
     channel: &Channel,
     outbox: &mut Outbox,
     sent: &mpsc::Sender<Sent>,
-    sending: &mut Option<Piece>,
+    sending: &mut VecDeque<Piece>,
 ) -> Error {
+    let mut pieces = Vec::new();
     loop {
-        let Ok(place) = sent.reserve().await else { return Error::Ended("publishing") };
-        let Some(piece) = outbox.recv().await else { return std::future::pending().await };
-        let piece = sending.insert(piece);
-        let (exchange, message) = match piece {
-            Piece::Event(event) => (shared.names.events(), wire::event(event)),
-            Piece::Delivery(due) => (shared.names.deliveries(), wire::delivery(due, DELIVERY)),
-        };
-        let message = match message {
-            Ok(message) => message,
-            Err(flaw) => {
-                tracing::debug!(%flaw, "has no form as a message, stays inside the process");
-                shared.give_back(sending.take()).await;
-                continue;
-            }
-        };
-        let published = channel.basic_publish(
-            exchange,
-            message.routing_key,
-            BasicPublishOptions::default(),
-            &message.body,
-            message.properties,
-        );
-        match within(STEP, published).await {
-            Ok(confirm) => {
-                if let Some(piece) = sending.take() {
-                    shared.metrics.of(piece.lane()).published.inc();
-                    place.send((piece, confirm));
+        // Waits for a place in the window; this is the only one who fills it.
+        if sent.reserve().await.is_err() {
+            return Error::Ended("publishing");
+        }
+        if outbox.recv_many(&mut pieces, sent.capacity().min(TOGETHER)).await == 0 {
+            return std::future::pending().await;
+        }
+        let mut messages = Vec::with_capacity(pieces.len());
+        let mut formless = Vec::new();
+        for piece in pieces.drain(..) {
+            match message(shared, &piece) {
+                Ok(message) => {
+                    messages.push(message);
+                    sending.push_back(piece);
+                }
+                Err(flaw) => {
+                    tracing::debug!(%flaw, "has no form as a message, stays inside the process");
+                    formless.push(piece);
                 }
             }
-            Err(failure) => return failure,
+        }
+        shared.give_back(formless).await;
+        // Begun in their order, and awaited together: one turn of the connection for all of them.
+        let published = messages.into_iter().map(async |(exchange, message)| {
+            let wire::Message { routing_key, properties, body } = message;
+            let options = BasicPublishOptions::default();
+            channel.basic_publish(exchange, routing_key, options, &body, properties).await
+        });
+        let Ok(published) = timeout(STEP, join_all(published)).await else {
+            return Error::Silent(STEP);
+        };
+        for published in published {
+            match published {
+                Ok(confirm) => {
+                    let Some(piece) = sending.pop_front() else { continue };
+                    shared.metrics.of(piece.lane()).published.inc();
+                    // There are as many places as were counted.
+                    if let Err(failed) = sent.try_send((piece, confirm)) {
+                        sending.push_front(failed.into_inner().0);
+                        return Error::Ended("confirming");
+                    }
+                }
+                Err(failure) => return Error::Amqp(failure),
+            }
         }
     }
+}
+
+fn message(shared: &Shared, piece: &Piece) -> Result<(ShortString, wire::Message), wire::Flaw> {
+    Ok(match piece {
+        Piece::Event(event) => (shared.names.events(), wire::event(event)?),
+        Piece::Delivery(due) => (shared.names.deliveries(), wire::delivery(due, DELIVERY)?),
+    })
 }
 
 /// Awaits the confirmations in turn.
