@@ -98,6 +98,23 @@ fn an_answer_is_let_go_in_time_although_no_call_can_be_made() {
     assert_eq!(gateway.resumed(), [context]);
 }
 
+#[test]
+fn a_request_under_a_number_in_use_is_the_end_of_the_one_before() {
+    let mut gateway = Gateway::new();
+    gateway.host.refuses.borrow_mut().insert("call");
+    let (context, action) = gateway.exchange("/hard");
+    assert_eq!(action, Action::KeepBody);
+    let Gateway { host, filter, .. } = &mut gateway;
+    host.context.set(Some(context));
+    host.phase.set(Some(Side::Request));
+    let field = |name: &str, value: &str| (name.as_bytes().to_vec(), value.as_bytes().to_vec());
+    *host.fields.borrow_mut() = vec![field(":method", "POST"), field(":path", "/hard")];
+    assert_eq!(filter.request_headers(host, context, true), Action::Stop);
+    gateway.waits(5_000);
+    assert_eq!(gateway.replies(), [(context, 503)]);
+    assert_eq!(gateway.resumed(), []);
+}
+
 #[derive(Debug, Clone)]
 enum Callback {
     Create(u32),

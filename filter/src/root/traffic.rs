@@ -39,6 +39,8 @@ impl Active {
         context: ContextId,
         ended: bool,
     ) -> Action {
+        // A context of the same number can only be one whose end was not reported.
+        self.forget(host, context);
         let exchange = match open(host, &self.config, ended) {
             Opening::Ignored => return Action::Continue,
             Opening::Lost(reason) => {
@@ -56,8 +58,6 @@ impl Active {
             self.metrics.rejected.add(host, 1);
             return Action::Stop;
         }
-        // A context of the same number can only be one whose end was not reported.
-        self.forget(host, context);
         self.exchanges.insert(context, exchange);
         Action::Continue
     }
