@@ -85,6 +85,12 @@ impl Postgres {
         format!("postgres://{USER}:{PASSWORD}@127.0.0.1:{}/postgres", self.port)
     }
 
+    /// What it answers to a statement, a row in a line.
+    pub async fn ask(&self, statement: &str) -> Result<String> {
+        let psql = Program::new(self.programs.join("psql"));
+        psql.args(["-qtA", "-c", statement, &self.url()]).output().await
+    }
+
     /// Its process, to be stopped, frozen or killed.
     pub fn server(&mut self) -> &mut Child {
         &mut self.server

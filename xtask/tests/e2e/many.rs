@@ -69,6 +69,44 @@ async fn two_sidecars_share_the_work() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_busy_sidecar_needs_a_small_part_of_a_transaction_for_each_delivery() -> Result<()> {
+    const EVENTS: usize = 1_000;
+    const SUBSCRIPTIONS: usize = 10;
+    let _machine = alone().await;
+    let mut sidehook = sidecars(BOTH, &[""], "2s").await?;
+    let receiver = receiver().await?;
+    for number in 0..SUBSCRIPTIONS {
+        let url = format!("{}/{number}", receiver.url());
+        sidehook.subscribe_with(json!({"url": url, "event_type": "created"})).await?;
+    }
+    let extension = "CREATE EXTENSION IF NOT EXISTS pg_stat_statements";
+    asked(&mut sidehook, extension).await?;
+    asked(&mut sidehook, "SELECT pg_stat_statements_reset()").await?;
+    let transactions = "SELECT xact_commit + xact_rollback FROM pg_stat_database
+        WHERE datname = current_database()";
+    let before: f64 = asked(&mut sidehook, transactions).await?.parse()?;
+
+    let outcome = create_people(sidehook.plan.gateway_url("/people"), 0..EVENTS, AT_ONCE).await;
+    ensure!(outcome.accepted.len() == EVENTS, "refused: {:?}", outcome.others);
+    receiver.got(EVENTS * SUBSCRIPTIONS, TAKEN_OVER).await?;
+    sidehook.lists("/deliveries?state=pending", 0).await?;
+
+    let after: f64 = asked(&mut sidehook, transactions).await?.parse()?;
+    let calls = "SELECT sum(calls) FROM pg_stat_statements WHERE query NOT LIKE '%pg_stat%'";
+    let statements: f64 = asked(&mut sidehook, calls).await?.parse()?;
+    let deliveries = 10_000.0;
+    let (statements, each) = (statements / deliveries, (after - before) / deliveries);
+    say::line(format!("{statements:.3} statements and {each:.3} transactions for each delivery"));
+    ensure!(each < 0.2, "{each} transactions for each delivery");
+    sidehook.stop().await
+}
+
+async fn asked(sidehook: &mut Sidehook, statement: &str) -> Result<String> {
+    let postgres = sidehook.stack.servers().postgres.as_ref().context("no Postgres")?;
+    Ok(postgres.ask(statement).await?.trim().to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_subscription_made_at_one_sidecar_is_known_to_the_other_within_a_second() -> Result<()> {
     let _machine = alone().await;
     // The second one dispatches; the first one has the API.
@@ -140,20 +178,21 @@ async fn sidecars_killed_in_turn_and_servers_restarted_lose_nothing() -> Result<
     let receiver = receiver().await?;
     sidehook.subscribe(&receiver, "created").await?;
     let url = sidehook.plan.gateway_url("/people");
-    let load = tokio::spawn(create_people(url, 0..WRITES, AT_ONCE));
+    // Fewer at once, so that there is time for many kills.
+    let load = tokio::spawn(create_people(url, 0..WRITES, AT_ONCE / 4));
 
     let mut kills = 0_usize;
     let mut restarted = (false, false);
     while !load.is_finished() {
         let next_kill = tokio::time::sleep(KILLS_EVERY);
         let arrived = receiver.webhooks().len();
-        if arrived > WRITES / 4 && !restarted.0 {
+        if arrived > WRITES / 3 && !restarted.0 {
             let rabbitmq = sidehook.stack.servers().rabbitmq.as_mut().context("no RabbitMQ")?;
             rabbitmq.node().stop(LIMIT).await?;
             rabbitmq.start_again().await?;
             restarted.0 = true;
         }
-        if arrived > WRITES / 2 && !restarted.1 {
+        if arrived > WRITES / 8 && !restarted.1 {
             let postgres = sidehook.stack.servers().postgres.as_mut().context("no Postgres")?;
             postgres.server().signal(Signal::INT)?;
             postgres.server().ended().await?;
