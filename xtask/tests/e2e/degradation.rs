@@ -79,6 +79,7 @@ async fn without_rabbitmq_events_are_accepted_and_delivered_and_it_is_used_when_
 -> Result<()> {
     let _machine = alone().await;
     let mut sidehook = on_both("durable", "2s").await?;
+    sidehook.settles_its_broker().await?;
     let receiver = receiver().await?;
     sidehook.subscribe(&receiver, "created").await?;
     let (url, api) = (sidehook.plan.gateway_url("/people"), sidehook.plan.api());

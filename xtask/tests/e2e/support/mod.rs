@@ -196,6 +196,15 @@ impl Sidehook {
         .await
     }
 
+    /// Restarts the broker in order, before it is killed. Killed within seconds of their making,
+    /// quorum queues are broken for good (RabbitMQ 3.10 knows of them and has no log of theirs).
+    pub(crate) async fn settles_its_broker(&mut self) -> Result<()> {
+        let broker = self.stack.servers().rabbitmq.as_mut().context("no RabbitMQ")?;
+        broker.node().stop(LIMIT).await?;
+        broker.start_again().await?;
+        self.has_its_broker(true).await
+    }
+
     /// Waits until `look` finds what it looks for; what it sees instead is told in the end.
     pub(crate) async fn until<T>(
         &self,
