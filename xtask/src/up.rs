@@ -112,7 +112,7 @@ The receiver shows the webhook here. What happened to it, and what became of it:
 
 Only this machine can reach the sidecar, so that it asks for no token.
 Webhooks to this machine are refused unless allowed; this run allows 127.0.0.0/8, for it is a
-demonstration. On loopback no token is asked for. Everything is kept in {store} ({data}){queue}.
+demonstration. Everything is kept in {store} ({data}){queue}.
 Logs are in {folder}. Ctrl-C stops it all.
 ",
             gateway = plan.gateway_url(""),
