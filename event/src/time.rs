@@ -17,8 +17,14 @@ impl UnixMicros {
     pub const EPOCH: Self = Self(0);
 
     /// Clamps `micros` into the range that RFC 3339 can write.
-    pub fn new(micros: i64) -> Self {
-        Self(micros.clamp(Self::EPOCH.0, Self::MAX.0))
+    pub const fn new(micros: i64) -> Self {
+        if micros < Self::EPOCH.0 {
+            Self::EPOCH
+        } else if micros > Self::MAX.0 {
+            Self::MAX
+        } else {
+            Self(micros)
+        }
     }
 
     /// Nanoseconds since the epoch, as gateways give the time.

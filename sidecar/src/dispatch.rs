@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     clock::{Clock, mint},
     deliver::{lease_from, schedule},
-    model::DueDelivery,
+    model::{DueDelivery, Series},
     queue::{Lane, Queue, Taken},
     route::Table,
     store::{Dispatched, Due, NewDelivery, Store, patience::until_stored},
@@ -67,7 +67,7 @@ impl Dispatcher {
         let ready: Vec<_> = dispatched
             .into_iter()
             .filter(|dispatched| stored.contains(&dispatched.event.id))
-            .flat_map(ready)
+            .flat_map(|dispatched| ready(dispatched, now))
             .collect();
         self.queue.publish_deliveries(ready).await;
         self.queue.settle(Lane::Events, receipts).await;
@@ -79,8 +79,7 @@ impl Dispatcher {
         let deliveries = listeners
             .iter()
             .map(|subscription| {
-                let first = schedule::due(&subscription.retry, 1, now, self.clock.dice());
-                let first = first.unwrap_or(now);
+                let first = schedule::first(&subscription.retry, now, self.clock.dice());
                 let at_once = first <= now && *room > 0;
                 if at_once {
                     *room -= 1;
@@ -98,7 +97,7 @@ impl Dispatcher {
 }
 
 /// The deliveries that are leased to whoever takes them from the queue.
-fn ready(dispatched: Dispatched) -> impl Iterator<Item = DueDelivery> {
+fn ready(dispatched: Dispatched, made_at: UnixMicros) -> impl Iterator<Item = DueDelivery> {
     let event_id = dispatched.event.id;
     dispatched.deliveries.into_iter().filter_map(move |delivery| match delivery.due {
         Due::At(_) => None,
@@ -107,6 +106,7 @@ fn ready(dispatched: Dispatched) -> impl Iterator<Item = DueDelivery> {
             event_id,
             subscription_id: delivery.subscription_id,
             attempt: 1,
+            series: Series { began_at: made_at, earlier: 0 },
             payload: delivery.payload,
             lease_until,
         }),

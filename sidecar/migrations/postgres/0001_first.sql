@@ -54,6 +54,8 @@ CREATE TABLE payloads (
     event_id     uuid    NOT NULL,
     number       integer NOT NULL,
     content_type bytea   NOT NULL,
+    -- JSON: [[name, value], …], if there are any
+    headers      bytea,
     body         bytea   NOT NULL,
     PRIMARY KEY (event_id, number)
 );
@@ -73,7 +75,10 @@ CREATE TABLE pending_deliveries (
     -- Whether somebody has it in hand until `due_at`.
     claimed         boolean NOT NULL,
     event_type      text    COLLATE "C" NOT NULL,
-    last_outcome    text    COLLATE "C"
+    last_outcome    text    COLLATE "C",
+    -- When its attempts began, the first time or anew, and how many were made before.
+    series_at       bigint  NOT NULL DEFAULT 0,
+    earlier         bigint  NOT NULL DEFAULT 0
 ) WITH (
     autovacuum_vacuum_scale_factor = 0,
     autovacuum_vacuum_threshold = 5000,
@@ -97,7 +102,10 @@ CREATE TABLE finished_deliveries (
     state           text    COLLATE "C" NOT NULL CHECK (state <> 'pending'),
     last_outcome    text    COLLATE "C",
     cause           text    COLLATE "C",
-    CHECK ((state = 'dead') = (cause IS NOT NULL))
+    -- The last thing that went wrong with one that is dead.
+    error           bytea,
+    CHECK ((state = 'dead') = (cause IS NOT NULL)),
+    CHECK ((state = 'dead') = (error IS NOT NULL))
 );
 
 CREATE INDEX finished_deliveries_by_event ON finished_deliveries (event_id, id);
@@ -124,23 +132,10 @@ CREATE TABLE subscriptions (
     id              uuid      NOT NULL PRIMARY KEY,
     pattern         text      COLLATE "C" NOT NULL,
     url             text      COLLATE "C" NOT NULL,
-    -- JSON: [[name, value], …]; sealed, as `secret` is (`store/seal.rs`)
-    custom_headers  bytea     NOT NULL,
-    -- JSON: an object
-    custom_payload  text      NOT NULL,
-    format          text      NOT NULL,
-    secret          bytea     NOT NULL,
-    enabled         boolean   NOT NULL,
-    disabled_reason bytea,
-    -- Microseconds.
-    schedule        bigint[]  NOT NULL,
-    jitter          float8    NOT NULL,
-    timeout_us      bigint    NOT NULL,
-    description     bytea,
-    -- JSON: {label: text, …}
-    metadata        text      NOT NULL,
-    created_at      bigint    NOT NULL,
-    updated_at      bigint    NOT NULL,
+    -- JSON (`store/form.rs`)
+    settings        text      NOT NULL,
+    -- JSON too, sealed (`store/seal.rs`)
+    secrets         bytea     NOT NULL,
     UNIQUE (pattern, url)
 );
 

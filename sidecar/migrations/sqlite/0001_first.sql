@@ -41,6 +41,8 @@ CREATE TABLE payloads (
     event_id     BLOB    NOT NULL REFERENCES events (id) ON DELETE CASCADE,
     number       INTEGER NOT NULL,
     content_type TEXT    NOT NULL,
+    -- JSON: [[name, value], …], if there are any
+    headers      TEXT,
     body         BLOB    NOT NULL,
     PRIMARY KEY (event_id, number)
 ) STRICT;
@@ -60,11 +62,17 @@ CREATE TABLE deliveries (
     claimed         INTEGER NOT NULL CHECK (claimed IN (0, 1)),
     last_outcome    TEXT,
     cause           TEXT,
+    -- The last thing that went wrong with one that is dead.
+    error           TEXT,
+    -- When its attempts began, the first time or anew, and how many were made before.
+    series_at       INTEGER NOT NULL,
+    earlier         INTEGER NOT NULL DEFAULT 0,
     created_at      INTEGER NOT NULL,
     finished_at     INTEGER,
     CHECK ((state = 'pending') = (due_at IS NOT NULL)),
     CHECK ((state = 'pending') = (finished_at IS NULL)),
     CHECK ((state = 'dead') = (cause IS NOT NULL)),
+    CHECK ((state = 'dead') = (error IS NOT NULL)),
     FOREIGN KEY (event_id, payload) REFERENCES payloads (event_id, number) ON DELETE CASCADE
 ) STRICT;
 
@@ -92,23 +100,10 @@ CREATE TABLE subscriptions (
     id              BLOB    NOT NULL PRIMARY KEY CHECK (length(id) = 16),
     pattern         TEXT    NOT NULL,
     url             TEXT    NOT NULL,
-    -- JSON: [[name, value], …]; sealed, as `secret` is (`store/seal.rs`)
-    custom_headers  BLOB    NOT NULL,
-    -- JSON: an object
-    custom_payload  TEXT    NOT NULL,
-    format          TEXT    NOT NULL,
-    secret          BLOB    NOT NULL,
-    enabled         INTEGER NOT NULL CHECK (enabled IN (0, 1)),
-    disabled_reason TEXT,
-    -- JSON: [microseconds, …]
-    schedule        TEXT    NOT NULL,
-    jitter          REAL    NOT NULL,
-    timeout_us      INTEGER NOT NULL,
-    description     TEXT,
-    -- JSON: {label: text, …}
-    metadata        TEXT    NOT NULL,
-    created_at      INTEGER NOT NULL,
-    updated_at      INTEGER NOT NULL,
+    -- JSON (`store/form.rs`)
+    settings        TEXT    NOT NULL,
+    -- JSON too, sealed (`store/seal.rs`)
+    secrets         BLOB    NOT NULL,
     UNIQUE (pattern, url)
 ) STRICT;
 

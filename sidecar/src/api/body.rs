@@ -38,6 +38,26 @@ impl<S: Sync> FromRequest<S> for JsonBody {
     }
 }
 
+/// A body of JSON that may be missing.
+#[derive(Debug)]
+pub(super) struct MaybeJsonBody(pub(super) Option<Value>);
+
+impl<S: Sync> FromRequest<S> for MaybeJsonBody {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _state: &S) -> Result<Self, Problem> {
+        let named = is_json(request.headers());
+        let body = arrived(request.into_body(), TIMEOUT).await?;
+        if body.is_empty() {
+            return Ok(Self(None));
+        }
+        if !named {
+            return Err(Problem::UnsupportedMediaType("application/json"));
+        }
+        parse(&body).map(Some).map(Self)
+    }
+}
+
 async fn arrived(body: Body, within: Duration) -> Result<Bytes, Problem> {
     let body = Limited::new(body, LIMIT).collect();
     match tokio::time::timeout(within, body).await {

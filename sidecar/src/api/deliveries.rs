@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     model::{
-        Attempt, Cause, Delivery, DeliveryId, Outcome, PageRequest, Scope, State as DeliveryState,
+        Attempt, Delivery, DeliveryId, Outcome, PageRequest, Scope, State as DeliveryState,
         SubscriptionId,
     },
     store::DeliveryFilter,
@@ -80,6 +80,7 @@ struct Shown {
     next_attempt_at: Option<String>,
     last_outcome: Option<&'static str>,
     cause: Option<&'static str>,
+    error: Option<String>,
     #[serde(serialize_with = "shape::text")]
     created_at: UnixMicros,
     finished_at: Option<String>,
@@ -110,7 +111,8 @@ impl Shown {
             attempts: delivery.attempts,
             next_attempt_at: instant(delivery.next_attempt_at),
             last_outcome: delivery.last_outcome.map(Outcome::name),
-            cause: delivery.cause.map(Cause::name),
+            cause: delivery.death.as_ref().map(|death| death.cause.name()),
+            error: delivery.death.as_ref().map(|death| death.error.clone()),
             created_at: delivery.created_at,
             finished_at: instant(delivery.finished_at),
             attempt_log: attempts.map(|log| log.into_iter().map(ShownAttempt::of).collect()),

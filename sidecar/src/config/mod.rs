@@ -165,6 +165,7 @@ impl TryFrom<Written> for Config {
             retry: Retry {
                 schedule: retry_schedule(&written.retry_schedule)?.unwrap_or(usual.retry.schedule),
                 jitter: written.retry_jitter.unwrap_or(usual.retry.jitter),
+                horizon: usual.retry.horizon,
             },
             concurrency: written.concurrency.unwrap_or(usual.concurrency),
             drain_timeout: duration("drain_timeout", written.drain_timeout, usual.drain_timeout)?,

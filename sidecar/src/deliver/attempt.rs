@@ -3,14 +3,16 @@
 //! Invariant: the bytes that are signed are the bytes that are sent, and the timestamp is that
 //! of this attempt (Standard Webhooks, *Webhook headers*).
 
+use std::time::Duration;
+
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header};
 use http_body_util::Full;
 use sidehook_event::UnixMicros;
 
 use super::{
     client::{Answer, Client, Failure},
-    outcome, sign,
+    outcome, retry_after, sign,
 };
 use crate::{
     clock::Clock,
@@ -20,19 +22,27 @@ use crate::{
 const USER_AGENT: HeaderValue =
     HeaderValue::from_static(concat!("Sidehook/", env!("CARGO_PKG_VERSION")));
 
+/// An attempt that was made.
+#[derive(Debug)]
+pub(super) struct Made {
+    pub(super) attempt: Attempt,
+    /// How long the receiver wants to be left alone.
+    pub(super) retry_after: Option<Duration>,
+}
+
 /// Makes the attempt that is due.
 pub(super) async fn attempt(
     delivery: &DueDelivery,
     subscription: &Subscription,
     client: &Client,
     clock: &dyn Clock,
-) -> Attempt {
+) -> Made {
     let started_at = clock.now();
     let started = clock.monotonic();
     let answer = match request(delivery, subscription, started_at) {
         Ok(request) => client.send(&subscription.url, request, subscription.timeout).await,
         Err(error) => {
-            Err(Failure { outcome: Outcome::Connection, error: format!("cannot be sent: {error}") })
+            Err(Failure { outcome: Outcome::Malformed, error: format!("cannot be sent: {error}") })
         }
     };
     let blank = Attempt {
@@ -45,13 +55,18 @@ pub(super) async fn attempt(
         error: None,
     };
     match answer {
-        Ok(Answer { status, excerpt }) => Attempt {
-            outcome: outcome::of_status(status),
-            status_code: Some(status),
-            response_excerpt: Some(excerpt).filter(|excerpt| !excerpt.is_empty()),
-            ..blank
+        Ok(Answer { status, headers, excerpt }) => Made {
+            attempt: Attempt {
+                outcome: outcome::of_status(status),
+                status_code: Some(status),
+                response_excerpt: Some(excerpt).filter(|excerpt| !excerpt.is_empty()),
+                ..blank
+            },
+            retry_after: retry_after::retry_after(&headers, clock.now()),
         },
-        Err(Failure { outcome, error }) => Attempt { outcome, error: Some(error), ..blank },
+        Err(Failure { outcome, error }) => {
+            Made { attempt: Attempt { outcome, error: Some(error), ..blank }, retry_after: None }
+        }
     }
 }
 
@@ -76,10 +91,13 @@ fn headers(
 ) -> Result<HeaderMap, http::Error> {
     let webhook_id = delivery.event_id.to_string();
     let body = &delivery.payload.body;
-    let signature = sign::sign(&subscription.secret, &webhook_id, now.seconds(), body);
+    let signature = sign::sign(&subscription.signing, &webhook_id, now, body);
     let mut headers = HeaderMap::with_capacity(8);
     headers.insert(header::CONTENT_TYPE, delivery.payload.content_type.parse::<HeaderValue>()?);
     headers.insert(header::USER_AGENT, USER_AGENT);
+    for (name, value) in &*delivery.payload.headers {
+        headers.append(HeaderName::try_from(name)?, HeaderValue::try_from(value)?);
+    }
     // The subscription's own replace ours, but never those of the signature, which it cannot
     // name; the same name twice is sent twice.
     for (name, _) in subscription.custom_headers.iter() {
@@ -99,7 +117,9 @@ mod tests {
     use sidehook_event::{EventId, TypeId};
 
     use super::*;
-    use crate::model::{DeliveryId, Headers, Payload, testing::subscription};
+    use std::sync::Arc;
+
+    use crate::model::{DeliveryId, Headers, Payload, Series, testing::subscription};
 
     fn due() -> DueDelivery {
         DueDelivery {
@@ -107,8 +127,10 @@ mod tests {
             event_id: EventId::from_bits(42),
             subscription_id: subscription(1, "*").id,
             attempt: 1,
+            series: Series { began_at: UnixMicros::EPOCH, earlier: 0 },
             payload: Payload {
                 content_type: "application/json".into(),
+                headers: Arc::default(),
                 body: Bytes::from_static(b"{}"),
             },
             lease_until: UnixMicros::MAX,

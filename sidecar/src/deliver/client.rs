@@ -16,7 +16,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::Request;
+use http::{HeaderMap, Request};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -57,6 +57,8 @@ pub struct Client {
 pub struct Answer {
     /// The status.
     pub status: u16,
+    /// The headers.
+    pub headers: HeaderMap,
     /// The beginning of the body, at most [`EXCERPT`] bytes, lossily as text.
     pub excerpt: String,
 }
@@ -110,9 +112,9 @@ impl Client {
         });
         match sent.await {
             Ok((Ok(response), end)) => {
-                let status = response.status().as_u16();
-                let excerpt = beginning_of(response.into_body(), end).await;
-                Ok(Answer { status, excerpt })
+                let (head, body) = response.into_parts();
+                let excerpt = beginning_of(body, end).await;
+                Ok(Answer { status: head.status.as_u16(), headers: head.headers, excerpt })
             }
             Ok((Err(error), _)) => Err(Failure { outcome: classify(&error), error: chain(&error) }),
             Err(_) => Err(Failure {

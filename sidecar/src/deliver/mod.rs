@@ -9,6 +9,7 @@ pub mod egress;
 mod metrics;
 pub mod outcome;
 mod record;
+pub mod retry_after;
 pub mod schedule;
 pub mod sign;
 
@@ -19,13 +20,16 @@ use sidehook_event::UnixMicros;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use attempt::Made;
 pub use client::Client;
 pub use metrics::Metrics;
 use record::{Found, Recorder};
 
 use crate::{
     clock::Clock,
-    model::{Cause, DueDelivery, MAX_TIMEOUT, Subscription, Successor, Verdict},
+    model::{
+        Cause, Death, DueDelivery, MAX_TIMEOUT, Subscription, SubscriptionId, Successor, Verdict,
+    },
     queue::{Lane, Queue, Receipt, Taken},
     route::Table,
     store::{self, Store, patience::until_stored},
@@ -36,6 +40,8 @@ use crate::{
 const LEASE: Duration = Duration::from_secs(90);
 /// How long a delivery rests whose subscription is not enabled.
 const PAUSE: Duration = Duration::from_secs(30);
+/// Why a subscription is disabled whose receiver answered 410.
+const GONE: &str = "the receiver answered 410 (Gone)";
 /// The most verdicts that wait to be recorded.
 const VERDICTS: usize = 1024;
 
@@ -160,7 +166,8 @@ impl Deliverer {
         let now = self.clock.now();
         let verdict = |successor, at| Verdict { delivery_id: due.id, attempt: None, successor, at };
         let Some(subscription) = subscription else {
-            return Some(verdict(Successor::Dead(Cause::Unsubscribed), now));
+            let death = Death { cause: Cause::Unsubscribed, error: store::UNSUBSCRIBED.to_owned() };
+            return Some(verdict(Successor::Dead(death), now));
         };
         if !subscription.enabled {
             return Some(verdict(Successor::Retry(now.after(PAUSE)), now));
@@ -168,10 +175,21 @@ impl Deliverer {
         if due.lease_until < now.after(MAX_TIMEOUT) {
             return None;
         }
-        let attempt = attempt::attempt(due, subscription, &self.client, &*self.clock).await;
+        let Made { attempt, retry_after } =
+            attempt::attempt(due, subscription, &self.client, &*self.clock).await;
         self.metrics.attempted(&attempt);
         let end = self.clock.now();
-        let successor = outcome::successor(&attempt, &subscription.retry, end, self.clock.dice());
+        let successor = outcome::successor(
+            &attempt,
+            due.series,
+            retry_after,
+            &subscription.retry,
+            end,
+            self.clock.dice(),
+        );
+        if outcome::is_unsubscribing(&attempt) {
+            self.disable(subscription.id, end).await;
+        }
         tracing::debug!(
             delivery = %due.id,
             subscription = %subscription.id,
@@ -181,5 +199,15 @@ impl Deliverer {
             "attempted"
         );
         Some(Verdict { attempt: Some(attempt), ..verdict(successor, end) })
+    }
+    /// Disables a subscription whose receiver is gone. The verdict on the delivery waits for it: a
+    /// process that ends between the two finds the receiver gone once more.
+    async fn disable(&self, id: SubscriptionId, now: UnixMicros) {
+        let disable = || self.store.disable_subscription(id, GONE, now);
+        if until_stored(&*self.clock, "disable a subscription", disable).await {
+            tracing::info!(subscription = %id, "disabled: {GONE}");
+        }
+        let reload = || self.table.reload(&*self.store, id);
+        until_stored(&*self.clock, "read a subscription that changed", reload).await;
     }
 }

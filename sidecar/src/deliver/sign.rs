@@ -6,10 +6,20 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
-use crate::model::Secret;
+use sidehook_event::UnixMicros;
 
-/// The value of `webhook-signature`: `v1,` and the signature in base64.
-pub fn sign(secret: &Secret, webhook_id: &str, unix_seconds: i64, body: &[u8]) -> String {
+use crate::model::{Secret, Signing};
+
+/// The value of `webhook-signature`: the signatures of all secrets that sign at `now`, with spaces
+/// between, that of the current one first.
+pub fn sign(signing: &Signing, webhook_id: &str, now: UnixMicros, body: &[u8]) -> String {
+    let signatures =
+        signing.at(now).map(|secret| signature(secret, webhook_id, now.seconds(), body));
+    signatures.collect::<Vec<_>>().join(" ")
+}
+
+/// `v1,` and the signature in base64.
+fn signature(secret: &Secret, webhook_id: &str, unix_seconds: i64, body: &[u8]) -> String {
     // HMAC takes a key of any length (RFC 2104, section 3); there is no error to report.
     let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret.key()) else {
         return String::new();
@@ -25,7 +35,10 @@ pub fn sign(secret: &Secret, webhook_id: &str, unix_seconds: i64, body: &[u8]) -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::{Clock, SystemClock};
+    use crate::{
+        clock::{Clock, SystemClock},
+        model::Outgoing,
+    };
 
     /// The examples of the specification and of its reference implementations.
     #[test]
@@ -54,7 +67,7 @@ mod tests {
             ),
         ];
         for (secret, id, seconds, body, expected) in vectors {
-            assert_eq!(sign(&secret.parse().unwrap(), id, seconds, body), expected);
+            assert_eq!(signature(&secret.parse().unwrap(), id, seconds, body), expected);
         }
     }
 
@@ -67,9 +80,25 @@ mod tests {
         let mut headers = http::HeaderMap::new();
         headers.insert("webhook-id", "evt_1".parse().unwrap());
         headers.insert("webhook-timestamp", seconds.into());
-        let signature = sign(&secret, "evt_1", seconds, body);
+        let signature = signature(&secret, "evt_1", seconds, body);
         headers.insert("webhook-signature", signature.parse().unwrap());
         verifier.verify(body, &headers).unwrap();
         assert!(verifier.verify(b"{}", &headers).is_err());
+    }
+
+    #[test]
+    fn a_secret_that_was_replaced_signs_too_until_its_time_is_up() {
+        let secret = |text: &str| text.parse::<Secret>().unwrap();
+        let (new, old) = (
+            secret("whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"),
+            secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
+        );
+        let until = UnixMicros::new(10_000_000);
+        let previous = vec![Outgoing { secret: old.clone(), until }];
+        let signing = Signing { current: new.clone(), previous };
+        let before = UnixMicros::new(9_999_999);
+        let both = [&new, &old].map(|secret| signature(secret, "evt_1", 9, b"{}")).join(" ");
+        assert_eq!(sign(&signing, "evt_1", before, b"{}"), both);
+        assert_eq!(sign(&signing, "evt_1", until, b"{}"), signature(&new, "evt_1", 10, b"{}"));
     }
 }

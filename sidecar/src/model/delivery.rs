@@ -15,8 +15,20 @@ use super::{DeliveryId, SubscriptionId};
 pub struct Payload {
     /// The `content-type` header.
     pub content_type: Arc<str>,
+    /// Further headers, names in lower case; mostly none.
+    pub headers: Arc<[(String, String)]>,
     /// The body, as it is signed and sent.
     pub body: Bytes,
+}
+
+/// The attempts that belong together. Redriving a dead letter begins a new series: its schedule
+/// runs from the beginning again, while the numbers of the attempts go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Series {
+    /// When it began: when the delivery was made, or last redriven.
+    pub began_at: UnixMicros,
+    /// How many attempts were made before.
+    pub earlier: u32,
 }
 
 /// A delivery that a worker may attempt now, and all it needs besides the subscription.
@@ -30,6 +42,8 @@ pub struct DueDelivery {
     pub subscription_id: SubscriptionId,
     /// The attempt to make, from 1.
     pub attempt: u32,
+    /// To which it belongs.
+    pub series: Series,
     /// What is sent.
     pub payload: Payload,
     /// When another worker may take it over. An attempt that cannot end before must not begin.
@@ -89,7 +103,7 @@ pub struct Delivery {
     /// What the last attempt came to.
     pub last_outcome: Option<Outcome>,
     /// Why it is dead.
-    pub cause: Option<Cause>,
+    pub death: Option<Death>,
     /// When it was made.
     pub created_at: UnixMicros,
     /// When it was delivered, filtered or given up.
@@ -132,11 +146,13 @@ pub enum Outcome {
     Tls,
     /// The egress rule does not allow the address.
     Egress,
+    /// The request could not be built: our own fault.
+    Malformed,
 }
 
 impl Outcome {
     /// All of them, with their names.
-    pub const NAMES: [(&'static str, Self); 7] = [
+    pub const NAMES: [(&'static str, Self); 8] = [
         ("success", Self::Success),
         ("status", Self::Status),
         ("timeout", Self::Timeout),
@@ -144,6 +160,7 @@ impl Outcome {
         ("connection", Self::Connection),
         ("tls", Self::Tls),
         ("egress", Self::Egress),
+        ("malformed", Self::Malformed),
     ];
 
     /// Its name.
@@ -156,6 +173,7 @@ impl Outcome {
             Self::Connection => "connection",
             Self::Tls => "tls",
             Self::Egress => "egress",
+            Self::Malformed => "malformed",
         }
     }
 }
@@ -163,19 +181,44 @@ impl Outcome {
 /// Why a delivery was given up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Cause {
-    /// The last attempt of the schedule failed.
+    /// The last attempt of the schedule failed, or its horizon passed.
     Exhausted,
+    /// The receiver answered 410: it does not want any more.
+    Refused,
     /// The egress rule does not allow the address.
     Egress,
+    /// The request could not be built.
+    Malformed,
     /// The subscription was deleted before it could be delivered.
     Unsubscribed,
 }
 
+/// Who has to do something about a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Fault {
+    /// Whoever runs the receiver, or owns the subscription.
+    Receiver,
+    /// Whoever runs Sidehook.
+    Pipeline,
+}
+
+impl Fault {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Receiver => "receiver",
+            Self::Pipeline => "pipeline",
+        }
+    }
+}
+
 impl Cause {
     /// All of them, with their names.
-    pub const NAMES: [(&'static str, Self); 3] = [
+    pub const NAMES: [(&'static str, Self); 5] = [
         ("exhausted", Self::Exhausted),
+        ("refused", Self::Refused),
         ("egress", Self::Egress),
+        ("malformed", Self::Malformed),
         ("unsubscribed", Self::Unsubscribed),
     ];
 
@@ -183,21 +226,40 @@ impl Cause {
     pub fn name(self) -> &'static str {
         match self {
             Self::Exhausted => "exhausted",
+            Self::Refused => "refused",
             Self::Egress => "egress",
+            Self::Malformed => "malformed",
             Self::Unsubscribed => "unsubscribed",
+        }
+    }
+
+    /// Whose fault it is.
+    pub fn fault(self) -> Fault {
+        match self {
+            Self::Exhausted | Self::Refused | Self::Unsubscribed => Fault::Receiver,
+            Self::Egress | Self::Malformed => Fault::Pipeline,
         }
     }
 }
 
+/// The end of a delivery that was given up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Death {
+    /// Why.
+    pub cause: Cause,
+    /// The last thing that went wrong, in words.
+    pub error: String,
+}
+
 /// What follows an attempt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Successor {
     /// Nothing: it is delivered.
     Delivered,
     /// Another attempt at this time.
     Retry(UnixMicros),
     /// Nothing: it is given up.
-    Dead(Cause),
+    Dead(Death),
 }
 
 /// What a worker found out about a delivery: the attempt, if one was made, and what follows.

@@ -12,6 +12,7 @@ mod pattern;
 mod sealing_key;
 mod scope;
 mod secret;
+mod signing;
 mod subscription;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -19,7 +20,8 @@ pub(crate) mod testing;
 pub use access::{AccessToken, TokenDigest, make_token, token_id};
 pub use allowed::{Allowed, InvalidAllowed};
 pub use delivery::{
-    Attempt, Cause, Delivery, DueDelivery, Outcome, Payload, State, Successor, Verdict,
+    Attempt, Cause, Death, Delivery, DueDelivery, Fault, Outcome, Payload, Series, State,
+    Successor, Verdict,
 };
 pub use id::{DeliveryId, SubscriptionId, TokenId};
 pub use page::{InvalidCursor, Page, PageRequest};
@@ -27,6 +29,7 @@ pub use pattern::{InvalidPattern, Pattern};
 pub use scope::{Face, InvalidScope, Scope, Scopes};
 pub use sealing_key::{InvalidKey, KeyId, SealingKey};
 pub use secret::{InvalidSecret, Secret};
+pub use signing::{Outgoing, Signing};
 pub use subscription::{
     Format, HeaderFlaw, Headers, InvalidUrl, MAX_TIMEOUT, Retry, Subscription, Target,
 };

@@ -11,7 +11,7 @@ use sidehook_event::UnixMicros;
 use thiserror::Error;
 use url::Url;
 
-use super::{Pattern, Secret, SubscriptionId};
+use super::{Pattern, Signing, SubscriptionId};
 
 /// The longest a whole attempt may take. A lease outlasts it, so that no other worker takes over
 /// an attempt that is still under way.
@@ -33,7 +33,7 @@ pub struct Subscription {
     /// How the payload is laid out.
     pub format: Format,
     /// Signs its deliveries.
-    pub secret: Secret,
+    pub signing: Signing,
     /// Nothing is sent while this is false.
     pub enabled: bool,
     /// Why it is not enabled, when it was not its owner's wish.
@@ -52,6 +52,15 @@ pub struct Subscription {
     pub updated_at: UnixMicros,
 }
 
+impl Subscription {
+    /// The same, disabled at `now` for this reason.
+    #[must_use]
+    pub fn disabled(&self, reason: &str, now: UnixMicros) -> Self {
+        let disabled_reason = Some(reason.to_owned());
+        Self { enabled: false, disabled_reason, updated_at: now, ..self.clone() }
+    }
+}
+
 /// The layout of a payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Format {
@@ -60,20 +69,27 @@ pub enum Format {
     Standard,
     /// CloudEvents 1.0 in its structured JSON form.
     CloudEvents,
+    /// CloudEvents 1.0 in the binary mode of HTTP: the resource alone, the rest in `ce-` headers.
+    CloudEventsBinary,
     /// The resource alone, as the API returned it.
     Raw,
 }
 
 impl Format {
     /// All of them, with the names by which they are asked for.
-    pub const NAMES: [(&'static str, Self); 3] =
-        [("standard", Self::Standard), ("cloudevents", Self::CloudEvents), ("raw", Self::Raw)];
+    pub const NAMES: [(&'static str, Self); 4] = [
+        ("standard", Self::Standard),
+        ("cloudevents", Self::CloudEvents),
+        ("cloudevents-binary", Self::CloudEventsBinary),
+        ("raw", Self::Raw),
+    ];
 
     /// The name by which it is asked for.
     pub fn name(self) -> &'static str {
         match self {
             Self::Standard => "standard",
             Self::CloudEvents => "cloudevents",
+            Self::CloudEventsBinary => "cloudevents-binary",
             Self::Raw => "raw",
         }
     }
@@ -87,6 +103,9 @@ pub struct Retry {
     pub schedule: Arc<[Duration]>,
     /// Each wait is lengthened by up to this share of itself, 0 to 1.
     pub jitter: f64,
+    /// How long after the delivery was made the last attempt may begin, at most
+    /// [`Retry::MAX_HORIZON`]; without one the schedule alone decides.
+    pub horizon: Option<Duration>,
 }
 
 impl Retry {
@@ -94,6 +113,8 @@ impl Retry {
     pub const MAX_ATTEMPTS: usize = 50;
     /// The longest wait of a schedule.
     pub const MAX_WAIT: Duration = Duration::from_hours(7 * 24);
+    /// The longest horizon.
+    pub const MAX_HORIZON: Duration = Duration::from_hours(30 * 24);
 }
 
 impl Default for Retry {
@@ -113,7 +134,7 @@ impl Default for Retry {
             hours(20),
             hours(24),
         ];
-        Self { schedule: schedule.into(), jitter: 0.1 }
+        Self { schedule: schedule.into(), jitter: 0.1, horizon: None }
     }
 }
 

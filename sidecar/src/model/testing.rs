@@ -8,7 +8,7 @@ use bytes::Bytes;
 use serde_json::Map;
 use sidehook_event::{Body, Event, EventId, Exchange, TypeId, UnixMicros};
 
-use super::{Format, Headers, Retry, Subscription, SubscriptionId, Target};
+use super::{Format, Headers, Retry, Secret, Subscription, SubscriptionId, Target};
 
 /// A subscription to `pattern`.
 pub(crate) fn subscription(id: u128, pattern: &str) -> Subscription {
@@ -19,7 +19,7 @@ pub(crate) fn subscription(id: u128, pattern: &str) -> Subscription {
         custom_headers: Headers::default(),
         custom_payload: Map::new(),
         format: Format::Standard,
-        secret: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".parse().unwrap(),
+        signing: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".parse::<Secret>().unwrap().into(),
         enabled: true,
         disabled_reason: None,
         retry: Retry::default(),

@@ -15,6 +15,7 @@ use crate::model::{
     State, Subscription, SubscriptionId, Target, TokenId, Verdict,
 };
 
+pub mod form;
 pub mod patience;
 pub mod postgres;
 pub mod seal;
@@ -34,6 +35,9 @@ pub enum Error {
 
 /// The result of every call.
 pub type Result<T> = std::result::Result<T, Error>;
+
+/// What is said of deliveries that die with their subscription.
+pub(crate) const UNSUBSCRIBED: &str = "the subscription was deleted";
 
 /// An event after routing: who gets it, and what.
 #[derive(Debug, Clone)]
@@ -188,6 +192,15 @@ pub trait Store: Send + Sync + Debug + 'static {
         subscription: Subscription,
         new_secret: bool,
     ) -> Result<Upserted>;
+
+    /// Disables an enabled subscription, for this reason. `Ok(false)`: there is none, or it was not
+    /// enabled.
+    async fn disable_subscription(
+        &self,
+        id: SubscriptionId,
+        reason: &str,
+        now: UnixMicros,
+    ) -> Result<bool>;
 
     /// Replaces the subscription of the same id. `Ok(false)`: there is none. An error of kind
     /// [`UpdateError::Taken`] if another one has its pattern and URL.

@@ -110,6 +110,11 @@ impl Keyring {
         }
     }
 
+    /// Seals a value anew, with the first key.
+    pub fn exchange(&self, place: Place, value: &[u8]) -> Result<Vec<u8>, Error> {
+        self.seal(place, &self.open(place, value)?)
+    }
+
     /// Whether a value that begins so can be opened, as far as its beginning says.
     pub fn knows(&self, beginning: &[u8]) -> Result<(), Error> {
         match Head::read(beginning)? {

@@ -6,10 +6,10 @@
 
 use sidehook_event::UnixMicros;
 
-use crate::model::{Cause, Outcome, State, Successor, Verdict};
+use crate::model::{Death, Outcome, State, Successor, Verdict};
 
 /// Where a delivery stands, as far as a verdict can change it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Standing {
     /// Its state.
     pub state: State,
@@ -22,7 +22,7 @@ pub struct Standing {
     /// What the last attempt came to that counted.
     pub last_outcome: Option<Outcome>,
     /// Why it is dead.
-    pub cause: Option<Cause>,
+    pub death: Option<Death>,
     /// When it left the pending ones.
     pub finished_at: Option<UnixMicros>,
 }
@@ -34,19 +34,19 @@ impl Standing {
     /// an attempt later than all recorded ones: the verdict of a worker that was taken for dead,
     /// or one that is recorded again, must not disturb the attempt that is under way.
     #[must_use]
-    pub fn after(self, verdict: &Verdict) -> Self {
+    pub fn after(&self, verdict: &Verdict) -> Self {
         let attempt = verdict.attempt.as_ref();
         let is_latest = attempt.is_none_or(|attempt| attempt.number > self.attempts);
         let counted = Self {
             attempts: attempt.map_or(self.attempts, |attempt| self.attempts.max(attempt.number)),
-            ..self
+            ..self.clone()
         };
         let judged = Self {
             last_outcome: attempt.map(|attempt| attempt.outcome).or(self.last_outcome),
             claimed: false,
-            ..counted
+            ..counted.clone()
         };
-        match (self.state, verdict.successor) {
+        match (self.state, &verdict.successor) {
             (State::Delivered | State::Filtered | State::Dead, _) => counted,
             (State::Pending, Successor::Delivered) if attempt.is_some() => Self {
                 state: State::Delivered,
@@ -55,12 +55,12 @@ impl Standing {
                 ..judged
             },
             (State::Pending, Successor::Retry(at)) if is_latest => {
-                Self { due_at: Some(at), ..judged }
+                Self { due_at: Some(*at), ..judged }
             }
-            (State::Pending, Successor::Dead(cause)) if is_latest => Self {
+            (State::Pending, Successor::Dead(death)) if is_latest => Self {
                 state: State::Dead,
                 due_at: None,
-                cause: Some(cause),
+                death: Some(death.clone()),
                 finished_at: Some(verdict.at),
                 ..judged
             },
@@ -80,7 +80,7 @@ mod tests {
     use sidehook_event::TypeId;
 
     use super::*;
-    use crate::model::{Attempt, DeliveryId};
+    use crate::model::{Attempt, Cause, DeliveryId};
 
     fn pending() -> Standing {
         Standing {
@@ -89,7 +89,7 @@ mod tests {
             due_at: Some(UnixMicros::new(60)),
             claimed: true,
             last_outcome: None,
-            cause: None,
+            death: None,
             finished_at: None,
         }
     }
@@ -150,7 +150,10 @@ mod tests {
         let successor = prop_oneof![
             Just(Successor::Delivered),
             (0..99_i64).prop_map(|at| Successor::Retry(UnixMicros::new(at))),
-            Just(Successor::Dead(Cause::Exhausted)),
+            Just(Successor::Dead(Death {
+                cause: Cause::Exhausted,
+                error: "answered 500".to_owned()
+            })),
         ];
         let number = proptest::option::of(1..6_u32);
         (number, successor).prop_map(|(number, successor)| verdict(number, successor))
@@ -161,15 +164,15 @@ mod tests {
         fn no_verdict_moves_a_delivery_back(verdicts in vec(any_verdict(), 1..12)) {
             let mut standing = pending();
             for verdict in &verdicts {
-                let before = standing;
+                let before = standing.clone();
                 standing = before.after(verdict);
                 prop_assert!(standing.attempts >= before.attempts);
                 prop_assert_eq!(standing.state == State::Pending, standing.due_at.is_some());
                 prop_assert_eq!(standing.state == State::Pending, standing.finished_at.is_none());
-                prop_assert_eq!(standing.state == State::Dead, standing.cause.is_some());
-                prop_assert_eq!(standing.after(verdict), standing, "recorded again");
+                prop_assert_eq!(standing.state == State::Dead, standing.death.is_some());
+                prop_assert_eq!(&standing.after(verdict), &standing, "recorded again");
                 if before.state != State::Pending {
-                    prop_assert_eq!(standing, Standing { attempts: standing.attempts, ..before });
+                    prop_assert_eq!(&standing, &Standing { attempts: standing.attempts, ..before });
                 }
             }
         }

@@ -47,10 +47,15 @@ impl<'a> Renderer<'a> {
         let written = match format {
             Format::Standard => self.write(&mut body, &self.standard(), "data", custom),
             Format::CloudEvents => self.write(&mut body, &self.cloudevent(), "data", custom),
-            Format::Raw => write_raw(&mut body, &self.data, custom),
+            Format::CloudEventsBinary | Format::Raw => write_raw(&mut body, &self.data, custom),
+        };
+        let headers = match format {
+            Format::CloudEventsBinary => ce_headers(self.event),
+            Format::Standard | Format::CloudEvents | Format::Raw => Arc::default(),
         };
         debug_assert!(written.is_ok(), "memory takes whatever is written to it");
-        Payload { content_type: Arc::from(content_type(format)), body: Bytes::from(body) }
+        let content_type = Arc::from(content_type(format));
+        Payload { content_type, headers, body: Bytes::from(body) }
     }
 
     fn standard(&self) -> Vec<(&'static str, String)> {
@@ -116,9 +121,31 @@ fn write_raw(
     map.end()
 }
 
+/// The context attributes as headers (CloudEvents 1.0, HTTP Protocol Binding, section 3.1.3). The
+/// time of an event, its type and its id hold nothing that would have to be escaped; the others may.
+fn ce_headers(event: &Event) -> Arc<[(String, String)]> {
+    let attributes = cloudevents::attributes(event).into_iter();
+    attributes.map(|(name, value)| (format!("ce-{name}"), percent_encoded(&value))).collect()
+}
+
+/// Space, double quote, percent and all that is not printable ASCII (section 3.1.3.2).
+fn percent_encoded(value: &str) -> String {
+    use std::fmt::Write as _;
+    let mut encoded = String::with_capacity(value.len());
+    for byte in value.bytes() {
+        if byte.is_ascii_graphic() && !matches!(byte, b'"' | b'%') {
+            encoded.push(char::from(byte));
+        } else {
+            // Memory takes whatever is written to it.
+            let _ = write!(encoded, "%{byte:02X}");
+        }
+    }
+    encoded
+}
+
 fn content_type(format: Format) -> &'static str {
     match format {
-        Format::Standard | Format::Raw => "application/json",
+        Format::Standard | Format::CloudEventsBinary | Format::Raw => "application/json",
         // CloudEvents 1.0, JSON Event Format, section 3.
         Format::CloudEvents => "application/cloudevents+json",
     }
@@ -183,5 +210,30 @@ mod tests {
         let first = renderer.render(&subscription(1, "*"));
         let second = renderer.render(&subscription(2, "created"));
         assert_eq!(first.body.as_ptr(), second.body.as_ptr());
+    }
+
+    #[test]
+    fn a_cloudevent_in_binary_mode_is_the_resource_and_headers() {
+        let mut event = event("people.created", b"", b"{\"id\":42}");
+        event.subject = Some("größe \"1\" 5%".to_owned());
+        let format = Format::CloudEventsBinary;
+        let subscription = Subscription { format, ..subscription(1, "*") };
+        let payload = Renderer::new(&event).render(&subscription);
+        assert_eq!(
+            (&*payload.content_type, &*payload.body),
+            ("application/json", &b"{\"id\":42}"[..])
+        );
+        let headers: Vec<_> = payload.headers.iter().map(|(n, v)| (&**n, &**v)).collect();
+        assert_eq!(
+            headers,
+            [
+                ("ce-specversion", "1.0"),
+                ("ce-id", "evt_0000000000000000000000001a"),
+                ("ce-source", "edge"),
+                ("ce-type", "people.created"),
+                ("ce-subject", "gr%C3%B6%C3%9Fe%20%221%22%205%25"),
+                ("ce-time", "2025-11-23T09:30:00.000000Z"),
+            ]
+        );
     }
 }

@@ -38,6 +38,7 @@ fn table() -> Vec<Row> {
         (Method::PATCH, "/subscriptions/{id}", CHANGES),
         (Method::DELETE, "/subscriptions/{id}", CHANGES),
         (Method::GET, "/subscriptions/{id}/{part}", CHANGES),
+        (Method::POST, "/subscriptions/{id}/{part}", CHANGES),
         (Method::DELETE, "/subscriptions/{id}/{part}", CHANGES),
         (Method::GET, "/events", EVENTS),
         (Method::GET, "/events/{id}", EVENTS),

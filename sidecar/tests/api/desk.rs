@@ -144,7 +144,11 @@ impl Desk {
         let delivery = NewDelivery {
             id: delivery_id,
             subscription_id: subscription,
-            payload: Payload { content_type: "application/json".into(), body: Bytes::from("{}") },
+            payload: Payload {
+                content_type: "application/json".into(),
+                headers: Arc::default(),
+                body: Bytes::from("{}"),
+            },
             due: Due::At(at),
         };
         let dispatched = Dispatched { event, deliveries: vec![delivery] };

@@ -36,7 +36,7 @@ async fn a_subscription_is_made_with_a_secret_and_shown_without() {
     assert_eq!(shown.body, without(&made, "secret"));
 
     let secret = desk.get(&format!("{place}/secret")).await;
-    assert_eq!(secret.body, json!({"secret": made.text("/secret")}));
+    assert_eq!(secret.body, json!({"secret": made.text("/secret"), "previous": []}));
 }
 
 #[tokio::test]
@@ -216,4 +216,45 @@ async fn an_address_that_is_denied_cannot_be_subscribed() {
         told,
         "10.1.2.3 is a private address (10.0.0.0/8), which the egress rule does not allow"
     );
+}
+
+#[tokio::test]
+async fn a_secret_that_is_rotated_signs_on_beside_the_new_one() {
+    let desk = Desk::open().await;
+    let made = desk.post("/subscriptions/", hook("people.created")).await;
+    let place = format!("/subscriptions/{}", made.text("/id"));
+    let rotated = desk.ask(Method::POST, &format!("{place}/rotate-secret"), "").await;
+    assert_eq!(rotated.status, StatusCode::OK, "{rotated:?}");
+    assert_ne!(rotated.text("/secret"), made.text("/secret"));
+    let shown = desk.get(&format!("{place}/secret")).await;
+    assert_eq!(shown.text("/secret"), rotated.text("/secret"));
+    assert_eq!(shown.text("/previous/0/secret"), made.text("/secret"));
+    assert!(!shown.text("/previous/0/until").is_empty());
+    assert_eq!(desk.get(&place).await.body, without(&rotated, "secret"));
+
+    let kept = desk.ask(Method::PATCH, &place, r#"{"description": "kept"}"#).await;
+    assert_eq!(kept.status, StatusCode::OK);
+    assert_eq!(desk.get(&format!("{place}/secret")).await.body, shown.body);
+
+    let body = json!({"overlap": "0s", "secret": made.text("/secret")});
+    let back = desk.post(&format!("{place}/rotate-secret"), body).await;
+    assert_eq!(back.text("/secret"), made.text("/secret"));
+    let shown = desk.get(&format!("{place}/secret")).await;
+    assert_eq!(shown.body, json!({"secret": made.text("/secret"), "previous": []}));
+}
+
+#[tokio::test]
+async fn a_subscription_is_disabled_and_enabled() {
+    let desk = Desk::open().await;
+    let made = desk.post("/subscriptions/", hook("people.created")).await;
+    let place = format!("/subscriptions/{}", made.text("/id"));
+    let disabled = desk.ask(Method::POST, &format!("{place}/disable"), "").await;
+    assert_eq!((disabled.status, &disabled.body["enabled"]), (StatusCode::OK, &json!(false)));
+    assert_eq!(disabled.text("/secret"), "");
+    assert!(desk.listeners("people.created").is_empty());
+    let enabled = desk.ask(Method::POST, &format!("{place}/enable"), "").await;
+    assert_eq!((enabled.status, &enabled.body["enabled"]), (StatusCode::OK, &json!(true)));
+    assert_eq!(desk.listeners("people.created").len(), 1);
+    let other = desk.ask(Method::POST, &format!("{place}/explode"), "").await;
+    assert_eq!(other.status, StatusCode::NOT_FOUND);
 }

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 use sidehook::{
     clock::SystemClock,
-    model::{Format, Headers, Retry, SealingKey, Subscription, SubscriptionId, Target},
+    model::{Format, Headers, Retry, SealingKey, Secret, Subscription, SubscriptionId, Target},
     store::{Store as _, seal::Keyring, sqlite::SqliteStore},
 };
 use sidehook_event::{TypeId as _, UnixMicros};
@@ -21,7 +21,7 @@ fn subscription() -> Subscription {
         custom_headers: Headers::parse([("authorization", "Bearer x")]).unwrap(),
         custom_payload: serde_json::Map::new(),
         format: Format::Standard,
-        secret: format!("whsec_{}", "QUJD".repeat(8)).parse().unwrap(),
+        signing: format!("whsec_{}", "QUJD".repeat(8)).parse::<Secret>().unwrap().into(),
         enabled: true,
         disabled_reason: None,
         retry: Retry::default(),

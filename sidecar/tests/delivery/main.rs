@@ -8,7 +8,7 @@ mod stage;
 
 use std::time::Duration;
 
-use sidehook::model::{Cause, Outcome, State, Subscription};
+use sidehook::model::{Cause, Delivery, Outcome, State, Subscription};
 
 use stage::{Stage, event};
 
@@ -52,7 +52,7 @@ async fn after_the_last_attempt_it_is_dead_of_exhaustion() {
     stage.subscribe("created").await;
     stage.store([event(1, "people.created")]).await;
     let [delivery] = &stage.settled(1).await[..] else { panic!("one delivery") };
-    assert_eq!((delivery.state, delivery.cause), (State::Dead, Some(Cause::Exhausted)));
+    assert_eq!((delivery.state, cause(delivery)), (State::Dead, Some(Cause::Exhausted)));
     assert_eq!(delivery.last_outcome, Some(Outcome::Status));
     assert_eq!(stage.attempts(delivery.id).await.len(), stage.schedule.len());
     stage.receiver_got(stage.schedule.len()).await;
@@ -64,7 +64,7 @@ async fn one_that_may_not_be_sent_to_is_dead_of_the_egress_rule() {
     stage.subscribe_url("http://10.255.255.1/webhook", "created").await;
     stage.store([event(1, "people.created")]).await;
     let [delivery] = &stage.settled(1).await[..] else { panic!("one delivery") };
-    assert_eq!((delivery.state, delivery.cause), (State::Dead, Some(Cause::Egress)));
+    assert_eq!((delivery.state, cause(delivery)), (State::Dead, Some(Cause::Egress)));
 }
 
 #[tokio::test]
@@ -90,7 +90,7 @@ async fn whoever_unsubscribed_gets_nothing_more() {
     stage.receiver_got(1).await;
     stage.unsubscribe(subscription.id).await;
     let [delivery] = &stage.settled(1).await[..] else { panic!("one delivery") };
-    assert_eq!((delivery.state, delivery.cause), (State::Dead, Some(Cause::Unsubscribed)));
+    assert_eq!((delivery.state, cause(delivery)), (State::Dead, Some(Cause::Unsubscribed)));
 }
 
 #[tokio::test]
@@ -129,4 +129,22 @@ async fn what_a_process_that_was_killed_had_in_hand_is_delivered_by_the_next() {
     let [delivery] = &stage.settled(1).await[..] else { panic!("one delivery") };
     assert_eq!(delivery.state, State::Delivered);
     assert_eq!(stage.receiver_got(2).await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_receiver_that_is_gone_is_not_asked_again() {
+    let stage = Stage::new().await;
+    stage.receiver_answers([410]);
+    let subscription = stage.subscribe("created").await;
+    stage.store([event(1, "people.created")]).await;
+    let [delivery] = &stage.settled(1).await[..] else { panic!("one delivery") };
+    assert_eq!((delivery.state, cause(delivery)), (State::Dead, Some(Cause::Refused)));
+    assert_eq!(delivery.death.as_ref().unwrap().error, "answered 410");
+    let disabled = stage.stored(subscription.id).await;
+    assert!(!disabled.enabled);
+    assert_eq!(disabled.disabled_reason.as_deref(), Some("the receiver answered 410 (Gone)"));
+}
+
+fn cause(delivery: &Delivery) -> Option<Cause> {
+    delivery.death.as_ref().map(|death| death.cause)
 }

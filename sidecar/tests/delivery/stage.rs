@@ -27,8 +27,8 @@ use sidehook::{
     dispatch::Dispatcher,
     ingest::{self, Ingest},
     model::{
-        Attempt, Delivery, DeliveryId, Format, Headers, PageRequest, Retry, State, Subscription,
-        SubscriptionId, Target,
+        Attempt, Delivery, DeliveryId, Format, Headers, PageRequest, Retry, Secret, State,
+        Subscription, SubscriptionId, Target,
     },
     queue::{Lanes, local::LocalQueue},
     route::Table,
@@ -101,7 +101,7 @@ pub(crate) fn subscription(id: SubscriptionId, url: &str, pattern: &str) -> Subs
         custom_headers: Headers::default(),
         custom_payload: Map::new(),
         format: Format::Standard,
-        secret: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".parse().unwrap(),
+        signing: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".parse::<Secret>().unwrap().into(),
         enabled: true,
         disabled_reason: None,
         retry: Retry::default(),
@@ -153,7 +153,7 @@ impl Stage {
 
     pub(crate) async fn subscribe_url(&self, url: &str, pattern: &str) -> Subscription {
         let subscription = Subscription {
-            retry: Retry { schedule: self.schedule.clone().into(), jitter: 0.0 },
+            retry: Retry { schedule: self.schedule.clone().into(), jitter: 0.0, horizon: None },
             ..subscription(mint(&*self.running.clock), url, pattern)
         };
         self.running.store.upsert_subscription(subscription.clone(), true).await.unwrap();
@@ -164,6 +164,10 @@ impl Stage {
     pub(crate) async fn change(&self, subscription: Subscription) {
         assert!(self.running.store.update_subscription(&subscription).await.unwrap());
         self.reload(subscription.id).await;
+    }
+
+    pub(crate) async fn stored(&self, id: SubscriptionId) -> Subscription {
+        self.running.store.subscription(id).await.unwrap().unwrap()
     }
 
     pub(crate) async fn unsubscribe(&self, id: SubscriptionId) {

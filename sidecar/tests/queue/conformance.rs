@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use sidehook::{
-    model::{DeliveryId, DueDelivery, Payload, SubscriptionId},
+    model::{DeliveryId, DueDelivery, Payload, Series, SubscriptionId},
     queue::{Lane, Queue},
 };
 use sidehook_event::{Event, EventId, Exchange, TypeId, UnixMicros};
@@ -66,8 +66,10 @@ pub(crate) fn delivery(id: u128) -> DueDelivery {
         event_id: EventId::from_bits(1),
         subscription_id: SubscriptionId::from_bits(1),
         attempt: 1,
+        series: Series { began_at: UnixMicros::EPOCH, earlier: 0 },
         payload: Payload {
             content_type: "application/json".into(),
+            headers: Arc::default(),
             body: Bytes::from_static(b"{}"),
         },
         lease_until: UnixMicros::MAX,

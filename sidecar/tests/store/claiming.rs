@@ -6,7 +6,7 @@ use std::collections::HashSet;
 
 use futures::future::join_all;
 use sidehook::{
-    model::{DeliveryId, DueDelivery, SubscriptionId},
+    model::{DeliveryId, DueDelivery, Series, SubscriptionId},
     store::{Due, Store},
 };
 use sidehook_event::{EventId, UnixMicros};
@@ -143,6 +143,7 @@ pub(crate) async fn a_delivery_is_handed_out_with_all_that_an_attempt_needs(
         event_id: minted(7),
         subscription_id: minted::<SubscriptionId>(3),
         attempt: 1,
+        series: Series { began_at: at(0), earlier: 0 },
         payload: payload(1),
         lease_until: at(60),
     };

@@ -33,7 +33,7 @@ pub(crate) async fn a_delivery_begins_pending_and_unattempted(ground: &mut dyn G
         attempts: 0,
         next_attempt_at: Some(at(9)),
         last_outcome: None,
-        cause: None,
+        death: None,
         created_at: at(2),
         finished_at: None,
     };
@@ -97,6 +97,7 @@ pub(crate) async fn every_delivery_keeps_its_own_payload(ground: &mut dyn Ground
     let whole = Bytes::from_static(b"\0binary \xFF\xFE body");
     let payload = |content_type: &str, body: &Bytes| Payload {
         content_type: content_type.into(),
+        headers: Arc::default(),
         body: body.clone(),
     };
     let payloads = [

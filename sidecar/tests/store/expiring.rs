@@ -14,7 +14,7 @@ use sidehook_event::{Event, UnixMicros};
 
 use crate::{
     ground::Ground,
-    samples::{at, delivered, events, failed, minted, new_delivery, pending},
+    samples::{at, dead, delivered, events, failed, minted, new_delivery, pending},
 };
 
 const ALL: usize = 1_000;
@@ -56,7 +56,7 @@ pub(crate) async fn what_is_to_be_delivered_stays_however_old_it_is(ground: &mut
         let (_, log) = store.delivery(minted(number)).await.unwrap().unwrap();
         assert_eq!(log.len(), 1);
     }
-    let dead = failed(minted(21), 2, Successor::Dead(Cause::Exhausted));
+    let dead = failed(minted(21), 2, dead(Cause::Exhausted));
     store.record(&[dead]).await.unwrap();
     assert_eq!(expire(&*store, UnixMicros::MAX).await.events, 1);
     assert_eq!(store.event(minted(2)).await.unwrap(), None);
@@ -143,7 +143,6 @@ async fn delivered_and_dead(store: &dyn Store, number: u64) {
     let (first, second) = (number * 10, number * 10 + 1);
     let due = |number| new_delivery(number, 0, Due::At(at(0)));
     pending(store, number, vec![due(first), due(second)]).await;
-    let verdicts =
-        [delivered(minted(first), 1), failed(minted(second), 1, Successor::Dead(Cause::Exhausted))];
+    let verdicts = [delivered(minted(first), 1), failed(minted(second), 1, dead(Cause::Exhausted))];
     store.record(&verdicts).await.unwrap();
 }

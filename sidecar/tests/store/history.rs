@@ -23,7 +23,7 @@ use sidehook_event::{EventId, UnixMicros};
 
 use crate::{
     ground::Ground,
-    samples::{at, delivered, event, events, failed, minted, new_delivery, unattempted},
+    samples::{at, dead, delivered, event, events, failed, minted, new_delivery, unattempted},
 };
 
 /// Events 0 to 5, each with a delivery to the subscriptions 0 and 1.
@@ -209,9 +209,7 @@ impl<G: Ground> World<G> {
             match finding {
                 Finding::Success => delivered(due.id, due.attempt),
                 Finding::Failure(wait) => failed(due.id, due.attempt, later(wait)),
-                Finding::Exhausted => {
-                    failed(due.id, due.attempt, Successor::Dead(Cause::Exhausted))
-                }
+                Finding::Exhausted => failed(due.id, due.attempt, dead(Cause::Exhausted)),
                 Finding::PutBack(wait) => unattempted(due.id, later(wait)),
             }
         });
@@ -246,15 +244,15 @@ impl<G: Ground> World<G> {
             let is_pending = delivery.state == State::Pending;
             assert_eq!(delivery.next_attempt_at.is_some(), is_pending);
             assert_eq!(delivery.finished_at.is_none(), is_pending);
-            assert_eq!(delivery.cause.is_some(), delivery.state == State::Dead);
+            assert_eq!(delivery.death.is_some(), delivery.state == State::Dead);
             let latest = log.iter().map(|attempt| attempt.number).max();
             assert_eq!(delivery.attempts, latest.unwrap_or(0));
             if let Some((before, log_before)) = self.last_seen.get(&id) {
                 assert!(delivery.attempts >= before.attempts);
                 assert!(log_before.iter().all(|attempt| log.contains(attempt)));
                 if before.state != State::Pending {
-                    let now = (delivery.state, delivery.cause, delivery.finished_at);
-                    assert_eq!(now, (before.state, before.cause, before.finished_at));
+                    let now = (delivery.state, delivery.death.clone(), delivery.finished_at);
+                    assert_eq!(now, (before.state, before.death.clone(), before.finished_at));
                 }
             }
             self.last_seen.insert(id, (delivery, log));

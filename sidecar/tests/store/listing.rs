@@ -12,7 +12,7 @@ use sidehook_event::{Event, EventId, TypeId, UnixMicros};
 
 use crate::{
     ground::Ground,
-    samples::{at, delivered, event, failed, minted, new_delivery, pending},
+    samples::{at, dead, delivered, event, failed, minted, new_delivery, pending},
 };
 
 const DUE: Due = Due::At(UnixMicros::EPOCH);
@@ -125,7 +125,7 @@ pub(crate) async fn filters_of_deliveries_combine(ground: &mut dyn Ground) {
     }
     let verdicts = (0..60).filter_map(|number: u64| match number % 7 {
         0..=2 => Some(delivered(minted(number), 1)),
-        3 => Some(failed(minted(number), 1, Successor::Dead(Cause::Exhausted))),
+        3 => Some(failed(minted(number), 1, dead(Cause::Exhausted))),
         4 => Some(failed(minted(number), 1, Successor::Retry(at(9)))),
         _ => None,
     });

@@ -107,6 +107,7 @@ macro_rules! conformance {
                 of_many_who_upsert_at_once_one_creates,
                 an_update_replaces_the_subscription_of_its_id,
                 an_update_of_nothing_says_so,
+                one_is_disabled_once_and_says_why,
                 an_update_to_a_target_that_is_taken_is_refused,
                 a_deletion_kills_pending_deliveries_alone,
                 a_deletion_of_nothing_says_so,

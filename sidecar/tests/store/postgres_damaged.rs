@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use sidehook::{
-    model::{Cause, DeliveryId, PageRequest, Successor},
+    model::{Cause, DeliveryId, PageRequest},
     store::{DeliveryFilter, Due, Error, EventFilter},
 };
 use sidehook_event::{EventId, TypeId as _};
@@ -13,7 +13,8 @@ use sidehook_event::{EventId, TypeId as _};
 use crate::{
     ground::{Ground as _, PostgresGround},
     samples::{
-        at, elaborate, event, failed, minted, new_delivery, one_pending, pending, subscription,
+        at, dead, elaborate, event, failed, minted, new_delivery, one_pending, pending,
+        subscription,
     },
 };
 
@@ -37,7 +38,7 @@ async fn an_event_that_cannot_be_read_is_an_error() {
 #[tokio::test]
 async fn a_delivery_that_cannot_be_read_is_an_error() {
     for damage in [
-        "UPDATE finished_deliveries SET state = 'lost', cause = NULL",
+        "UPDATE finished_deliveries SET state = 'lost', cause = NULL, error = NULL",
         "UPDATE finished_deliveries SET attempts = -1",
         "UPDATE finished_deliveries SET attempts = 4294967296",
         "UPDATE finished_deliveries SET last_outcome = 'maybe'",
@@ -65,19 +66,19 @@ async fn a_subscription_that_cannot_be_read_is_an_error() {
     for damage in [
         "UPDATE subscriptions SET url = 'ftp://example.com'",
         "UPDATE subscriptions SET pattern = '*.*'",
-        "UPDATE subscriptions SET secret = '\\x00' || 'whsec_'::bytea",
-        "UPDATE subscriptions SET secret = ''",
-        "UPDATE subscriptions SET secret = '\\x02'",
-        "UPDATE subscriptions SET secret = substr(secret, 1, length(secret) - 1)",
-        "UPDATE subscriptions SET secret = custom_headers",
-        "UPDATE subscriptions SET format = 'odd'",
-        "UPDATE subscriptions SET custom_headers = '\\x00' || '[[\"Host\", \"x\"]]'::bytea",
-        "UPDATE subscriptions SET custom_headers = '\\x00' || '['::bytea",
-        "UPDATE subscriptions SET custom_payload = '[]'",
-        "UPDATE subscriptions SET schedule = '{-1}'",
-        "UPDATE subscriptions SET metadata = '{\"a\": 1}'",
-        "UPDATE subscriptions SET timeout_us = -1",
-        "UPDATE subscriptions SET description = '\\xFF'",
+        "UPDATE subscriptions SET secrets = '\\x00' || 'whsec_'::bytea",
+        "UPDATE subscriptions SET secrets = '\\x00' || '['::bytea",
+        "UPDATE subscriptions SET secrets = '\\x00' || '{\"secret\":\"whsec_QUJDQUJDQUJDQUJDQUJDQUJDQUJDQUJD\",\"previous\":[],\"custom_headers\":[[\"Host\",\"x\"]]}'::bytea",
+        "UPDATE subscriptions SET secrets = ''",
+        "UPDATE subscriptions SET secrets = '\\x02'",
+        "UPDATE subscriptions SET secrets = substr(secrets, 1, length(secrets) - 1)",
+        "UPDATE subscriptions SET settings = '{'",
+        "UPDATE subscriptions SET settings = '[]'",
+        "UPDATE subscriptions SET settings = replace(settings, '\"format\":\"', '\"format\":\"odd')",
+        "UPDATE subscriptions SET settings = replace(settings, '\"schedule\":[', '\"schedule\":[-1,')",
+        "UPDATE subscriptions SET settings = replace(settings, '\"metadata\":{', '\"metadata\":{\"a\":1,')",
+        "UPDATE subscriptions SET settings = replace(settings, '\"timeout\":', '\"timeout\":-')",
+        "UPDATE subscriptions SET settings = replace(settings, '\"enabled\":', '\"unknown\":1,\"enabled\":')",
     ] {
         let ground = damaged(damage).await;
         let store = ground.store();
@@ -93,8 +94,8 @@ async fn a_seal_that_was_moved_to_another_row_does_not_open() {
     for number in [1, 2] {
         store.upsert_subscription(subscription(number), true).await.unwrap();
     }
-    let moved = "UPDATE subscriptions SET secret =
-        (SELECT secret FROM subscriptions WHERE url LIKE '%/2') WHERE url LIKE '%/1'";
+    let moved = "UPDATE subscriptions SET secrets =
+        (SELECT secrets FROM subscriptions WHERE url LIKE '%/2') WHERE url LIKE '%/1'";
     ground.database.run(moved).await;
     corrupt(moved, &store.subscription(minted(1)).await);
     assert!(store.subscription(minted(2)).await.unwrap().is_some());
@@ -137,7 +138,7 @@ async fn damaged(damage: &str) -> PostgresGround {
     let ground = PostgresGround::fresh().await;
     let store = ground.store();
     pending(&*store, 1, vec![new_delivery(1, 1, Due::At(at(0)))]).await;
-    let dead = failed(minted(1), 1, Successor::Dead(Cause::Exhausted));
+    let dead = failed(minted(1), 1, dead(Cause::Exhausted));
     store.record(&[dead]).await.unwrap();
     store.upsert_subscription(elaborate(1, 1), true).await.unwrap();
     ground.database.run(damage).await;

@@ -125,7 +125,13 @@ async fn a_sidecar_is_told_of_every_change_that_another_makes() {
     one.upsert_subscription(subscription(3), true).await.unwrap();
     assert_eq!(next(&mut changes).await, Change::One(minted(3)));
     // Whoever changes it.
-    ground.database.run("UPDATE subscriptions SET enabled = false").await;
+    ground
+        .database
+        .run(
+            "UPDATE subscriptions SET settings =
+        replace(settings, '\"enabled\":true', '\"enabled\":false')",
+        )
+        .await;
     assert_eq!(next(&mut changes).await, Change::One(minted(3)));
     nothing_more(&mut changes).await;
 }

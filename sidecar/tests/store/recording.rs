@@ -11,7 +11,8 @@ use sidehook_event::UnixMicros;
 use crate::{
     ground::Ground,
     samples::{
-        at, attempt, delivered, failed, minted, new_delivery, one_pending, pending, unattempted,
+        at, attempt, dead, delivered, failed, minted, new_delivery, one_pending, pending,
+        unattempted,
     },
 };
 
@@ -26,7 +27,7 @@ pub(crate) async fn a_success_delivers(ground: &mut dyn Ground) {
     assert_eq!(delivery.attempts, 1);
     assert_eq!(delivery.next_attempt_at, None);
     assert_eq!(delivery.last_outcome, Some(Outcome::Success));
-    assert_eq!(delivery.cause, None);
+    assert_eq!(delivery.death, None);
     assert_eq!(delivery.finished_at, Some(at(101)));
     assert_eq!(claim(&*store, UnixMicros::MAX).await, []);
 }
@@ -54,11 +55,12 @@ pub(crate) async fn a_death_has_its_cause(ground: &mut dyn Ground) {
     let store = ground.store();
     for (number, cause) in (1..).zip(Cause::NAMES.map(|(_, cause)| cause)) {
         let id = one_pending(&*store, number).await;
-        record(&*store, &[failed(id, 1, Successor::Dead(cause))]).await;
+        record(&*store, &[failed(id, 1, dead(cause))]).await;
         let (delivery, log) = read(&*store, id).await;
         assert_eq!(log, [attempt(1, Outcome::Status)]);
         assert_eq!(delivery.state, State::Dead);
-        assert_eq!(delivery.cause, Some(cause));
+        let death = delivery.death.unwrap();
+        assert_eq!((death.cause, &*death.error), (cause, "answered 500\0"));
         assert_eq!(delivery.next_attempt_at, None);
         assert_eq!(delivery.finished_at, Some(at(101)));
     }
@@ -81,12 +83,12 @@ pub(crate) async fn a_delivery_that_was_not_attempted_is_put_back(ground: &mut d
 pub(crate) async fn a_delivery_that_was_not_attempted_can_die(ground: &mut dyn Ground) {
     let store = ground.store();
     let id = one_pending(&*store, 1).await;
-    let gone = unattempted(id, Successor::Dead(Cause::Unsubscribed));
+    let gone = unattempted(id, dead(Cause::Unsubscribed));
     record(&*store, &[gone]).await;
     let (delivery, log) = read(&*store, id).await;
     assert_eq!((delivery.attempts, log), (0, vec![]));
     assert_eq!(delivery.state, State::Dead);
-    assert_eq!(delivery.cause, Some(Cause::Unsubscribed));
+    assert_eq!(delivery.death.unwrap().cause, Cause::Unsubscribed);
     assert_eq!(delivery.last_outcome, None);
 }
 
@@ -121,9 +123,9 @@ pub(crate) async fn a_delivered_one_is_never_moved_back(ground: &mut dyn Ground)
     let before = read(&*store, id).await;
     for late in [
         failed(id, 1, Successor::Retry(at(0))),
-        failed(id, 1, Successor::Dead(Cause::Exhausted)),
+        failed(id, 1, dead(Cause::Exhausted)),
         unattempted(id, Successor::Retry(at(0))),
-        unattempted(id, Successor::Dead(Cause::Unsubscribed)),
+        unattempted(id, dead(Cause::Unsubscribed)),
     ] {
         record(&*store, &[late]).await;
         assert_eq!(read(&*store, id).await, before);
@@ -140,7 +142,7 @@ pub(crate) async fn a_delivered_one_is_never_moved_back(ground: &mut dyn Ground)
 pub(crate) async fn a_dead_one_is_never_revived(ground: &mut dyn Ground) {
     let store = ground.store();
     let id = one_pending(&*store, 1).await;
-    let dead = failed(id, 2, Successor::Dead(Cause::Exhausted));
+    let dead = failed(id, 2, dead(Cause::Exhausted));
     record(&*store, &[dead]).await;
     let (before, _) = read(&*store, id).await;
     record(&*store, &[delivered(id, 1)]).await;
@@ -172,11 +174,11 @@ pub(crate) async fn a_failure_counts_from_the_latest_attempt_alone(ground: &mut 
     let (before, _) = read(&*store, id).await;
     record(&*store, &[failed(id, 1, Successor::Retry(at(5)))]).await;
     assert_eq!(read(&*store, id).await.0, before);
-    record(&*store, &[failed(id, 1, Successor::Dead(Cause::Egress))]).await;
+    record(&*store, &[failed(id, 1, dead(Cause::Egress))]).await;
     let (after, log) = read(&*store, id).await;
     assert_eq!(after, before);
     assert_eq!(numbers(&log), [1, 2]);
-    let dead = failed(id, 3, Successor::Dead(Cause::Exhausted));
+    let dead = failed(id, 3, dead(Cause::Exhausted));
     record(&*store, &[dead]).await;
     assert_eq!(read(&*store, id).await.0.state, State::Dead);
 }
@@ -188,7 +190,7 @@ pub(crate) async fn verdicts_of_one_call_are_taken_in_their_order(ground: &mut d
         failed(id, 1, Successor::Retry(at(10))),
         failed(id, 2, Successor::Retry(at(20))),
         delivered(id, 3),
-        failed(id, 4, Successor::Dead(Cause::Exhausted)),
+        failed(id, 4, dead(Cause::Exhausted)),
     ];
     record(&*store, &history).await;
     let (delivery, log) = read(&*store, id).await;
@@ -213,7 +215,7 @@ pub(crate) async fn many_verdicts_are_recorded_in_one_call(ground: &mut dyn Grou
     let verdict = |number: u64| match number % 3 {
         0 => delivered(minted(number), 1),
         1 => failed(minted(number), 1, Successor::Retry(at(number))),
-        _ => failed(minted(number), 1, Successor::Dead(Cause::Exhausted)),
+        _ => failed(minted(number), 1, dead(Cause::Exhausted)),
     };
     record(&*store, &(0..1_000).map(verdict).collect::<Vec<_>>()).await;
     for number in 0..1_000 {

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use serde_json::json;
 use sidehook::{
     model::{
-        Attempt, DeliveryId, Format, Headers, Outcome, Payload, Retry, Subscription,
-        SubscriptionId, Successor, Target, Verdict,
+        Attempt, Cause, Death, DeliveryId, Format, Headers, Outcome, Outgoing, Payload, Retry,
+        Secret, Signing, Subscription, SubscriptionId, Successor, Target, Verdict,
     },
     store::{Dispatched, Due, NewDelivery, Store},
 };
@@ -69,6 +69,7 @@ pub(crate) fn new_delivery(number: u64, subscription: u64, due: Due) -> NewDeliv
 pub(crate) fn payload(number: u64) -> Payload {
     Payload {
         content_type: "application/json".into(),
+        headers: [("ce-id".to_owned(), format!("größe {number}"))].into(),
         body: Bytes::from(format!("{{\"delivery\":{number}}}")),
     }
 }
@@ -104,6 +105,10 @@ pub(crate) fn attempt(number: u32, outcome: Outcome) -> Attempt {
     }
 }
 
+pub(crate) fn dead(cause: Cause) -> Successor {
+    Successor::Dead(Death { cause, error: "answered 500\0".to_owned() })
+}
+
 pub(crate) fn delivered(id: DeliveryId, number: u32) -> Verdict {
     Verdict {
         delivery_id: id,
@@ -126,6 +131,10 @@ pub(crate) fn unattempted(id: DeliveryId, successor: Successor) -> Verdict {
     Verdict { delivery_id: id, attempt: None, successor, at: at(100) }
 }
 
+fn secret(of: &str, times: usize) -> Secret {
+    format!("whsec_{}", of.repeat(times)).parse().unwrap()
+}
+
 /// A plain subscription.
 pub(crate) fn subscription(number: u64) -> Subscription {
     Subscription {
@@ -135,7 +144,7 @@ pub(crate) fn subscription(number: u64) -> Subscription {
         custom_headers: Headers::default(),
         custom_payload: serde_json::Map::new(),
         format: Format::Standard,
-        secret: format!("whsec_{}", "QUJD".repeat(8)).parse().unwrap(),
+        signing: secret("QUJD", 8).into(),
         enabled: true,
         disabled_reason: None,
         retry: Retry::default(),
@@ -160,12 +169,19 @@ pub(crate) fn elaborate(number: u64, target: u64) -> Subscription {
             .unwrap(),
         custom_payload,
         format: Format::CloudEvents,
-        secret: format!("whsec_{}", "WFla".repeat(9)).parse().unwrap(),
+        signing: Signing {
+            current: secret("WFla", 9),
+            previous: vec![
+                Outgoing { secret: secret("QUJD", 8), until: at(7) },
+                Outgoing { secret: secret("REVG", 9), until: at(5) },
+            ],
+        },
         enabled: false,
         disabled_reason: Some("answered 410 \u{1F44B}".to_owned()),
         retry: Retry {
             schedule: [Duration::ZERO, Duration::from_micros(1_500_001)].into(),
             jitter: 0.1 + 0.2,
+            horizon: Some(Duration::from_hours(7)),
         },
         timeout: Duration::from_millis(2_500),
         description: Some("two\nlines \0".to_owned()),

@@ -129,7 +129,7 @@ async fn are_read_back(ground: &dyn Ground, numbers: std::ops::RangeInclusive<u6
 async fn shown(ground: &dyn Ground) -> Vec<String> {
     let raw = ground.raw().await;
     assert!(holds(&raw, "https://example.com/1"), "the search finds nothing at all");
-    let secret = telling(1).secret.reveal();
+    let secret = telling(1).signing.current.reveal();
     let forbidden = [secret.trim_start_matches("whsec_"), HEADER];
     forbidden.into_iter().filter(|text| holds(&raw, text)).map(str::to_owned).collect()
 }

@@ -12,7 +12,7 @@ use std::{
 
 use futures::StreamExt as _;
 use sidehook::{
-    model::{Cause, DeliveryId, PageRequest, Successor},
+    model::{Cause, DeliveryId, PageRequest},
     store::{
         DeliveryFilter, Due, Error, EventFilter, Store,
         sqlite::{OpenError, SqliteStore},
@@ -24,7 +24,8 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, sqlite::SqliteConnectOptio
 use crate::{
     ground::{Ground, SqliteGround, keyring},
     samples::{
-        at, elaborate, event, failed, minted, new_delivery, one_pending, pending, subscription,
+        at, dead, elaborate, event, failed, minted, new_delivery, one_pending, pending,
+        subscription,
     },
 };
 
@@ -195,19 +196,20 @@ async fn a_subscription_that_cannot_be_read_is_an_error() {
     for damage in [
         "UPDATE subscriptions SET url = 'ftp://example.com'",
         "UPDATE subscriptions SET pattern = '*.*'",
-        "UPDATE subscriptions SET secret = CAST(x'00' || 'whsec_' AS BLOB)",
-        "UPDATE subscriptions SET secret = x''",
-        "UPDATE subscriptions SET secret = x'02'",
-        "UPDATE subscriptions SET secret = substr(secret, 1, length(secret) - 1)",
-        "UPDATE subscriptions SET secret = CAST(secret || x'00' AS BLOB)",
-        "UPDATE subscriptions SET secret = custom_headers",
-        "UPDATE subscriptions SET format = 'odd'",
-        "UPDATE subscriptions SET custom_headers = CAST(x'00' || '[[\"Host\", \"x\"]]' AS BLOB)",
-        "UPDATE subscriptions SET custom_headers = CAST(x'00' || '[' AS BLOB)",
-        "UPDATE subscriptions SET custom_payload = '[]'",
-        "UPDATE subscriptions SET schedule = '[-1]'",
-        "UPDATE subscriptions SET metadata = '{\"a\": 1}'",
-        "UPDATE subscriptions SET timeout_us = -1",
+        "UPDATE subscriptions SET secrets = CAST(x'00' || 'whsec_' AS BLOB)",
+        "UPDATE subscriptions SET secrets = CAST(x'00' || '[' AS BLOB)",
+        "UPDATE subscriptions SET secrets = CAST(x'00' || '{\"secret\":\"whsec_QUJDQUJDQUJDQUJDQUJDQUJDQUJDQUJD\",\"previous\":[],\"custom_headers\":[[\"Host\",\"x\"]]}' AS BLOB)",
+        "UPDATE subscriptions SET secrets = x''",
+        "UPDATE subscriptions SET secrets = x'02'",
+        "UPDATE subscriptions SET secrets = substr(secrets, 1, length(secrets) - 1)",
+        "UPDATE subscriptions SET secrets = CAST(secrets || x'00' AS BLOB)",
+        "UPDATE subscriptions SET settings = '{'",
+        "UPDATE subscriptions SET settings = '[]'",
+        "UPDATE subscriptions SET settings = replace(settings, '\"format\":\"', '\"format\":\"odd')",
+        "UPDATE subscriptions SET settings = replace(settings, '\"schedule\":[', '\"schedule\":[-1,')",
+        "UPDATE subscriptions SET settings = replace(settings, '\"metadata\":{', '\"metadata\":{\"a\":1,')",
+        "UPDATE subscriptions SET settings = replace(settings, '\"timeout\":', '\"timeout\":-')",
+        "UPDATE subscriptions SET settings = replace(settings, '\"enabled\":', '\"unknown\":1,\"enabled\":')",
     ] {
         let store = damaged(damage).await;
         let store = &store.1;
@@ -223,8 +225,8 @@ async fn a_seal_that_was_moved_to_another_row_does_not_open() {
     for number in [1, 2] {
         store.upsert_subscription(subscription(number), true).await.unwrap();
     }
-    let moved = "UPDATE subscriptions SET secret =
-        (SELECT secret FROM subscriptions WHERE url LIKE '%/2') WHERE url LIKE '%/1'";
+    let moved = "UPDATE subscriptions SET secrets =
+        (SELECT secrets FROM subscriptions WHERE url LIKE '%/2') WHERE url LIKE '%/1'";
     tamper(&ground.path(), moved).await;
     corrupt(moved, &store.subscription(minted(1)).await);
     assert!(store.subscription(minted(2)).await.unwrap().is_some());
@@ -277,7 +279,7 @@ async fn damaged(damage: &str) -> (tempfile::TempDir, SqliteStore) {
     let path = folder.path().join("sidehook.db");
     let store = SqliteStore::open(&path, keyring(&[1])).await.unwrap();
     pending(&store, 1, vec![new_delivery(1, 1, Due::At(at(0)))]).await;
-    let dead = failed(minted(1), 1, Successor::Dead(Cause::Exhausted));
+    let dead = failed(minted(1), 1, dead(Cause::Exhausted));
     store.record(&[dead]).await.unwrap();
     let made = store.upsert_subscription(elaborate(1, 1), true).await;
     made.unwrap();

@@ -10,7 +10,9 @@ use sidehook::{
 
 use crate::{
     ground::Ground,
-    samples::{at, delivered, elaborate, failed, minted, new_delivery, pending, subscription},
+    samples::{
+        at, dead, delivered, elaborate, failed, minted, new_delivery, pending, subscription,
+    },
 };
 
 pub(crate) async fn a_subscription_is_read_back_as_it_was_made(ground: &mut dyn Ground) {
@@ -37,8 +39,12 @@ pub(crate) async fn an_upsert_changes_all_but_id_secret_and_creation(ground: &mu
     let old = subscription(1);
     upsert(&*store, old.clone(), true).await;
     let new = elaborate(2, 1);
-    let expected =
-        Subscription { id: old.id, created_at: old.created_at, secret: old.secret, ..new.clone() };
+    let expected = Subscription {
+        id: old.id,
+        created_at: old.created_at,
+        signing: old.signing,
+        ..new.clone()
+    };
     let upserted = upsert(&*store, new.clone(), false).await;
     assert_eq!(upserted, Upserted::Updated(expected.clone()));
     assert_eq!(store.all_subscriptions().await.unwrap(), [expected]);
@@ -53,7 +59,7 @@ pub(crate) async fn an_upsert_changes_the_secret_if_a_new_one_is_asked_for(
     let new = elaborate(2, 1);
     upsert(&*store, new.clone(), true).await;
     let read = store.subscription(minted(1)).await.unwrap().unwrap();
-    assert_eq!(read.secret, new.secret);
+    assert_eq!(read.signing, new.signing);
 }
 
 pub(crate) async fn the_same_url_may_be_subscribed_under_several_patterns(ground: &mut dyn Ground) {
@@ -125,7 +131,7 @@ pub(crate) async fn a_deletion_kills_pending_deliveries_alone(ground: &mut dyn G
     pending(&*store, 1, deliveries).await;
     let verdicts = [
         delivered(minted(1), 1),
-        failed(minted(2), 1, Successor::Dead(Cause::Exhausted)),
+        failed(minted(2), 1, dead(Cause::Exhausted)),
         failed(minted(3), 1, Successor::Retry(at(900))),
     ];
     store.record(&verdicts).await.unwrap();
@@ -143,7 +149,8 @@ pub(crate) async fn a_deletion_kills_pending_deliveries_alone(ground: &mut dyn G
     ] {
         let read = store.delivery(minted(number)).await.unwrap();
         let (delivery, _) = read.unwrap();
-        let is = (delivery.state, delivery.cause, delivery.finished_at);
+        let cause_of = delivery.death.map(|death| death.cause);
+        let is = (delivery.state, cause_of, delivery.finished_at);
         assert_eq!(is, (state, cause, finished), "delivery {number}");
     }
     let claimed = store.claim_deliveries(at(999), at(999), 9).await.unwrap();
@@ -198,4 +205,21 @@ async fn upsert(store: &dyn Store, subscription: Subscription, new_secret: bool)
 
 fn pattern(text: &str) -> Pattern {
     text.parse().unwrap()
+}
+
+pub(crate) async fn one_is_disabled_once_and_says_why(ground: &mut dyn Ground) {
+    let store = ground.store();
+    store.upsert_subscription(subscription(1), true).await.unwrap();
+    let disable =
+        async |reason| store.disable_subscription(minted(1), reason, at(50)).await.unwrap();
+    assert!(disable("the receiver answered 410").await);
+    assert!(!disable("another reason").await);
+    let expected = Subscription {
+        enabled: false,
+        disabled_reason: Some("the receiver answered 410".to_owned()),
+        updated_at: at(50),
+        ..subscription(1)
+    };
+    assert_eq!(store.subscription(minted(1)).await.unwrap(), Some(expected));
+    assert!(!store.disable_subscription(minted(2), "none", at(50)).await.unwrap());
 }

@@ -6,6 +6,8 @@
 mod headers;
 mod patch;
 mod request;
+mod retry;
+mod rotate;
 mod shape;
 
 use std::sync::Arc;
@@ -21,11 +23,12 @@ use tracing::Instrument as _;
 use self::{
     patch::patched,
     request::Requested,
+    rotate::Rotation,
     shape::{Shown, ShownSecret},
 };
 use super::{
     Context, Flaws, Problem,
-    body::JsonBody,
+    body::{JsonBody, MaybeJsonBody},
     form::Form,
     listing::{listing, page},
     path::{Keys, id},
@@ -39,6 +42,7 @@ use crate::{
 };
 
 const MISSING: &str = "there is no such subscription";
+const NO_PART: &str = "a subscription has no such part";
 
 pub(super) fn routes() -> Routes<Arc<Context>> {
     let (read, write) = (Scope::SubscriptionsRead, Scope::SubscriptionsWrite);
@@ -51,7 +55,11 @@ pub(super) fn routes() -> Routes<Arc<Context>> {
         // Whoever knows the secret can sign what was never delivered: more than a look.
         .at(
             "/subscriptions/{id}/{part}",
-            [get(write, secret), routes::delete(write, delete_by_target)],
+            [
+                get(write, secret),
+                routes::post(write, act),
+                routes::delete(write, delete_by_target),
+            ],
         )
 }
 
@@ -117,15 +125,8 @@ async fn change(
     if later.url != earlier.url {
         context.check_egress(&later.url).await?;
     }
-    let later = through_to_the_end(async move {
-        if !context.store.update_subscription(&later).await.map_err(taken_or_failed)? {
-            return Err(Problem::NotFound(MISSING));
-        }
-        context.reroute(later.id).await;
-        Ok(later)
-    });
-    let later = later.await?;
-    Ok(answer(&later, later.secret != earlier.secret))
+    let later = context.replace(later).await?;
+    Ok(answer(&later, later.signing != earlier.signing))
 }
 
 /// `DELETE /subscriptions/{id}`.
@@ -165,13 +166,49 @@ async fn secret(
     Keys((key, part)): Keys<(String, String)>,
 ) -> Result<Json<ShownSecret>, Problem> {
     if part != "secret" {
-        return Err(Problem::NotFound("a subscription has no such part"));
+        return Err(Problem::NotFound(NO_PART));
     }
     let subscription = context.subscription(&key).await?;
-    Ok(Json(ShownSecret::of(&subscription.secret)))
+    Ok(Json(ShownSecret::of(&subscription.signing, context.clock.now())))
+}
+
+/// `POST /subscriptions/{id}/{part}`.
+async fn act(
+    State(context): State<Arc<Context>>,
+    Keys((key, part)): Keys<(String, String)>,
+    MaybeJsonBody(body): MaybeJsonBody,
+) -> Result<Response, Problem> {
+    let earlier = context.subscription(&key).await?;
+    let now = context.clock.now();
+    let change = match part.as_str() {
+        "rotate-secret" => Rotation::try_from(body)?.of(&earlier, context.fresh_secret(), now),
+        "enable" => Subscription {
+            enabled: true,
+            disabled_reason: None,
+            updated_at: now,
+            ..earlier.clone()
+        },
+        "disable" => Subscription { enabled: false, updated_at: now, ..earlier.clone() },
+        _ => return Err(Problem::NotFound(NO_PART)),
+    };
+    let later = context.replace(change).await?;
+    Ok(answer(&later, later.signing != earlier.signing))
 }
 
 impl Context {
+    /// Stores and routes a subscription that was changed.
+    async fn replace(self: &Arc<Self>, later: Subscription) -> Result<Subscription, Problem> {
+        let context = Arc::clone(self);
+        through_to_the_end(async move {
+            if !context.store.update_subscription(&later).await.map_err(taken_or_failed)? {
+                return Err(Problem::NotFound(MISSING));
+            }
+            context.reroute(later.id).await;
+            Ok(later)
+        })
+        .await
+    }
+
     async fn subscription(&self, key: &str) -> Result<Subscription, Problem> {
         let id: SubscriptionId = id(key, MISSING)?;
         let found = self.store.subscription(id).await?;

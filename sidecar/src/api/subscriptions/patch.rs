@@ -30,12 +30,20 @@ pub(super) fn patched(
         *headers = in_lower_case(std::mem::take(headers))
             .map_err(|flaws| flaws.within("custom_headers"))?;
     }
+    if let Some(Value::Object(retry)) = patch.get_mut("retry") {
+        // Waits that grow take the place of a list.
+        if retry.contains_key("exponential") {
+            retry.entry("schedule").or_insert(Value::Null);
+        }
+    }
     let owner_decided = patch.contains_key("enabled");
     let requested = Requested::try_from(whole(earlier, patch))?;
     let made = requested.into_subscription(earlier.id, fresh, defaults, now);
     let reason = earlier.disabled_reason.clone();
+    let same_secret = made.signing.current == earlier.signing.current;
     Ok(Subscription {
         disabled_reason: reason.filter(|_| !owner_decided),
+        signing: if same_secret { earlier.signing.clone() } else { made.signing },
         created_at: earlier.created_at,
         ..made
     })

@@ -15,6 +15,11 @@ fn earlier() -> Subscription {
         enabled: false,
         disabled_reason: Some("the receiver answered 410".to_owned()),
         description: Some("the mailing list".to_owned()),
+        signing: subscription(7, "*").signing.rotated(
+            "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSx".parse().unwrap(),
+            UnixMicros::EPOCH,
+            UnixMicros::MAX,
+        ),
         ..subscription(7, "people.created")
     }
 }
@@ -60,9 +65,9 @@ fn whoever_decides_about_enabled_takes_the_reason_away() {
 #[test]
 fn a_secret_is_kept_replaced_or_made_anew() {
     let given = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
-    assert_eq!(apply(json!({})).unwrap().secret, earlier().secret);
-    assert_eq!(apply(json!({"secret": given})).unwrap().secret.reveal(), given);
-    assert_eq!(apply(json!({"secret": null})).unwrap().secret, fresh());
+    assert_eq!(apply(json!({})).unwrap().signing, earlier().signing);
+    assert_eq!(apply(json!({"secret": given})).unwrap().signing.current.reveal(), given);
+    assert_eq!(apply(json!({"secret": null})).unwrap().signing, fresh().into());
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //!
 //! Invariant: whatever passes can be stored and delivered to, but for the egress rule.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use serde_json::{Map, Value};
 use sidehook_event::UnixMicros;
@@ -11,9 +11,12 @@ use super::super::{
     Defaults, Flaws,
     flaw::all,
     form::Form,
-    read::{boolean, duration, object, one_of, parsed, share, text, text_up_to},
+    read::{boolean, duration, object, one_of, parsed, text, text_up_to},
 };
-use super::headers::headers;
+use super::{
+    headers::headers,
+    retry::{RequestedRetry, retry},
+};
 use crate::model::{
     Format, Headers, MAX_TIMEOUT, Pattern, Retry, Secret, Subscription, SubscriptionId, Target,
 };
@@ -58,12 +61,6 @@ pub(super) struct Requested {
     metadata: BTreeMap<String, String>,
 }
 
-#[derive(Debug, Default)]
-struct RequestedRetry {
-    schedule: Option<Arc<[Duration]>>,
-    jitter: Option<f64>,
-}
-
 impl TryFrom<Value> for Requested {
     type Error = Flaws;
 
@@ -104,12 +101,12 @@ impl TryFrom<Value> for Requested {
 }
 
 impl Requested {
-    /// The subscription that was asked for, as if it were made at `now`. `secret` signs for it
+    /// The subscription that was asked for, as if it were made at `now`. `fresh` signs for it
     /// if its owner chose none.
     pub(super) fn into_subscription(
         self,
         id: SubscriptionId,
-        secret: Secret,
+        fresh: Secret,
         defaults: &Defaults,
         now: UnixMicros,
     ) -> Subscription {
@@ -121,12 +118,13 @@ impl Requested {
             custom_headers: self.custom_headers,
             custom_payload: self.custom_payload,
             format: self.format,
-            secret: self.secret.unwrap_or(secret),
+            signing: self.secret.unwrap_or(fresh).into(),
             enabled: self.enabled,
             disabled_reason: None,
             retry: Retry {
                 schedule: self.retry.schedule.unwrap_or_else(|| retry.schedule.clone()),
                 jitter: self.retry.jitter.unwrap_or(retry.jitter),
+                horizon: self.retry.horizon.or(retry.horizon),
             },
             timeout: self.timeout.unwrap_or(*timeout),
             description: self.description,
@@ -155,30 +153,6 @@ fn check_keys(payload: &Map<String, Value>, format: Format) -> Result<(), Flaws>
         Some(message) => Err(Flaws::at(key, message)),
         None => Ok(()),
     }))
-}
-
-fn retry(value: Value) -> Result<RequestedRetry, Flaws> {
-    let mut form = Form::of(value)?;
-    let retry = RequestedRetry {
-        schedule: form.read("schedule", schedule),
-        jitter: form.read("jitter", |value| share(&value)),
-    };
-    form.finish().map(|()| retry)
-}
-
-fn schedule(value: Value) -> Result<Arc<[Duration]>, Flaws> {
-    let Value::Array(waits) = value else {
-        return Err(Flaws::here("must be an array of durations"));
-    };
-    let most = Retry::MAX_ATTEMPTS;
-    if !(1..=most).contains(&waits.len()) {
-        return Err(Flaws::here(format!("must have 1 to {most} waits")));
-    }
-    let wait = duration(Duration::ZERO, Retry::MAX_WAIT);
-    let waits = waits.into_iter().enumerate();
-    let waits: Vec<_> =
-        all(waits.map(|(n, value)| wait(value).map_err(|flaws| flaws.within(&format!("[{n}]")))))?;
-    Ok(waits.into())
 }
 
 fn metadata(value: Value) -> Result<BTreeMap<String, String>, Flaws> {

@@ -58,7 +58,7 @@ fn everything_can_be_said() {
         "metadata": {"team": "a"}
     }));
     assert_eq!(made.format, Format::CloudEvents);
-    assert_eq!(made.secret.reveal(), "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD");
+    assert_eq!(made.signing.current.reveal(), "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD");
     assert_eq!(*made.retry.schedule, [Duration::ZERO, Duration::from_secs(90)]);
     assert_eq!(made.timeout, Duration::from_secs(30));
     assert!(!made.enabled);
@@ -79,7 +79,7 @@ fn what_is_missing_or_wrong_is_named_all_at_once() {
         [
             "url must begin with https:// or http://",
             "event_type is required",
-            "format must be one of standard, cloudevents, raw",
+            "format must be one of standard, cloudevents, cloudevents-binary, raw",
             "enabled must be true or false",
             "color is unknown; there are url, event_type, custom_headers, custom_payload, \
              format, secret, enabled, retry, timeout, description, metadata",
@@ -120,7 +120,11 @@ fn each_field_is_checked() {
         ),
         ("retry", json!({"schedule": ["8days"]}), "retry.schedule[0] must be from 0s to 168h"),
         ("retry", json!({"jitter": 2}), "retry.jitter must be a number from 0 to 1"),
-        ("retry", json!({"max": 2}), "retry.max is unknown; there are schedule, jitter"),
+        (
+            "retry",
+            json!({"max": 2}),
+            "retry.max is unknown; there are schedule, exponential, jitter, horizon",
+        ),
         ("timeout", json!("31s"), "timeout must be from 100ms to 30s"),
         ("timeout", json!("0s"), "timeout must be from 100ms to 30s"),
         ("description", json!(long), "description must not be longer than 1024 characters"),

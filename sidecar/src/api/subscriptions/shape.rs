@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use sidehook_event::UnixMicros;
 
 use super::super::shape;
-use crate::model::{Headers, Pattern, Secret, Subscription, SubscriptionId};
+use crate::model::{Headers, Outgoing, Pattern, Signing, Subscription, SubscriptionId};
 
 /// A subscription, as it is shown.
 #[derive(Debug, Serialize)]
@@ -44,6 +44,7 @@ struct ShownRetry<'a> {
     #[serde(serialize_with = "shape::durations")]
     schedule: &'a [Duration],
     jitter: f64,
+    horizon: Option<String>,
 }
 
 impl<'a> Shown<'a> {
@@ -61,6 +62,7 @@ impl<'a> Shown<'a> {
             retry: ShownRetry {
                 schedule: &subscription.retry.schedule,
                 jitter: subscription.retry.jitter,
+                horizon: subscription.retry.horizon.map(shape::written),
             },
             timeout: subscription.timeout,
             description: subscription.description.as_deref(),
@@ -73,19 +75,34 @@ impl<'a> Shown<'a> {
 
     /// The subscription with its secret.
     pub(super) fn with_secret(subscription: &'a Subscription) -> Self {
-        Self { secret: Some(subscription.secret.reveal()), ..Self::of(subscription) }
+        Self { secret: Some(subscription.signing.current.reveal()), ..Self::of(subscription) }
     }
 }
 
-/// A secret alone.
+/// What signs, alone.
 #[derive(Debug, Serialize)]
 pub(super) struct ShownSecret {
     secret: String,
+    previous: Vec<ShownOutgoing>,
+}
+
+/// A secret that was replaced.
+#[derive(Debug, Serialize)]
+struct ShownOutgoing {
+    secret: String,
+    #[serde(serialize_with = "shape::text")]
+    until: UnixMicros,
 }
 
 impl ShownSecret {
-    pub(super) fn of(secret: &Secret) -> Self {
-        Self { secret: secret.reveal() }
+    /// What signs at `now`.
+    pub(super) fn of(signing: &Signing, now: UnixMicros) -> Self {
+        let outgoing = signing.previous.iter().filter(|outgoing| now < outgoing.until);
+        let shown = |Outgoing { secret, until }: &Outgoing| ShownOutgoing {
+            secret: secret.reveal(),
+            until: *until,
+        };
+        Self { secret: signing.current.reveal(), previous: outgoing.map(shown).collect() }
     }
 }
 

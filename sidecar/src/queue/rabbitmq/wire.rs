@@ -18,17 +18,21 @@ use lapin::{
 use sidehook_event::{Event, TypeId, UnixMicros, cloudevents, wire};
 use thiserror::Error;
 
-use crate::model::{DueDelivery, Payload};
+use crate::model::{DueDelivery, Payload, Series};
 
 /// The form of a delivery's headers. Another number means that they are not for this build.
-const VERSION: i32 = 1;
+const VERSION: i32 = 2;
 const PERSISTENT: u8 = 2;
 
 const VERSION_HEADER: &str = "sidehook:version";
 const EVENT: &str = "sidehook:event";
 const SUBSCRIPTION: &str = "sidehook:subscription";
 const ATTEMPT: &str = "sidehook:attempt";
+const SERIES_AT: &str = "sidehook:series-at";
+const EARLIER: &str = "sidehook:earlier-attempts";
 const LEASE_UNTIL: &str = "sidehook:lease-until";
+/// What stands before the name of a header of the payload.
+const HEADER: &str = "sidehook:header:";
 
 /// A message to be published.
 #[derive(Debug)]
@@ -70,13 +74,19 @@ pub(super) fn event(event: &Event) -> Result<Message, Flaw> {
 
 /// A delivery, to be routed by `routing_key`.
 pub(super) fn delivery(due: &DueDelivery, routing_key: &str) -> Result<Message, Flaw> {
-    let DueDelivery { id, event_id, subscription_id, attempt, payload, lease_until } = due;
+    let DueDelivery { id, event_id, subscription_id, attempt, series, payload, lease_until } = due;
     let text = |id: String| AMQPValue::LongString(id.into());
     let mut headers = FieldTable::default();
     headers.insert(VERSION_HEADER.into(), AMQPValue::LongInt(VERSION));
     headers.insert(EVENT.into(), text(event_id.to_string()));
     headers.insert(SUBSCRIPTION.into(), text(subscription_id.to_string()));
     headers.insert(ATTEMPT.into(), AMQPValue::LongLongInt((*attempt).into()));
+    headers.insert(SERIES_AT.into(), AMQPValue::LongLongInt(series.began_at.micros()));
+    headers.insert(EARLIER.into(), AMQPValue::LongLongInt(series.earlier.into()));
+    for (name, value) in &*payload.headers {
+        let name = short("a header's name", &format!("{HEADER}{name}"))?;
+        headers.insert(name, text(value.clone()));
+    }
     headers.insert(LEASE_UNTIL.into(), AMQPValue::LongLongInt(lease_until.micros()));
     let properties = BasicProperties::default()
         .with_content_type(short("the content type", &payload.content_type)?)
@@ -108,20 +118,37 @@ pub(super) fn decode_delivery(message: Delivery) -> Result<DueDelivery, Flaw> {
         let number = headers.inner().get(name).and_then(AMQPValue::as_long_long_int);
         number.ok_or(Flaw::Field(name))
     };
-    let lease_until = number(LEASE_UNTIL)?;
-    if !(UnixMicros::EPOCH.micros()..=UnixMicros::MAX.micros()).contains(&lease_until) {
-        return Err(Flaw::Field(LEASE_UNTIL));
-    }
+    let instant = |name| {
+        let micros = number(name)?;
+        let possible = UnixMicros::EPOCH.micros()..=UnixMicros::MAX.micros();
+        possible.contains(&micros).then(|| UnixMicros::new(micros)).ok_or(Flaw::Field(name))
+    };
+    let count = |name| u32::try_from(number(name)?).map_err(|_| Flaw::Field(name));
     let id = properties.message_id().as_ref().ok_or(Flaw::Field("the message id"))?;
     let content_type = properties.content_type().as_ref().ok_or(Flaw::Field("content type"))?;
     Ok(DueDelivery {
         id: TypeId::parse(id.as_str()).map_err(|_| Flaw::Field("the message id"))?,
         event_id: named(headers, EVENT)?,
         subscription_id: named(headers, SUBSCRIPTION)?,
-        attempt: u32::try_from(number(ATTEMPT)?).map_err(|_| Flaw::Field(ATTEMPT))?,
-        payload: Payload { content_type: content_type.as_str().into(), body: data.into() },
-        lease_until: UnixMicros::new(lease_until),
+        attempt: count(ATTEMPT)?,
+        series: Series { began_at: instant(SERIES_AT)?, earlier: count(EARLIER)? },
+        payload: Payload {
+            content_type: content_type.as_str().into(),
+            headers: payload_headers(headers)?,
+            body: data.into(),
+        },
+        lease_until: instant(LEASE_UNTIL)?,
     })
+}
+
+fn payload_headers(headers: &FieldTable) -> Result<Arc<[(String, String)]>, Flaw> {
+    let named = headers.inner().iter().filter_map(|(name, value)| {
+        let name = name.as_str().strip_prefix(HEADER)?;
+        let value = value.as_long_string().map(|text| text.as_bytes().to_vec());
+        let value = value.and_then(|bytes| String::from_utf8(bytes).ok());
+        Some(value.map(|value| (name.to_owned(), value)).ok_or(Flaw::Field("a header")))
+    });
+    named.collect()
 }
 
 fn named<Id: TypeId>(headers: &FieldTable, name: &'static str) -> Result<Id, Flaw> {

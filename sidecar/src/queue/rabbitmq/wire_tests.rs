@@ -30,8 +30,10 @@ fn sample_delivery() -> DueDelivery {
         event_id: EventId::from_bits(2),
         subscription_id: SubscriptionId::from_bits(3),
         attempt: 7,
+        series: Series { began_at: UnixMicros::new(1_763_890_100_000_000), earlier: 4 },
         payload: Payload {
             content_type: "application/json".into(),
+            headers: [("ce-id".to_owned(), "größe".to_owned())].into(),
             body: Bytes::from_static(b"{\"type\":\"people.created\"}"),
         },
         lease_until: UnixMicros::new(1_763_890_200_000_000),

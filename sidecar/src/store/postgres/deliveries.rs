@@ -10,35 +10,37 @@ use super::{
     claim,
     pool::Pool,
     rows::{
-        duration, id, instant, key, maybe_instant, maybe_named, maybe_text, micros, named, number,
-        rows, text, unreadable,
+        death, duration, headers, id, instant, key, maybe_instant, maybe_named, maybe_text, micros,
+        named, number, rows, text, unreadable,
     },
 };
-use crate::model::{Attempt, Cause, Delivery, DeliveryId, DueDelivery, Outcome, Payload, State};
+use crate::model::{Attempt, Delivery, DeliveryId, DueDelivery, Outcome, Payload, Series, State};
 
 pub(super) const CLAIM: &str = "WITH due AS MATERIALIZED (
-        SELECT id, event_id, subscription_id, attempts, payload, due_at FROM pending_deliveries
+        SELECT id, event_id, subscription_id, attempts, payload, due_at, series_at, earlier
+        FROM pending_deliveries
         WHERE due_at <= $1 ORDER BY due_at, id LIMIT $2 FOR UPDATE SKIP LOCKED
     ), leased AS (
         UPDATE pending_deliveries SET due_at = $3, claimed = true
         WHERE id = ANY (ARRAY (SELECT id FROM due))
     )
-    SELECT due.id, due.event_id, due.subscription_id, due.attempts, p.content_type, p.body
+    SELECT due.id, due.event_id, due.subscription_id, due.attempts, due.series_at, due.earlier,
+        p.content_type, p.headers, p.body
     FROM due LEFT JOIN LATERAL (
-        SELECT content_type, body FROM payloads
+        SELECT content_type, headers, body FROM payloads
         WHERE event_id = due.event_id AND number = due.payload LIMIT 1
     ) AS p ON true ORDER BY due.due_at, due.id";
 
 /// With its attempts, all of one moment. A delivery without one is a row without an attempt.
 pub(super) const ONE: &str = "SELECT d.*, a.number, a.started_at, a.duration_us, a.outcome,
-        a.status_code, a.response_excerpt, a.error
+        a.status_code, a.response_excerpt, a.error AS attempt_error
     FROM (
         SELECT id, event_id, subscription_id, event_type, 'pending' AS state, attempts, due_at,
-            last_outcome, NULL AS cause, created_at, NULL::bigint AS finished_at
+            last_outcome, NULL AS cause, NULL::bytea AS error, created_at, NULL::bigint AS finished_at
         FROM pending_deliveries WHERE id = $1
         UNION ALL
         SELECT id, event_id, subscription_id, event_type, state, attempts, NULL,
-            last_outcome, cause, created_at, finished_at
+            last_outcome, cause, error, created_at, finished_at
         FROM finished_deliveries WHERE id = $1
     ) AS d LEFT JOIN LATERAL (
         SELECT * FROM attempts WHERE delivery_id = $1
@@ -88,8 +90,10 @@ fn due_delivery(row: &PgRow, lease_until: UnixMicros) -> sqlx::Result<DueDeliver
         event_id: id(row, "event_id")?,
         subscription_id: id(row, "subscription_id")?,
         attempt: attempts.saturating_add(1),
+        series: Series { began_at: instant(row, "series_at")?, earlier: number(row, "earlier")? },
         payload: Payload {
             content_type: text(row, "content_type")?.into(),
+            headers: headers(maybe_text(row, "headers")?)?,
             body: body.ok_or_else(|| unreadable("body")("is gone"))?.into(),
         },
         lease_until,
@@ -107,7 +111,7 @@ pub(super) fn delivery(row: &PgRow) -> sqlx::Result<Delivery> {
         attempts: number(row, "attempts")?,
         next_attempt_at: maybe_instant(row, "due_at")?,
         last_outcome: maybe_named(row, "last_outcome", &Outcome::NAMES)?,
-        cause: maybe_named(row, "cause", &Cause::NAMES)?,
+        death: death(row)?,
         created_at: instant(row, "created_at")?,
         finished_at: maybe_instant(row, "finished_at")?,
     })
@@ -123,6 +127,6 @@ fn attempt(row: &PgRow) -> sqlx::Result<Attempt> {
         outcome: named(row, "outcome", &Outcome::NAMES)?,
         status_code: status_code.map_err(unreadable("status_code"))?,
         response_excerpt: maybe_text(row, "response_excerpt")?.map(str::to_owned),
-        error: maybe_text(row, "error")?.map(str::to_owned),
+        error: maybe_text(row, "attempt_error")?.map(str::to_owned),
     })
 }

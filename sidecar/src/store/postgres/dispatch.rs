@@ -11,7 +11,7 @@ use sqlx::types::Uuid;
 use super::{
     events::due_columns,
     pool::Pool,
-    rows::{id, key, keys, micros},
+    rows::{headers_column, id, key, keys, micros},
 };
 use crate::store::{Dispatched, NewDelivery};
 
@@ -20,14 +20,15 @@ use crate::store::{Dispatched, NewDelivery};
 pub(super) const DISPATCH: &str = "WITH taken AS (
         DELETE FROM undispatched WHERE event_id = ANY ($1) RETURNING event_id
     ), sent AS (
-        INSERT INTO payloads (event_id, number, content_type, body)
-        SELECT * FROM unnest($2::uuid[], $3::integer[], $4::bytea[], $5::bytea[]) AS new (event_id)
+        INSERT INTO payloads (event_id, number, content_type, body, headers)
+        SELECT * FROM unnest($2::uuid[], $3::integer[], $4::bytea[], $5::bytea[], $14::bytea[])
+            AS new (event_id)
         WHERE (event_id IN (SELECT event_id FROM taken)) IS TRUE
     ), made AS (
         INSERT INTO pending_deliveries
             (id, event_id, subscription_id, payload, event_type, due_at, claimed, attempts,
-             created_at)
-        SELECT *, 0, $13::bigint FROM unnest($6::uuid[], $7::uuid[], $8::uuid[], $9::integer[],
+             created_at, series_at)
+        SELECT *, 0, $13::bigint, $13::bigint FROM unnest($6::uuid[], $7::uuid[], $8::uuid[], $9::integer[],
             $10::text[], $11::bigint[], $12::boolean[]) AS new (id, event_id)
         WHERE (event_id IN (SELECT event_id FROM taken)) IS TRUE
     )
@@ -52,7 +53,8 @@ pub(super) async fn dispatch(
         .bind(deliveries.event_types)
         .bind(deliveries.due_ats)
         .bind(deliveries.claimed)
-        .bind(micros(now));
+        .bind(micros(now))
+        .bind(payloads.headers);
     let mut connection = pool.lend().await?;
     let taken = dispatch.fetch_all(&mut *connection).await?;
     connection.done(taken.iter().map(|row| id(row, "event_id")).collect())
@@ -64,6 +66,7 @@ struct Payloads<'a> {
     numbers: Vec<i32>,
     content_types: Vec<&'a [u8]>,
     bodies: Vec<&'a [u8]>,
+    headers: Vec<Option<Vec<u8>>>,
 }
 
 #[derive(Default)]
@@ -102,14 +105,21 @@ impl<'a> Columns<'a> {
         let mut numbers = HashMap::new();
         for delivery in &dispatched.deliveries {
             let payload = &delivery.payload;
-            let place = (payload.body.as_ptr(), payload.body.len(), &*payload.content_type);
+            let place = (
+                payload.body.as_ptr(),
+                payload.body.len(),
+                &*payload.content_type,
+                &*payload.headers,
+            );
             let next = i32::try_from(numbers.len());
             let next = next.map_err(|error| sqlx::Error::Encode(error.into()))?;
+            let headers = headers_column(&payload.headers)?;
             let number = *numbers.entry(place).or_insert_with(|| {
                 self.payloads.event_ids.push(key(dispatched.event.id));
                 self.payloads.numbers.push(next);
                 self.payloads.content_types.push(payload.content_type.as_bytes());
                 self.payloads.bodies.push(&payload.body);
+                self.payloads.headers.push(headers.map(String::into_bytes));
                 next
             });
             self.deliveries.add(dispatched, delivery, number);

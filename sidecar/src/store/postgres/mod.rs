@@ -195,6 +195,16 @@ impl Store for PostgresStore {
         self.bounded(update).await?.ok_or(UpdateError::Taken)
     }
 
+    async fn disable_subscription(
+        &self,
+        id: SubscriptionId,
+        reason: &str,
+        now: UnixMicros,
+    ) -> Result<bool> {
+        let disable = subscriptions::disable(&self.pool, &self.keyring, id, reason, now);
+        self.bounded(disable).await
+    }
+
     async fn delete_subscription(&self, id: SubscriptionId, now: UnixMicros) -> Result<bool> {
         self.bounded(subscriptions::delete(&self.pool, id, now)).await
     }

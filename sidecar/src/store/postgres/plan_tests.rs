@@ -77,6 +77,7 @@ const STATEMENTS: &[(&str, &str, &[&str])] = &[
     ("expire: events", expire::EVENTS, &["events_pkey"]),
     ("subscriptions: one", subscriptions::ONE, &["subscriptions_pkey"]),
     ("subscriptions: by target", subscriptions::BY_TARGET, &["subscriptions_pattern_url_key"]),
+    ("subscriptions: one locked", subscriptions::ONE_LOCKED, &["subscriptions_pkey"]),
     ("subscriptions: locked", subscriptions::LOCKED, &["subscriptions_pattern_url_key"]),
     ("subscriptions: list", subscriptions::LIST, &["subscriptions_pkey"]),
     ("subscriptions: insert", subscriptions::INSERT, &[]),
@@ -172,7 +173,7 @@ async fn fill(database: &Database, count: u64) {
         ),
         format!("INSERT INTO undispatched SELECT {event}, n, false {rows} WHERE n % 10000 = 0"),
         format!(
-            "INSERT INTO payloads SELECT {event}, 0, 'application/json', '{{}}'
+            "INSERT INTO payloads SELECT {event}, 0, 'application/json', NULL, '{{}}'
              {rows} WHERE n % 10 = 0"
         ),
         format!(
@@ -183,10 +184,12 @@ async fn fill(database: &Database, count: u64) {
         ),
         format!(
             "INSERT INTO finished_deliveries (id, event_id, subscription_id, created_at,
-                 finished_at, attempts, payload, event_type, state, last_outcome, cause)
+                 finished_at, attempts, payload, event_type, state, last_outcome,
+                 cause, error)
              SELECT {delivery}, {event}, {subscription}, n, n, 1, 0, 'people.created',
                  CASE WHEN n % 100 = 0 THEN 'dead' ELSE 'delivered' END, 'success',
-                 CASE WHEN n % 100 = 0 THEN 'exhausted' END
+                 CASE WHEN n % 100 = 0 THEN 'exhausted' END,
+                 CASE WHEN n % 100 = 0 THEN 'answered 500'::bytea END
              {rows} WHERE n % 1000 NOT IN (1, 2)"
         ),
         format!(

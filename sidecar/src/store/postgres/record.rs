@@ -11,10 +11,10 @@ use sqlx::{Connection as _, PgConnection, Row, postgres::PgRow, types::Uuid};
 
 use super::{
     pool::Pool,
-    rows::{id, keys, maybe_instant, maybe_named, micros, named, number},
+    rows::{death, id, keys, maybe_instant, maybe_named, micros, named, number},
 };
 use crate::{
-    model::{Attempt, Cause, DeliveryId, Outcome, State, Verdict},
+    model::{Attempt, DeliveryId, Outcome, State, Verdict},
     store::standing::Standing,
 };
 
@@ -26,14 +26,14 @@ pub(super) use write::{COUNT, FINISH, KEEP, LOG};
 /// Locks in the order of the ids, in which the index is read.
 pub(super) const PENDING: &str = "SELECT id, event_id, subscription_id, created_at, payload,
         event_type, 'pending' AS state, attempts, due_at, claimed, last_outcome,
-        NULL AS cause, NULL::bigint AS finished_at
+        NULL AS cause, NULL::bytea AS error, NULL::bigint AS finished_at
     FROM pending_deliveries WHERE id = ANY ($1) FOR UPDATE";
 
 /// Those that were finished before. What is not pending never moves again, but for the count of
 /// its attempts.
 pub(super) const FINISHED: &str = "SELECT id, event_id, subscription_id, created_at, payload,
         event_type, state, attempts, NULL::bigint AS due_at, false AS claimed, last_outcome,
-        cause, finished_at
+        cause, error, finished_at
     FROM finished_deliveries WHERE id = ANY ($1) FOR UPDATE";
 
 /// A delivery as it was found: what a verdict can change of it, and the rest.
@@ -57,7 +57,8 @@ pub(super) async fn record(pool: &Pool, verdicts: &[Verdict]) -> sqlx::Result<()
     let mut connection = pool.lend().await?;
     let mut tx = connection.begin().await?;
     let found = find(&mut tx, verdicts).await?;
-    let mut after: HashMap<_, _> = found.iter().map(|(id, found)| (*id, found.before)).collect();
+    let mut after: HashMap<_, _> =
+        found.iter().map(|(id, found)| (*id, found.before.clone())).collect();
     let mut attempts: Vec<(DeliveryId, &Attempt)> = Vec::with_capacity(verdicts.len());
     for verdict in verdicts {
         // A delivery that is not stored has no log either.
@@ -68,7 +69,7 @@ pub(super) async fn record(pool: &Pool, verdicts: &[Verdict]) -> sqlx::Result<()
         }
     }
     let moved = found.iter().filter_map(|(id, found)| {
-        let after = *after.get(id)?;
+        let after = after.get(id)?.clone();
         (after != found.before).then_some(Moved { id: *id, found, after })
     });
     let mut moved: Vec<_> = moved.collect();
@@ -100,7 +101,7 @@ fn found(row: &PgRow) -> sqlx::Result<Found> {
             due_at: maybe_instant(row, "due_at")?,
             claimed: row.try_get("claimed")?,
             last_outcome: maybe_named(row, "last_outcome", &Outcome::NAMES)?,
-            cause: maybe_named(row, "cause", &Cause::NAMES)?,
+            death: death(row)?,
             finished_at: maybe_instant(row, "finished_at")?,
         },
         event_id: row.try_get("event_id")?,

@@ -7,22 +7,23 @@ use sqlx::{Connection as _, PgConnection, Row as _, postgres::PgRow};
 use super::{
     pool::Pool,
     rows::{id, key, unreadable},
-    subscriptions::{HEADERS, SECRET},
 };
 use crate::{
     model::SubscriptionId,
-    store::seal::{HEAD, Keyring, Place},
+    store::{
+        form::SECRETS,
+        seal::{HEAD, Keyring, Place},
+    },
 };
 
-const BEGINNINGS: &str = "SELECT substr(secret, 1, $1) FROM subscriptions
-    UNION SELECT substr(custom_headers, 1, $1) FROM subscriptions";
+const BEGINNINGS: &str = "SELECT DISTINCT substr(secrets, 1, $1) FROM subscriptions";
 
 /// So many at a time, that a transaction is soon over. Nobody changes them meanwhile.
-const STALE: &str = "SELECT id, secret, custom_headers FROM subscriptions
-    WHERE substr(secret, 1, $1) <> $2 OR substr(custom_headers, 1, $1) <> $2
+const STALE: &str = "SELECT id, secrets FROM subscriptions
+    WHERE substr(secrets, 1, $1) <> $2
     ORDER BY id LIMIT 256 FOR UPDATE";
 
-const EXCHANGE: &str = "UPDATE subscriptions SET secret = $2, custom_headers = $3 WHERE id = $1";
+const EXCHANGE: &str = "UPDATE subscriptions SET secrets = $2 WHERE id = $1";
 
 /// What the sealed values begin with, each once: it names their keys.
 pub(super) async fn beginnings(connection: &mut PgConnection) -> sqlx::Result<Vec<Vec<u8>>> {
@@ -41,8 +42,7 @@ pub(super) async fn reseal(pool: &Pool, keyring: &Keyring) -> sqlx::Result<u64> 
         let subscription = id(row, "id")?;
         sqlx::query(EXCHANGE)
             .bind(key(subscription))
-            .bind(exchanged(keyring, subscription, row, SECRET)?)
-            .bind(exchanged(keyring, subscription, row, HEADERS)?)
+            .bind(exchanged(keyring, subscription, row)?)
             .execute(&mut *tx)
             .await?;
         resealed += 1;
@@ -55,19 +55,17 @@ fn exchanged(
     keyring: &Keyring,
     subscription: SubscriptionId,
     row: &PgRow,
-    column: &'static str,
 ) -> sqlx::Result<Vec<u8>> {
-    let place = Place { subscription, column };
-    let named = |error| unreadable(column)(format!("{error} ({subscription})"));
-    let clear = keyring.open(place, row.try_get(column)?).map_err(named)?;
-    keyring.seal(place, &clear).map_err(named)
+    let place = Place { subscription, column: SECRETS };
+    let exchanged = keyring.exchange(place, row.try_get(SECRETS)?);
+    exchanged.map_err(|error| unreadable(SECRETS)(format!("{error} ({subscription})")))
 }
 
 /// Rewrites the table, for what a value was before is still in rows that are dead now. As if a
 /// column had changed: then just what is there now is written, whereas VACUUM would carry over
 /// what any transaction on the server could still want to see.
 const REWRITE: &str =
-    "ALTER TABLE subscriptions ALTER COLUMN secret TYPE bytea USING secret || ''::bytea";
+    "ALTER TABLE subscriptions ALTER COLUMN secrets TYPE bytea USING secrets || ''::bytea";
 
 pub(super) async fn forget(pool: &Pool) -> sqlx::Result<()> {
     let mut connection = pool.lend().await?;

@@ -4,31 +4,26 @@
 //! something else than its owner asked for. Secrets and headers are sealed on their way in.
 
 use sidehook_event::UnixMicros;
-use sqlx::Connection as _;
+use sqlx::{
+    Connection as _, Postgres, Row as _, postgres::PgArguments, postgres::PgRow, query::Query,
+};
 
 use super::{
     pool::Pool,
-    rows::{below, key, micros, one_more},
+    rows::{below, id, key, micros, one_more, unreadable, unwritable},
 };
 use crate::{
     model::{Cause, Page, PageRequest, Pattern, State, Subscription, SubscriptionId, Target},
-    store::{Upserted, seal::Keyring},
+    store::{
+        UNSUBSCRIBED, Upserted,
+        form::{self, Columns, Flaw, SECRETS, SETTINGS},
+        seal::Keyring,
+    },
 };
-
-mod columns;
-
-pub(super) use columns::{HEADERS, SECRET};
-use columns::{bind, subscription};
 
 macro_rules! select {
     ($rest:literal) => {
-        concat!(
-            "SELECT id, pattern, url, custom_headers, custom_payload, format, secret, enabled,
-                disabled_reason, schedule, jitter, timeout_us, description, metadata, created_at,
-                updated_at
-             FROM subscriptions ",
-            $rest
-        )
+        concat!("SELECT id, pattern, url, settings, secrets FROM subscriptions ", $rest)
     };
 }
 
@@ -38,20 +33,14 @@ pub(super) const BY_TARGET: &str = select!("WHERE pattern = $1 AND url = $2");
 pub(super) const LIST: &str = select!("WHERE id < $1 ORDER BY id DESC LIMIT $2");
 
 /// The same, that nobody else may change while it is read.
+pub(super) const ONE_LOCKED: &str = select!("WHERE id = $1 FOR UPDATE");
 pub(super) const LOCKED: &str = select!("WHERE pattern = $1 AND url = $2 FOR UPDATE");
 
-pub(super) const INSERT: &str = "INSERT INTO subscriptions
-        (id, pattern, url, custom_headers, custom_payload, format, secret, enabled,
-         disabled_reason, schedule, jitter, timeout_us, description, metadata, created_at,
-         updated_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
-    ON CONFLICT (pattern, url) DO NOTHING";
+pub(super) const INSERT: &str = "INSERT INTO subscriptions (id, pattern, url, settings, secrets)
+    VALUES ($1, $2, $3, $4, $5) ON CONFLICT (pattern, url) DO NOTHING";
 
-pub(super) const UPDATE: &str = "UPDATE subscriptions SET
-        pattern = $2, url = $3, custom_headers = $4, custom_payload = $5, format = $6,
-        secret = $7, enabled = $8, disabled_reason = $9, schedule = $10, jitter = $11,
-        timeout_us = $12, description = $13, metadata = $14, created_at = $15, updated_at = $16
-    WHERE id = $1";
+pub(super) const UPDATE: &str = "UPDATE subscriptions
+    SET pattern = $2, url = $3, settings = $4, secrets = $5 WHERE id = $1";
 
 pub(super) const DELETE: &str = "DELETE FROM subscriptions WHERE id = $1";
 
@@ -68,8 +57,8 @@ pub(super) const BURY: &str = "WITH gone AS (
             last_outcome
     )
     INSERT INTO finished_deliveries (id, event_id, subscription_id, created_at, payload,
-        event_type, attempts, last_outcome, state, cause, finished_at)
-    SELECT gone.*, $2::text, $3::text, $4::bigint FROM gone";
+        event_type, attempts, last_outcome, state, cause, finished_at, error)
+    SELECT gone.*, $2::text, $3::text, $4::bigint, $5::bytea FROM gone";
 
 /// How many times more, each in a transaction of its own.
 const MORE_BURIALS: usize = 20;
@@ -94,7 +83,7 @@ pub(super) async fn upsert(
             let changed = Subscription {
                 id: old.id,
                 created_at: old.created_at,
-                secret: if new_secret { subscription.secret } else { old.secret },
+                signing: if new_secret { subscription.signing } else { old.signing },
                 ..subscription
             };
             bind(UPDATE, keyring, &changed)?.execute(&mut *tx).await?;
@@ -125,6 +114,25 @@ pub(super) async fn update(
         }
         Err(error) => Err(error),
     }
+}
+
+pub(super) async fn disable(
+    pool: &Pool,
+    keyring: &Keyring,
+    id: SubscriptionId,
+    reason: &str,
+    now: UnixMicros,
+) -> sqlx::Result<bool> {
+    let mut connection = pool.lend().await?;
+    let mut tx = connection.begin().await?;
+    let row = sqlx::query(ONE_LOCKED).bind(key(id)).fetch_optional(&mut *tx).await?;
+    let found = row.as_ref().map(|row| subscription(keyring, row)).transpose()?;
+    let enabled = found.filter(|found| found.enabled);
+    if let Some(enabled) = &enabled {
+        bind(UPDATE, keyring, &enabled.disabled(reason, now))?.execute(&mut *tx).await?;
+    }
+    tx.commit().await?;
+    connection.done(Ok(enabled.is_some()))
 }
 
 /// Deletes the subscription and buries what waits for it, in the same transaction as far as that
@@ -161,7 +169,8 @@ async fn bury(
         .bind(key(id))
         .bind(State::Dead.name())
         .bind(Cause::Unsubscribed.name())
-        .bind(micros(now));
+        .bind(micros(now))
+        .bind(UNSUBSCRIBED.as_bytes());
     Ok(bury.execute(connection).await?.rows_affected())
 }
 
@@ -204,4 +213,31 @@ pub(super) async fn list(
     let found = connection
         .done(found.iter().map(|row| subscription(keyring, row)).collect::<sqlx::Result<_>>())?;
     Ok(Page::cut(found, page.limit, |subscription: &Subscription| subscription.id))
+}
+
+fn bind(
+    text: &'static str,
+    keyring: &Keyring,
+    subscription: &Subscription,
+) -> sqlx::Result<Query<'static, Postgres, PgArguments>> {
+    let written = form::write(keyring, subscription);
+    let Columns { pattern, url, settings, secrets } =
+        written.map_err(|Flaw { column, reason }| unwritable(column, &reason))?;
+    Ok(sqlx::query(text)
+        .bind(key(subscription.id))
+        .bind(pattern)
+        .bind(url)
+        .bind(settings)
+        .bind(secrets))
+}
+
+fn subscription(keyring: &Keyring, row: &PgRow) -> sqlx::Result<Subscription> {
+    let columns = Columns {
+        pattern: row.try_get("pattern")?,
+        url: row.try_get("url")?,
+        settings: row.try_get(SETTINGS)?,
+        secrets: row.try_get(SECRETS)?,
+    };
+    let read = form::read(keyring, id(row, "id")?, &columns);
+    read.map_err(|Flaw { column, reason }| unreadable(column)(reason))
 }

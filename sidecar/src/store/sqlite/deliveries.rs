@@ -9,20 +9,20 @@ use sqlx::{Row, SqlitePool, sqlite::SqliteRow};
 use super::{
     claim::{self, Claim},
     rows::{
-        below, bytes, duration, id, instant, maybe_instant, maybe_named, named, number, one_more,
-        unreadable,
+        below, bytes, death, duration, headers, id, instant, maybe_instant, maybe_named, named,
+        number, one_more, unreadable,
     },
 };
 use crate::{
     model::{
-        Attempt, Cause, Delivery, DeliveryId, DueDelivery, Outcome, Page, PageRequest, Payload,
+        Attempt, Delivery, DeliveryId, DueDelivery, Outcome, Page, PageRequest, Payload, Series,
         State,
     },
     store::DeliveryFilter,
 };
 
 pub(super) const CLAIM: &str = "SELECT d.id, d.event_id, d.subscription_id, d.attempts,
-        p.content_type, p.body
+        d.series_at, d.earlier, p.content_type, p.headers, p.body
     FROM deliveries AS d CROSS JOIN payloads AS p
         ON p.event_id = d.event_id AND p.number = d.payload
     WHERE d.due_at <= ?1 ORDER BY d.due_at, d.id LIMIT ?2";
@@ -34,7 +34,7 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT id, event_id, subscription_id, event_type, state, attempts, due_at,
-                last_outcome, cause, created_at, finished_at
+                last_outcome, cause, error, created_at, finished_at
              FROM deliveries ",
             $rest
         )
@@ -139,8 +139,10 @@ fn due_delivery(row: &SqliteRow, lease_until: UnixMicros) -> sqlx::Result<DueDel
         event_id: id(row, "event_id")?,
         subscription_id: id(row, "subscription_id")?,
         attempt: attempts.saturating_add(1),
+        series: Series { began_at: instant(row, "series_at")?, earlier: number(row, "earlier")? },
         payload: Payload {
             content_type: row.try_get::<&str, _>("content_type")?.into(),
+            headers: headers(row.try_get("headers")?)?,
             body: row.try_get::<Vec<u8>, _>("body")?.into(),
         },
         lease_until,
@@ -158,7 +160,7 @@ fn delivery(row: &SqliteRow) -> sqlx::Result<Delivery> {
         attempts: number(row, "attempts")?,
         next_attempt_at: maybe_instant(row, "due_at")?,
         last_outcome: maybe_named(row, "last_outcome", &Outcome::NAMES)?,
-        cause: maybe_named(row, "cause", &Cause::NAMES)?,
+        death: death(row)?,
         created_at: instant(row, "created_at")?,
         finished_at: maybe_instant(row, "finished_at")?,
     })

@@ -15,7 +15,7 @@ use super::{
     batch::{self, Batch},
     begin,
     events::due_columns,
-    rows::{bytes, id, micros},
+    rows::{bytes, headers_column, id, micros},
 };
 use crate::{
     model::Payload,
@@ -26,14 +26,15 @@ pub(super) const TAKE: &str = "DELETE FROM undispatched
     WHERE event_id IN (SELECT unhex(value) FROM json_each(?1)) RETURNING event_id";
 
 static PAYLOADS: LazyLock<Batch> = LazyLock::new(|| {
-    Batch::new("INSERT INTO payloads (event_id, number, content_type, body) VALUES", 4, "")
+    Batch::new("INSERT INTO payloads (event_id, number, content_type, headers, body) VALUES", 5, "")
 });
 
 static DELIVERIES: LazyLock<Batch> = LazyLock::new(|| {
     Batch::new(
         "INSERT INTO deliveries
-         (id, event_id, payload, subscription_id, event_type, due_at, claimed, created_at) VALUES",
-        8,
+         (id, event_id, payload, subscription_id, event_type, due_at, claimed, created_at,
+             series_at) VALUES",
+        9,
         "",
     )
 });
@@ -51,13 +52,15 @@ pub(super) async fn dispatch(
 
     let Rows { payloads, deliveries } = Rows::of(dispatched, &taken);
     for (text, piece) in PAYLOADS.split(&payloads) {
-        let insert = piece.iter().fold(sqlx::query(text), |insert, row| {
-            insert
+        let mut insert = sqlx::query(text);
+        for row in piece {
+            insert = insert
                 .bind(bytes(row.event_id))
                 .bind(row.number)
                 .bind(row.payload.content_type.to_string())
-                .bind(row.payload.body.to_vec())
-        });
+                .bind(headers_column(&row.payload.headers)?)
+                .bind(row.payload.body.to_vec());
+        }
         insert.execute(&mut *tx).await?;
     }
     for (text, piece) in DELIVERIES.split(&deliveries) {
@@ -71,6 +74,7 @@ pub(super) async fn dispatch(
                 .bind(row.dispatched.event.event_type.as_str().to_owned())
                 .bind(due_at)
                 .bind(claimed)
+                .bind(micros(now))
                 .bind(micros(now))
         });
         insert.execute(&mut *tx).await?;
@@ -117,7 +121,7 @@ impl<'a> Rows<'a> {
         let mut numbers = HashMap::new();
         for delivery in &dispatched.deliveries {
             let payload = &delivery.payload;
-            let place = (payload.body.as_ptr(), payload.body.len());
+            let place = (payload.body.as_ptr(), payload.body.len(), &*payload.headers);
             let next = i64::try_from(numbers.len()).unwrap_or(i64::MAX);
             let number = *numbers.entry((place, &*payload.content_type)).or_insert_with(|| {
                 self.payloads.push(PayloadRow { event_id, number: next, payload });

@@ -150,6 +150,16 @@ impl Store for SqliteStore {
         subscriptions::update(&self.writer, &self.keyring, subscription).await
     }
 
+    async fn disable_subscription(
+        &self,
+        id: SubscriptionId,
+        reason: &str,
+        now: UnixMicros,
+    ) -> Result<bool> {
+        let disabled = subscriptions::disable(&self.writer, &self.keyring, id, reason, now).await;
+        disabled.map_err(failed)
+    }
+
     async fn delete_subscription(&self, id: SubscriptionId, now: UnixMicros) -> Result<bool> {
         let deleted = subscriptions::delete(&self.writer, id, now).await;
         deleted.map_err(failed)

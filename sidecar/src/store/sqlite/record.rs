@@ -9,15 +9,15 @@ use sqlx::{SqlitePool, sqlite::SqliteRow};
 use super::{
     batch::{self, Batch},
     begin,
-    rows::{bytes, id, maybe_instant, maybe_named, micros, named, number, span},
+    rows::{bytes, death, id, maybe_instant, maybe_named, micros, named, number, span},
 };
 use crate::{
-    model::{Attempt, Cause, DeliveryId, Outcome, State, Verdict},
+    model::{Attempt, DeliveryId, Outcome, State, Verdict},
     store::standing::Standing,
 };
 
 pub(super) const STANDINGS: &str = "SELECT id, state, attempts, due_at, claimed, last_outcome,
-        cause, finished_at
+        cause, error, finished_at
     FROM deliveries WHERE id IN (SELECT unhex(value) FROM json_each(?1))";
 
 static ATTEMPTS: LazyLock<Batch> = LazyLock::new(|| {
@@ -31,12 +31,12 @@ static ATTEMPTS: LazyLock<Batch> = LazyLock::new(|| {
 
 pub(super) static MOVE: LazyLock<Batch> = LazyLock::new(|| {
     Batch::new(
-        "WITH new (id, state, attempts, due_at, claimed, last_outcome, cause, finished_at)
+        "WITH new (id, state, attempts, due_at, claimed, last_outcome, cause, error, finished_at)
             AS (VALUES",
-        8,
+        9,
         ") UPDATE deliveries SET state = new.state, attempts = new.attempts, due_at = new.due_at,
             claimed = new.claimed, last_outcome = new.last_outcome, cause = new.cause,
-            finished_at = new.finished_at
+            error = new.error, finished_at = new.finished_at
          FROM new WHERE deliveries.id = new.id",
     )
 });
@@ -99,7 +99,8 @@ fn update(text: &'static str, moved: &[(DeliveryId, Standing)]) -> Query {
             .bind(standing.due_at.map(micros))
             .bind(standing.claimed)
             .bind(standing.last_outcome.map(Outcome::name))
-            .bind(standing.cause.map(Cause::name))
+            .bind(standing.death.as_ref().map(|death| death.cause.name()))
+            .bind(standing.death.as_ref().map(|death| death.error.clone()))
             .bind(standing.finished_at.map(micros))
     })
 }
@@ -111,7 +112,7 @@ fn standing(row: &SqliteRow) -> sqlx::Result<Standing> {
         due_at: maybe_instant(row, "due_at")?,
         claimed: number::<i64>(row, "claimed")? != 0,
         last_outcome: maybe_named(row, "last_outcome", &Outcome::NAMES)?,
-        cause: maybe_named(row, "cause", &Cause::NAMES)?,
+        death: death(row)?,
         finished_at: maybe_instant(row, "finished_at")?,
     })
 }

@@ -2,12 +2,15 @@
 //!
 //! Invariant: whatever a column holds, reading it is an answer or [`Error::Corrupt`].
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use sidehook_event::{TypeId, UnixMicros};
 use sqlx::{Row, sqlite::SqliteRow};
 
-use crate::store::Error;
+use crate::{
+    model::{Cause, Death},
+    store::Error,
+};
 
 /// Greater than any id of 16 bytes: where a list begins that nobody has begun to read.
 const ABOVE_ALL: [u8; 17] = [0xFF; 17];
@@ -97,12 +100,38 @@ pub(super) fn maybe_named<T: Copy>(
     Ok(Some(found.1))
 }
 
+/// The headers of a payload as they are stored: nothing if there are none.
+pub(super) fn headers_column(headers: &[(String, String)]) -> sqlx::Result<Option<String>> {
+    if headers.is_empty() {
+        return Ok(None);
+    }
+    let written = serde_json::to_string(headers);
+    written.map(Some).map_err(|error| unwritable("headers", &error.to_string()))
+}
+
+/// And back.
+pub(super) fn headers(stored: Option<&str>) -> sqlx::Result<Arc<[(String, String)]>> {
+    let Some(stored) = stored else { return Ok(Arc::default()) };
+    serde_json::from_str(stored).map(Vec::into).map_err(unreadable("headers"))
+}
+
+/// How a delivery ended that is dead.
+pub(super) fn death(row: &SqliteRow) -> sqlx::Result<Option<Death>> {
+    let Some(cause) = maybe_named(row, "cause", &Cause::NAMES)? else { return Ok(None) };
+    Ok(Some(Death { cause, error: row.try_get("error")? }))
+}
+
 /// Says that `column` holds something that nothing of ours wrote.
 pub(super) fn unreadable<E>(column: &str) -> impl FnOnce(E) -> sqlx::Error
 where
     E: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     move |reason| sqlx::Error::ColumnDecode { index: column.to_owned(), source: reason.into() }
+}
+
+/// Says that what is to stand in `column` cannot be written.
+pub(super) fn unwritable(column: &str, reason: &str) -> sqlx::Error {
+    sqlx::Error::Encode(format!("{column}: {reason}").into())
 }
 
 /// What an error means to whoever called the store.

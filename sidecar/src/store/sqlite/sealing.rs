@@ -7,21 +7,22 @@ use sqlx::{Row as _, SqlitePool, sqlite::SqliteRow};
 use super::{
     begin,
     rows::{bytes, id, unreadable},
-    subscriptions::{HEADERS, SECRET},
 };
 use crate::{
     model::SubscriptionId,
-    store::seal::{HEAD, Keyring, Place},
+    store::{
+        form::SECRETS,
+        seal::{HEAD, Keyring, Place},
+    },
 };
 
-const BEGINNINGS: &str = "SELECT substr(secret, 1, ?1) FROM subscriptions
-    UNION SELECT substr(custom_headers, 1, ?1) FROM subscriptions";
+const BEGINNINGS: &str = "SELECT DISTINCT substr(secrets, 1, ?1) FROM subscriptions";
 
 /// So many at a time, that a transaction is soon over.
-const STALE: &str = "SELECT id, secret, custom_headers FROM subscriptions
-    WHERE substr(secret, 1, ?1) <> ?2 OR substr(custom_headers, 1, ?1) <> ?2 LIMIT 256";
+const STALE: &str = "SELECT id, secrets FROM subscriptions
+    WHERE substr(secrets, 1, ?1) <> ?2 LIMIT 256";
 
-const EXCHANGE: &str = "UPDATE subscriptions SET secret = ?2, custom_headers = ?3 WHERE id = ?1";
+const EXCHANGE: &str = "UPDATE subscriptions SET secrets = ?2 WHERE id = ?1";
 
 /// What the sealed values begin with, each once: it names their keys.
 pub(super) async fn beginnings(writer: &SqlitePool) -> sqlx::Result<Vec<Vec<u8>>> {
@@ -43,8 +44,7 @@ pub(super) async fn reseal(writer: &SqlitePool, keyring: &Keyring) -> sqlx::Resu
             let subscription = id(row, "id")?;
             sqlx::query(EXCHANGE)
                 .bind(bytes(subscription))
-                .bind(exchanged(keyring, subscription, row, SECRET)?)
-                .bind(exchanged(keyring, subscription, row, HEADERS)?)
+                .bind(exchanged(keyring, subscription, row)?)
                 .execute(&mut *tx)
                 .await?;
             resealed += 1;
@@ -59,12 +59,10 @@ fn exchanged(
     keyring: &Keyring,
     subscription: SubscriptionId,
     row: &SqliteRow,
-    column: &'static str,
 ) -> sqlx::Result<Vec<u8>> {
-    let place = Place { subscription, column };
-    let named = |error| unreadable(column)(format!("{error} ({subscription})"));
-    let clear = keyring.open(place, row.try_get(column)?).map_err(named)?;
-    keyring.seal(place, &clear).map_err(named)
+    let place = Place { subscription, column: SECRETS };
+    let exchanged = keyring.exchange(place, row.try_get(SECRETS)?);
+    exchanged.map_err(|error| unreadable(SECRETS)(format!("{error} ({subscription})")))
 }
 
 /// Rewrites the file, for what a value was before is still in pages that are free now.

@@ -3,43 +3,25 @@
 //! Invariant: what cannot be parsed back is an error, never a subscription that delivers
 //! something else than its owner asked for. Secrets and headers are sealed on their way in.
 
-use std::{sync::Arc, time::Duration};
-
-use serde_json::Value;
 use sidehook_event::UnixMicros;
 use sqlx::{Row, Sqlite, SqlitePool, sqlite::SqliteRow};
 
 use super::{
     begin,
-    rows::{
-        below, bytes, duration, failed, id, instant, micros, named, number, one_more, span,
-        unreadable,
-    },
+    rows::{below, bytes, failed, id, micros, one_more, unreadable, unwritable},
 };
 use crate::{
-    model::{
-        Cause, Format, Headers, Page, PageRequest, Pattern, Retry, State, Subscription,
-        SubscriptionId, Target,
-    },
+    model::{Cause, Page, PageRequest, Pattern, State, Subscription, SubscriptionId, Target},
     store::{
-        UpdateError, Upserted,
-        seal::{Keyring, Place},
+        UNSUBSCRIBED, UpdateError, Upserted,
+        form::{self, Columns, Flaw, SECRETS, SETTINGS},
+        seal::Keyring,
     },
 };
-
-/// The columns that are sealed.
-pub(super) const SECRET: &str = "secret";
-pub(super) const HEADERS: &str = "custom_headers";
 
 macro_rules! select {
     ($rest:literal) => {
-        concat!(
-            "SELECT id, pattern, url, custom_headers, custom_payload, format, secret, enabled,
-                disabled_reason, schedule, jitter, timeout_us, description, metadata, created_at,
-                updated_at
-             FROM subscriptions ",
-            $rest
-        )
+        concat!("SELECT id, pattern, url, settings, secrets FROM subscriptions ", $rest)
     };
 }
 
@@ -48,22 +30,16 @@ pub(super) const ONE: &str = select!("WHERE id = ?1");
 pub(super) const BY_TARGET: &str = select!("WHERE pattern = ?1 AND url = ?2");
 pub(super) const LIST: &str = select!("WHERE id < ?1 ORDER BY id DESC LIMIT ?2");
 
-const INSERT: &str = "INSERT INTO subscriptions
-        (id, pattern, url, custom_headers, custom_payload, format, secret, enabled,
-         disabled_reason, schedule, jitter, timeout_us, description, metadata, created_at,
-         updated_at)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)";
+const INSERT: &str = "INSERT INTO subscriptions (id, pattern, url, settings, secrets)
+    VALUES (?1, ?2, ?3, ?4, ?5)";
 
-pub(super) const UPDATE: &str = "UPDATE subscriptions SET
-        pattern = ?2, url = ?3, custom_headers = ?4, custom_payload = ?5, format = ?6,
-        secret = ?7, enabled = ?8, disabled_reason = ?9, schedule = ?10, jitter = ?11,
-        timeout_us = ?12, description = ?13, metadata = ?14, created_at = ?15, updated_at = ?16
-    WHERE id = ?1";
+pub(super) const UPDATE: &str = "UPDATE subscriptions
+    SET pattern = ?2, url = ?3, settings = ?4, secrets = ?5 WHERE id = ?1";
 
 pub(super) const DELETE: &str = "DELETE FROM subscriptions WHERE id = ?1";
 
 pub(super) const BURY: &str = "UPDATE deliveries
-    SET state = ?2, cause = ?3, due_at = NULL, claimed = 0, finished_at = ?4
+    SET state = ?2, cause = ?3, error = ?5, due_at = NULL, claimed = 0, finished_at = ?4
     WHERE subscription_id = ?1 AND state = 'pending' AND state <> 'delivered'";
 
 pub(super) async fn upsert(
@@ -87,7 +63,7 @@ pub(super) async fn upsert(
             let changed = Subscription {
                 id: old.id,
                 created_at: old.created_at,
-                secret: if new_secret { subscription.secret } else { old.secret },
+                signing: if new_secret { subscription.signing } else { old.signing },
                 ..subscription
             };
             bind(UPDATE, keyring, &changed)?.execute(&mut *tx).await?;
@@ -111,6 +87,24 @@ pub(super) async fn update(
     }
 }
 
+pub(super) async fn disable(
+    writer: &SqlitePool,
+    keyring: &Keyring,
+    id: SubscriptionId,
+    reason: &str,
+    now: UnixMicros,
+) -> sqlx::Result<bool> {
+    let mut tx = begin(writer).await?;
+    let row = sqlx::query(ONE).bind(bytes(id)).fetch_optional(&mut *tx).await?;
+    let found = row.as_ref().map(|row| subscription(keyring, row)).transpose()?;
+    let Some(enabled) = found.filter(|found| found.enabled) else {
+        return Ok(false);
+    };
+    bind(UPDATE, keyring, &enabled.disabled(reason, now))?.execute(&mut *tx).await?;
+    tx.commit().await?;
+    Ok(true)
+}
+
 pub(super) async fn delete(
     writer: &SqlitePool,
     id: SubscriptionId,
@@ -126,6 +120,7 @@ pub(super) async fn delete(
         .bind(State::Dead.name())
         .bind(Cause::Unsubscribed.name())
         .bind(micros(now))
+        .bind(UNSUBSCRIBED)
         .execute(&mut *tx)
         .await?;
     tx.commit().await?;
@@ -180,96 +175,24 @@ pub(super) async fn list(
 type Query = sqlx::query::Query<'static, Sqlite, sqlx::sqlite::SqliteArguments>;
 
 fn bind(text: &'static str, keyring: &Keyring, subscription: &Subscription) -> sqlx::Result<Query> {
-    let Subscription {
-        id,
-        url,
-        pattern,
-        custom_headers,
-        custom_payload,
-        format,
-        secret,
-        enabled,
-        disabled_reason,
-        retry,
-        timeout,
-        description,
-        metadata,
-        created_at,
-        updated_at,
-    } = subscription;
-    let sealed = |column, clear: &str| {
-        let place = Place { subscription: *id, column };
-        keyring.seal(place, clear.as_bytes()).map_err(|e| sqlx::Error::Encode(e.into()))
-    };
-    let schedule: Vec<_> = retry.schedule.iter().copied().map(span).collect();
+    let written = form::write(keyring, subscription);
+    let Columns { pattern, url, settings, secrets } =
+        written.map_err(|Flaw { column, reason }| unwritable(column, &reason))?;
     Ok(sqlx::query(text)
-        .bind(bytes(*id))
-        .bind(pattern.to_string())
-        .bind(url.as_str().to_owned())
-        .bind(sealed(HEADERS, &json(&header_pairs(custom_headers)?)?)?)
-        .bind(json(custom_payload)?)
-        .bind(format.name())
-        .bind(sealed(SECRET, &secret.reveal())?)
-        .bind(*enabled)
-        .bind(disabled_reason.clone())
-        .bind(json(&schedule)?)
-        .bind(retry.jitter)
-        .bind(span(*timeout))
-        .bind(description.clone())
-        .bind(json(metadata)?)
-        .bind(micros(*created_at))
-        .bind(micros(*updated_at)))
-}
-
-fn header_pairs(headers: &Headers) -> sqlx::Result<Vec<(&str, &str)>> {
-    let pairs = headers.iter().map(|(name, value)| {
-        let value = value.to_str().map_err(|e| sqlx::Error::Encode(e.into()))?;
-        Ok((name.as_str(), value))
-    });
-    pairs.collect()
-}
-
-fn json(value: &impl serde::Serialize) -> sqlx::Result<String> {
-    serde_json::to_string(value).map_err(|e| sqlx::Error::Encode(e.into()))
+        .bind(bytes(subscription.id))
+        .bind(pattern)
+        .bind(url)
+        .bind(settings)
+        .bind(secrets))
 }
 
 fn subscription(keyring: &Keyring, row: &SqliteRow) -> sqlx::Result<Subscription> {
-    let subscription = id(row, "id")?;
-    let opened = |column| {
-        let place = Place { subscription, column };
-        let clear = keyring.open(place, row.try_get(column)?).map_err(unreadable(column))?;
-        String::from_utf8(clear).map_err(unreadable(column))
+    let columns = Columns {
+        pattern: row.try_get("pattern")?,
+        url: row.try_get("url")?,
+        settings: row.try_get(SETTINGS)?,
+        secrets: row.try_get(SECRETS)?,
     };
-    let url: &str = row.try_get("url")?;
-    let pattern: &str = row.try_get("pattern")?;
-    let secret = opened(SECRET)?;
-    let headers = opened(HEADERS)?;
-    let headers: Vec<(String, String)> =
-        serde_json::from_str(&headers).map_err(unreadable(HEADERS))?;
-    let headers = headers.iter().map(|(name, value)| (&**name, &**value));
-    let headers = Headers::parse(headers).map_err(|(name, flaw)| format!("{name} {flaw}"));
-    let schedule: Vec<u64> = parsed(row, "schedule")?;
-    let schedule: Arc<[_]> = schedule.into_iter().map(Duration::from_micros).collect();
-    Ok(Subscription {
-        id: subscription,
-        url: Target::parse(url).map_err(unreadable("url"))?,
-        pattern: pattern.parse().map_err(unreadable("pattern"))?,
-        custom_headers: headers.map_err(unreadable(HEADERS))?,
-        custom_payload: parsed::<serde_json::Map<String, Value>>(row, "custom_payload")?,
-        format: named(row, "format", &Format::NAMES)?,
-        secret: secret.parse().map_err(unreadable(SECRET))?,
-        enabled: number::<i64>(row, "enabled")? != 0,
-        disabled_reason: row.try_get("disabled_reason")?,
-        retry: Retry { schedule, jitter: row.try_get("jitter")? },
-        timeout: duration(row, "timeout_us")?,
-        description: row.try_get("description")?,
-        metadata: parsed(row, "metadata")?,
-        created_at: instant(row, "created_at")?,
-        updated_at: instant(row, "updated_at")?,
-    })
-}
-
-fn parsed<T: serde::de::DeserializeOwned>(row: &SqliteRow, column: &str) -> sqlx::Result<T> {
-    let text: &str = row.try_get(column)?;
-    serde_json::from_str(text).map_err(unreadable(column))
+    let read = form::read(keyring, id(row, "id")?, &columns);
+    read.map_err(|Flaw { column, reason }| unreadable(column)(reason))
 }

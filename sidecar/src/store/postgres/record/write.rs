@@ -6,7 +6,7 @@ use sqlx::{PgConnection, Postgres, postgres::PgArguments, query::Query};
 
 use super::{Columns, Moved};
 use crate::{
-    model::{Attempt, Cause, DeliveryId, State},
+    model::{Attempt, DeliveryId, State},
     store::postgres::rows::{key, micros, span},
 };
 
@@ -27,9 +27,10 @@ pub(crate) const FINISH: &str = "WITH logged AS (
         DELETE FROM pending_deliveries WHERE id = ANY ($9)
     )
     INSERT INTO finished_deliveries (id, event_id, subscription_id, created_at, payload,
-        event_type, attempts, last_outcome, finished_at, state, cause)
+        event_type, attempts, last_outcome, finished_at, state, cause, error)
     SELECT * FROM unnest($9::uuid[], $10::uuid[], $11::uuid[], $12::bigint[], $13::integer[],
-        $14::text[], $15::bigint[], $16::text[], $17::bigint[], $18::text[], $19::text[])";
+        $14::text[], $15::bigint[], $16::text[], $17::bigint[], $18::text[], $19::text[],
+        $20::bytea[])";
 
 /// Each of the rows is there, and locked: an insertion that always conflicts.
 pub(crate) const KEEP: &str = "INSERT INTO pending_deliveries (id, event_id, subscription_id,
@@ -48,7 +49,8 @@ pub(super) async fn write(
     attempts: &[(DeliveryId, &Attempt)],
     moved: &[Moved<'_>],
 ) -> sqlx::Result<()> {
-    let (mut finished, mut states, mut causes) = (Columns::default(), Vec::new(), Vec::new());
+    let (mut finished, mut states) = (Columns::default(), Vec::new());
+    let (mut causes, mut errors) = (Vec::new(), Vec::new());
     let (mut kept, mut claimed) = (Columns::default(), Vec::new());
     let mut counted = Vec::new();
     for moved in moved {
@@ -60,13 +62,15 @@ pub(super) async fn write(
             (State::Pending, State::Delivered | State::Filtered | State::Dead) => {
                 finished.add(moved);
                 states.push(moved.after.state.name());
-                causes.push(moved.after.cause.map(Cause::name));
+                let death = moved.after.death.as_ref();
+                causes.push(death.map(|death| death.cause.name()));
+                errors.push(death.map(|death| death.error.as_bytes()));
             }
             (State::Delivered | State::Filtered | State::Dead, _) => counted.push(moved),
         }
     }
     if !states.is_empty() {
-        let finish = bind(log(FINISH, attempts), &finished).bind(states).bind(causes);
+        let finish = bind(log(FINISH, attempts), &finished).bind(states).bind(causes).bind(errors);
         finish.execute(&mut *tx).await?;
     } else if !attempts.is_empty() {
         log(LOG, attempts).execute(&mut *tx).await?;
