@@ -66,7 +66,7 @@ fn asked(query: Option<&str>) -> Result<(DeliveryFilter, PageRequest<DeliveryId>
 
 /// A delivery, as it is shown.
 #[derive(Debug, Serialize)]
-struct Shown {
+pub(super) struct Shown {
     #[serde(serialize_with = "shape::text")]
     id: DeliveryId,
     #[serde(serialize_with = "shape::text")]
@@ -101,7 +101,8 @@ struct ShownAttempt {
 }
 
 impl Shown {
-    fn of(delivery: &Delivery, attempts: Option<Vec<Attempt>>) -> Self {
+    /// Of it, with its attempts if they are to be seen.
+    pub(super) fn of(delivery: &Delivery, attempts: Option<Vec<Attempt>>) -> Self {
         Self {
             id: delivery.id,
             event_id: delivery.event_id,

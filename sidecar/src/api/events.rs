@@ -9,7 +9,7 @@ use axum::{
     extract::{RawQuery, State},
 };
 use serde::Serialize;
-use serde_json::{Value, value::RawValue};
+use serde_json::value::RawValue;
 use sidehook_event::{Body, Event, EventId, EventType, UnixMicros};
 
 use super::{
@@ -17,7 +17,7 @@ use super::{
     form::Form,
     listing::{Listing, listing, page},
     path::{Keys, id},
-    read::{parsed, text},
+    read::{instant, parsed, text},
     routes::{Routes, get},
     shape,
 };
@@ -61,12 +61,6 @@ fn asked(query: Option<&str>) -> Result<(EventFilter, PageRequest<EventId>), Fla
     };
     let page = page(&mut form);
     form.finish().map(|()| (filter, page))
-}
-
-fn instant(value: Value) -> Result<UnixMicros, Flaws> {
-    UnixMicros::parse_rfc3339(&text(value)?).ok_or_else(|| {
-        Flaws::here("must be an instant such as 2026-11-23T09:30:00Z, with %2B for a plus sign")
-    })
 }
 
 /// An event, as it is shown.

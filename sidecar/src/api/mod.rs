@@ -6,6 +6,7 @@
 
 mod auth;
 mod body;
+mod dead_letters;
 mod deliveries;
 mod events;
 mod flaw;
@@ -89,5 +90,9 @@ pub fn every_route() -> Vec<Route> {
 }
 
 fn rest() -> Routes<Arc<Context>> {
-    subscriptions::routes().and(events::routes()).and(deliveries::routes()).and(tokens::routes())
+    subscriptions::routes()
+        .and(events::routes())
+        .and(deliveries::routes())
+        .and(dead_letters::routes())
+        .and(tokens::routes())
 }

@@ -5,6 +5,7 @@
 use std::{fmt::Display, str::FromStr, time::Duration};
 
 use serde_json::{Map, Value};
+use sidehook_event::UnixMicros;
 
 use super::{Flaws, flaw::all, shape::written};
 
@@ -95,6 +96,13 @@ pub(super) fn text_map(value: Value) -> Result<Vec<(String, String)>, Flaws> {
         Ok(text) => Ok((name, text)),
         Err(flaws) => Err(flaws.within(&name)),
     }))
+}
+
+/// An instant of RFC 3339.
+pub(super) fn instant(value: Value) -> Result<UnixMicros, Flaws> {
+    UnixMicros::parse_rfc3339(&text(value)?).ok_or_else(|| {
+        Flaws::here("must be an instant such as 2026-11-23T09:30:00Z, with %2B for a plus sign")
+    })
 }
 
 #[cfg(test)]

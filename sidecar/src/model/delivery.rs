@@ -1,7 +1,8 @@
 //! One event on its way to one subscription: its state, its attempts, what each came to.
 //!
-//! Invariant: a delivery is pending until it is delivered, filtered or dead, and never leaves
-//! those; its payload is fixed when it is made, so that every attempt sends the same bytes.
+//! Invariant: a delivery is pending until it is delivered, filtered or dead; of those it leaves
+//! death alone, when it is redriven. Its payload is fixed when it is made, so that every attempt
+//! sends the same bytes.
 
 use std::{sync::Arc, time::Duration};
 

@@ -173,6 +173,14 @@ pub trait Store: Send + Sync + Debug + 'static {
     /// latest attempt. Each attempt is recorded once however often it comes.
     async fn record(&self, verdicts: &[Verdict]) -> Result<()>;
 
+    /// Brings dead deliveries back among what is pending, due at `now`: a new series of attempts
+    /// begins. Says how many; those that are not dead, or whose subscription is gone, stay as they
+    /// are.
+    async fn redrive(&self, ids: &[DeliveryId], now: UnixMicros) -> Result<u64>;
+
+    /// Deletes dead deliveries with their attempts. Says how many; others stay.
+    async fn discard(&self, ids: &[DeliveryId]) -> Result<u64>;
+
     /// Looks at `limit` events at most, the oldest first, after `from` or from the beginning, and
     /// deletes those of them that happened and were stored before `before` and are finished:
     /// dispatched, with no delivery pending. With them go their deliveries, payloads and attempts.

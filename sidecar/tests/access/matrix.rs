@@ -29,6 +29,7 @@ fn table() -> Vec<Row> {
     const SUBSCRIPTIONS: &[&str] = &["subscriptions:read", "subscriptions:write", "admin"];
     const CHANGES: &[&str] = &["subscriptions:write", "admin"];
     const EVENTS: &[&str] = &["events:read", "admin"];
+    const REDRIVE: &[&str] = &["deliveries:redrive", "admin"];
     const DELIVERIES: &[&str] = &["deliveries:read", "deliveries:redrive", "admin"];
     const TOKENS: &[&str] = &["admin"];
     let rows = [
@@ -44,6 +45,12 @@ fn table() -> Vec<Row> {
         (Method::GET, "/events/{id}", EVENTS),
         (Method::GET, "/deliveries", DELIVERIES),
         (Method::GET, "/deliveries/{id}", DELIVERIES),
+        (Method::GET, "/dead-letters", DELIVERIES),
+        (Method::POST, "/dead-letters/redrive", REDRIVE),
+        (Method::POST, "/dead-letters/discard", REDRIVE),
+        (Method::GET, "/dead-letters/{id}", DELIVERIES),
+        (Method::DELETE, "/dead-letters/{id}", REDRIVE),
+        (Method::POST, "/dead-letters/{id}/redrive", REDRIVE),
         (Method::POST, "/tokens", TOKENS),
         (Method::GET, "/tokens", TOKENS),
         (Method::DELETE, "/tokens/{id}", TOKENS),

@@ -27,7 +27,10 @@ use sidehook::{
     clock::Clock,
     config::Listen,
     deliver::egress::Rule,
-    model::{Attempt, DeliveryId, Face, Outcome, Payload, SubscriptionId, Successor, Verdict},
+    model::{
+        Attempt, Cause, Death, DeliveryId, Face, Outcome, Payload, SubscriptionId, Successor,
+        Verdict,
+    },
     route::Table,
     store::{Dispatched, Due, NewDelivery, Store, seal::Keyring, sqlite::SqliteStore},
 };
@@ -164,6 +167,25 @@ impl Desk {
         };
         let successor = Successor::Retry(at.after(Duration::from_secs(5)));
         let verdict = Verdict { delivery_id, attempt: Some(attempt), successor, at };
+        self.store.record(&[verdict]).await.unwrap();
+        delivery_id
+    }
+
+    /// An event happened, and its delivery to `subscription` was given up.
+    pub(crate) async fn died(
+        &self,
+        id: u128,
+        subscription: SubscriptionId,
+        cause: Cause,
+    ) -> DeliveryId {
+        let delivery_id = self.failed(id, subscription).await;
+        let error = "answered 503".to_owned();
+        let verdict = Verdict {
+            delivery_id,
+            attempt: None,
+            successor: Successor::Dead(Death { cause, error }),
+            at: happening(id, "people.created").time,
+        };
         self.store.record(&[verdict]).await.unwrap();
         delivery_id
     }

@@ -9,6 +9,7 @@
     reason = "a test that cannot go on is to fail"
 )]
 
+mod burying;
 mod desk;
 mod guide;
 mod health;

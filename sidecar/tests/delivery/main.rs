@@ -145,6 +145,21 @@ async fn a_receiver_that_is_gone_is_not_asked_again() {
     assert_eq!(disabled.disabled_reason.as_deref(), Some("the receiver answered 410 (Gone)"));
 }
 
+#[tokio::test]
+async fn a_dead_letter_that_is_redriven_is_delivered_under_its_old_id() {
+    let stage = Stage::new().await;
+    stage.receiver_answers([500, 500, 500, 500, 200]);
+    stage.subscribe("created").await;
+    stage.store([event(1, "people.created")]).await;
+    let [delivery] = &stage.settled(1).await[..] else { panic!("one delivery") };
+    assert_eq!(cause(delivery), Some(Cause::Exhausted));
+    stage.redrive(delivery.id).await;
+    let got = stage.receiver_got(5).await;
+    assert!(got.iter().all(|webhook| webhook.id == got[0].id && webhook.body == got[0].body));
+    let [delivery] = &stage.settled(1).await[..] else { panic!("one delivery") };
+    assert_eq!((delivery.state, delivery.attempts), (State::Delivered, 5));
+}
+
 fn cause(delivery: &Delivery) -> Option<Cause> {
     delivery.death.as_ref().map(|death| death.cause)
 }

@@ -170,6 +170,11 @@ impl Stage {
         self.running.store.subscription(id).await.unwrap().unwrap()
     }
 
+    pub(crate) async fn redrive(&self, id: DeliveryId) {
+        let now = self.running.clock.now();
+        assert_eq!(self.running.store.redrive(&[id], now).await.unwrap(), 1);
+    }
+
     pub(crate) async fn unsubscribe(&self, id: SubscriptionId) {
         let now = self.running.clock.now();
         assert!(self.running.store.delete_subscription(id, now).await.unwrap());

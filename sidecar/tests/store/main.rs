@@ -25,6 +25,7 @@ mod postgres_damaged;
 mod postgres_shared;
 mod postgres_start;
 mod recording;
+mod redriving;
 mod samples;
 mod sealing;
 mod sqlite_file;
@@ -113,6 +114,13 @@ macro_rules! conformance {
                 a_deletion_of_nothing_says_so,
                 subscriptions_are_listed_newest_first_page_by_page,
                 a_deleted_target_can_be_subscribed_again,
+            });
+            sentences!($ground, redriving: {
+                a_dead_letter_is_brought_back_for_a_new_series,
+                only_what_is_dead_and_has_a_subscription_is_brought_back,
+                a_late_failure_does_not_disturb_what_was_brought_back,
+                a_dead_letter_is_forgotten_with_its_attempts,
+                what_was_brought_back_does_not_expire,
             });
             sentences!($ground, sealing: {
                 nothing_of_a_secret_or_a_header_shows_in_the_database,

@@ -18,6 +18,10 @@ pub(super) const LOOK: &str = "SELECT id, stored_at < $3
         AND (SELECT id FROM pending_deliveries WHERE event_id = e.id LIMIT 1) IS NULL AS expired
     FROM events AS e WHERE id > $1 AND id < $2 ORDER BY id LIMIT $4 FOR UPDATE SKIP LOCKED";
 
+/// Those of which one was brought back before they were locked.
+pub(super) const PENDING: &str =
+    "SELECT event_id FROM pending_deliveries WHERE event_id = ANY ($1)";
+
 pub(super) const DELIVERIES: &str =
     "DELETE FROM finished_deliveries WHERE event_id = ANY ($1) RETURNING id";
 pub(super) const ATTEMPTS: &str = "DELETE FROM attempts WHERE delivery_id = ANY ($1)";
@@ -46,6 +50,9 @@ pub(super) async fn expire(
         }
     }
     if !expired.is_empty() {
+        let pending: Vec<Uuid> =
+            sqlx::query_scalar(PENDING).bind(&expired).fetch_all(&mut *tx).await?;
+        expired.retain(|event| !pending.contains(event));
         let gone: Vec<Uuid> =
             sqlx::query_scalar(DELIVERIES).bind(&expired).fetch_all(&mut *tx).await?;
         sqlx::query(ATTEMPTS).bind(gone).execute(&mut *tx).await?;

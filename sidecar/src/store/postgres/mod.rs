@@ -47,6 +47,7 @@ mod plan_tests;
 mod pool;
 mod pulse;
 mod record;
+mod redrive;
 mod rows;
 mod schema;
 mod sealing;
@@ -167,6 +168,14 @@ impl Store for PostgresStore {
 
     async fn record(&self, verdicts: &[Verdict]) -> Result<()> {
         self.bounded(record::record(&self.pool, verdicts)).await
+    }
+
+    async fn redrive(&self, ids: &[DeliveryId], now: UnixMicros) -> Result<u64> {
+        self.bounded(redrive::redrive(&self.pool, ids, now)).await
+    }
+
+    async fn discard(&self, ids: &[DeliveryId]) -> Result<u64> {
+        self.bounded(redrive::discard(&self.pool, ids)).await
     }
 
     async fn expire(

@@ -37,6 +37,7 @@ mod open;
 #[cfg(test)]
 mod plan_tests;
 mod record;
+mod redrive;
 mod rows;
 mod sealing;
 mod subscriptions;
@@ -122,6 +123,14 @@ impl Store for SqliteStore {
     async fn record(&self, verdicts: &[Verdict]) -> Result<()> {
         let recorded = record::record(&self.writer, verdicts).await;
         recorded.map_err(failed)
+    }
+
+    async fn redrive(&self, ids: &[DeliveryId], now: UnixMicros) -> Result<u64> {
+        redrive::redrive(&self.writer, ids, now).await.map_err(failed)
+    }
+
+    async fn discard(&self, ids: &[DeliveryId]) -> Result<u64> {
+        redrive::discard(&self.writer, ids).await.map_err(failed)
     }
 
     async fn expire(

@@ -39,6 +39,8 @@ async fn plans() -> Vec<(&'static str, String)> {
         ("deliveries: by subscription and state", deliveries::LIST_BY_SUBSCRIPTION_AND_STATE),
         ("record: standings", record::STANDINGS),
         ("record: move", record::MOVE.largest()),
+        ("redrive: redrive", redrive::REDRIVE),
+        ("redrive: discard", redrive::DISCARD),
         ("expire: look", expire::LOOK),
         ("expire: delete", expire::DELETE),
         ("subscriptions: one", subscriptions::ONE),
