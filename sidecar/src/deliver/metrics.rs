@@ -8,13 +8,20 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
+use super::turns::Reason;
 use crate::model::Attempt;
 
 /// The counters of delivering. Clones count together.
 #[derive(Debug, Clone)]
 pub struct Metrics {
     attempts: Family<Label, Counter>,
+    put_off: Family<ReasonLabel, Counter>,
     duration: Histogram,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabel {
+    reason: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -27,11 +34,17 @@ impl Metrics {
     pub fn register(registry: &mut Registry) -> Self {
         let metrics = Self {
             attempts: Family::default(),
+            put_off: Family::default(),
             duration: Histogram::new([
                 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
             ]),
         };
         registry.register("delivery_attempts", "Attempts by outcome", metrics.attempts.clone());
+        registry.register(
+            "delivery_put_off",
+            "Deliveries given back to come again, since their line was full or their circuit open",
+            metrics.put_off.clone(),
+        );
         registry.register_with_unit(
             "delivery_attempt",
             "The time an attempt took, from the request to the end of the answer",
@@ -39,6 +52,14 @@ impl Metrics {
             metrics.duration.clone(),
         );
         metrics
+    }
+
+    pub(super) fn put_off(&self, reason: Reason) {
+        let reason = match reason {
+            Reason::Full => "full",
+            Reason::Open => "open",
+        };
+        self.put_off.get_or_create(&ReasonLabel { reason }).inc();
     }
 
     pub(super) fn attempted(&self, attempt: &Attempt) {

@@ -4,6 +4,7 @@
 //! the queue is told that it is done.
 
 mod attempt;
+pub mod circuit;
 pub mod client;
 pub mod egress;
 mod metrics;
@@ -12,25 +13,28 @@ mod record;
 pub mod retry_after;
 pub mod schedule;
 pub mod sign;
+pub mod turns;
 
 use std::{error::Error, sync::Arc, time::Duration};
 
 use futures::FutureExt as _;
 use sidehook_event::UnixMicros;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use attempt::Made;
 pub use client::Client;
 pub use metrics::Metrics;
 use record::{Found, Recorder};
+use turns::{Ended, Limits, PutOff, Reason, Turns};
 
 use crate::{
     clock::Clock,
     model::{
-        Cause, Death, DueDelivery, MAX_TIMEOUT, Subscription, SubscriptionId, Successor, Verdict,
+        Attempt, Cause, Death, DueDelivery, Fault, MAX_TIMEOUT, Subscription, SubscriptionId,
+        Successor, Verdict,
     },
-    queue::{Lane, Queue, Receipt, Taken},
+    queue::{Lane, Queue, Taken},
     route::Table,
     store::{self, Store, patience::until_stored},
 };
@@ -42,6 +46,8 @@ const LEASE: Duration = Duration::from_secs(90);
 const PAUSE: Duration = Duration::from_secs(30);
 /// Why a subscription is disabled whose receiver answered 410.
 const GONE: &str = "the receiver answered 410 (Gone)";
+/// The most deliveries that wait for their turn.
+const HELD: usize = 700;
 /// The most verdicts that wait to be recorded.
 const VERDICTS: usize = 1024;
 
@@ -83,13 +89,20 @@ pub struct Deliverer {
     pub metrics: Metrics,
 }
 
+/// A delivery that was taken from the queue.
+type Work = Taken<DueDelivery>;
+
+/// How an attempt ended, and with whom.
+type End = (SubscriptionId, Ended);
+
 impl Deliverer {
     /// Makes at most `concurrency` attempts at a time, until `stop`; then finishes those that
-    /// are under way and records them.
+    /// are under way, gives back those that wait, and records it all.
     pub async fn run(self, concurrency: usize, stop: CancellationToken) {
-        let slots = Arc::new(Semaphore::new(concurrency.max(1)));
+        let concurrency = concurrency.max(1);
         let attempts = TaskTracker::new();
         let (verdicts, found) = mpsc::channel(VERDICTS);
+        let (ends, mut ended) = mpsc::channel(concurrency);
         let recorder = Recorder {
             found,
             store: Arc::clone(&self.store),
@@ -97,53 +110,115 @@ impl Deliverer {
             clock: Arc::clone(&self.clock),
         };
         let recording = tokio::spawn(recorder.run());
-        while let Some(taken) = stop.run_until_cancelled(self.take(&slots)).await {
-            for (Taken { work, receipt }, slot) in taken {
-                let (deliverer, verdicts) = (self.clone(), verdicts.clone());
+        let mut turns: Turns<Work> = Turns::new(limits(concurrency));
+        let mut under_way = 0;
+        loop {
+            while under_way < concurrency {
+                let Some(work) = turns.next(self.clock.now()) else { break };
+                under_way += 1;
+                let (deliverer, verdicts, ends) = (self.clone(), verdicts.clone(), ends.clone());
                 attempts.spawn(async move {
-                    deliverer.deliver(work, receipt, verdicts).await;
-                    drop(slot);
+                    let id = work.work.subscription_id;
+                    let end = deliverer.deliver(work, verdicts).await;
+                    // Whoever listens is gone when all is over.
+                    let _ = ends.send((id, end)).await;
                 });
             }
+            let room = turns.room();
+            let put_off = tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                end = ended.recv() => {
+                    under_way -= 1;
+                    self.finish(&mut turns, end)
+                }
+                taken = self.queue.take_deliveries(room), if room > 0 => {
+                    self.line_up(&mut turns, taken)
+                }
+            };
+            self.put_off(put_off, &verdicts).await;
+        }
+        drop(ends);
+        for work in turns.clear() {
+            let now = self.clock.now();
+            self.give_back(work, Successor::Retry(now), &verdicts).await;
         }
         drop(verdicts);
         attempts.close();
-        attempts.wait().await;
+        // Attempts that end wait for room to say so.
+        tokio::join!(attempts.wait(), async { while ended.recv().await.is_some() {} });
         if let Err(error) = recording.await {
             tracing::error!(%error, "recording ended early, unrecorded attempts will be repeated");
         }
     }
 
-    /// Waits for free slots and takes as many deliveries.
-    async fn take(
-        &self,
-        slots: &Arc<Semaphore>,
-    ) -> Vec<(Taken<DueDelivery>, OwnedSemaphorePermit)> {
-        // A semaphore that is never closed always gives a permit.
-        let Ok(first) = Arc::clone(slots).acquire_owned().await else {
-            return Vec::new();
-        };
-        let mut free = vec![first];
-        while let Ok(slot) = Arc::clone(slots).try_acquire_owned() {
-            free.push(slot);
-        }
-        let taken = self.queue.take_deliveries(free.len()).await;
-        taken.into_iter().zip(free).collect()
+    fn finish(&self, turns: &mut Turns<Work>, end: Option<End>) -> Vec<PutOff<Work>> {
+        let Some((id, ended)) = end else { return Vec::new() };
+        turns.finished(id, ended, self.clock.now(), self.clock.dice())
     }
 
-    async fn deliver(&self, due: DueDelivery, receipt: Receipt, verdicts: mpsc::Sender<Found>) {
-        match self.subscription(&due).await {
-            Ok(subscription) => match self.judge(&due, subscription.as_deref()).await {
-                // Whoever listens is there until the last sender is gone.
-                Some(verdict) => drop(verdicts.send((verdict, receipt)).await),
-                None => self.queue.settle(Lane::Deliveries, vec![receipt]).await,
-            },
+    fn line_up(&self, turns: &mut Turns<Work>, taken: Vec<Work>) -> Vec<PutOff<Work>> {
+        let now = self.clock.now();
+        let offers = taken.into_iter();
+        offers.filter_map(|work| turns.offer(work.work.subscription_id, work, now)).collect()
+    }
+
+    async fn put_off(&self, put_off: Vec<PutOff<Work>>, verdicts: &mpsc::Sender<Found>) {
+        for PutOff { piece, until, reason } in put_off {
+            self.metrics.put_off(reason);
+            let successor = match reason {
+                Reason::Open if self.is_over(&piece.work, until) => {
+                    let error = "its receiver failed all the time".to_owned();
+                    Successor::Dead(Death { cause: Cause::Exhausted, error })
+                }
+                Reason::Open | Reason::Full => Successor::Retry(until),
+            };
+            self.give_back(piece, successor, verdicts).await;
+        }
+    }
+
+    fn is_over(&self, due: &DueDelivery, until: UnixMicros) -> bool {
+        let subscription = self.table.subscription(due.subscription_id);
+        subscription.is_some_and(|known| schedule::is_over(&known.retry, due.series, until))
+    }
+
+    /// Gives it back to the store without an attempt, unless its lease is over and the store may
+    /// have handed it out again.
+    async fn give_back(&self, work: Work, successor: Successor, verdicts: &mpsc::Sender<Found>) {
+        let Taken { work: due, receipt } = work;
+        let at = self.clock.now();
+        if due.lease_until <= at {
+            self.queue.settle(Lane::Deliveries, vec![receipt]).await;
+            return;
+        }
+        let verdict = Verdict { delivery_id: due.id, attempt: None, successor, at };
+        // Whoever listens is there until the last sender is gone.
+        let _ = verdicts.send((verdict, receipt)).await;
+    }
+
+    async fn deliver(&self, work: Work, verdicts: mpsc::Sender<Found>) -> Ended {
+        let Taken { work: due, receipt } = work;
+        let subscription = match self.subscription(&due).await {
+            Ok(subscription) => subscription,
             Err(error) => {
                 // Left to the sweep, which finds it when its lease ends.
                 tracing::warn!(error = &error as &dyn Error, delivery = %due.id, "failed to read its subscription");
                 self.queue.settle(Lane::Deliveries, vec![receipt]).await;
+                return Ended::Untold;
             }
+        };
+        let now = self.clock.now();
+        if due.lease_until < now.after(MAX_TIMEOUT) {
+            // An attempt might not end in time.
+            let again = Successor::Retry(now);
+            self.give_back(Taken { work: due, receipt }, again, &verdicts).await;
+            return Ended::Untold;
         }
+        let verdict = self.judge(&due, subscription.as_deref()).await;
+        let ended = ended(verdict.attempt.as_ref());
+        // Whoever listens is there until the last sender is gone.
+        drop(verdicts.send((verdict, receipt)).await);
+        ended
     }
 
     /// The subscription, read again if it is not in the table: another process may have made it
@@ -156,24 +231,16 @@ impl Deliverer {
         Ok(self.table.subscription(due.subscription_id))
     }
 
-    /// What follows; `None` if the lease is too short for an attempt, so that somebody else may
-    /// be about to make it.
-    async fn judge(
-        &self,
-        due: &DueDelivery,
-        subscription: Option<&Subscription>,
-    ) -> Option<Verdict> {
+    /// Makes the attempt, if there is one to make, and says what follows.
+    async fn judge(&self, due: &DueDelivery, subscription: Option<&Subscription>) -> Verdict {
         let now = self.clock.now();
         let verdict = |successor, at| Verdict { delivery_id: due.id, attempt: None, successor, at };
         let Some(subscription) = subscription else {
             let death = Death { cause: Cause::Unsubscribed, error: store::UNSUBSCRIBED.to_owned() };
-            return Some(verdict(Successor::Dead(death), now));
+            return verdict(Successor::Dead(death), now);
         };
         if !subscription.enabled {
-            return Some(verdict(Successor::Retry(now.after(PAUSE)), now));
-        }
-        if due.lease_until < now.after(MAX_TIMEOUT) {
-            return None;
+            return verdict(Successor::Retry(now.after(PAUSE)), now);
         }
         let Made { attempt, retry_after } =
             attempt::attempt(due, subscription, &self.client, &*self.clock).await;
@@ -198,7 +265,7 @@ impl Deliverer {
             status = attempt.status_code,
             "attempted"
         );
-        Some(Verdict { attempt: Some(attempt), ..verdict(successor, end) })
+        Verdict { attempt: Some(attempt), ..verdict(successor, end) }
     }
     /// Disables a subscription whose receiver is gone. The verdict on the delivery waits for it: a
     /// process that ends between the two finds the receiver gone once more.
@@ -209,5 +276,22 @@ impl Deliverer {
         }
         let reload = || self.table.reload(&*self.store, id);
         until_stored(&*self.clock, "read a subscription that changed", reload).await;
+    }
+}
+
+/// What one subscription may have of so many attempts at a time, and how many deliveries are held
+/// besides: fewer than a broker lets one process hold.
+fn limits(concurrency: usize) -> Limits {
+    let share = (concurrency / 8).max(1);
+    Limits { in_flight: u32::try_from(share).unwrap_or(u32::MAX), all: HELD }
+}
+
+/// What an attempt tells of its receiver.
+fn ended(attempt: Option<&Attempt>) -> Ended {
+    let Some(attempt) = attempt else { return Ended::Untold };
+    match outcome::fault_of(attempt.outcome) {
+        None => Ended::Well,
+        Some(Fault::Receiver) => Ended::Badly,
+        Some(Fault::Pipeline) => Ended::Untold,
     }
 }

@@ -34,6 +34,15 @@ pub fn within_horizon(retry: &Retry, series: Series, at: UnixMicros) -> bool {
     retry.horizon.is_none_or(|horizon| at <= series.began_at.after(horizon))
 }
 
+/// Whether a delivery that was put off until `at` has waited longer than all its attempts would
+/// have taken, and three days: then its receiver will not come back for it.
+pub fn is_over(retry: &Retry, series: Series, at: UnixMicros) -> bool {
+    const LEAST: Duration = Duration::from_hours(3 * 24);
+    let whole = retry.schedule.iter().fold(Duration::ZERO, |sum, wait| sum.saturating_add(*wait));
+    let longest = whole.saturating_mul(2).max(LEAST);
+    at > series.began_at.after(retry.horizon.unwrap_or(longest))
+}
+
 fn jitter(wait: Duration, share: f64, dice: u64) -> Duration {
     // 32 bits of the dice, as a number from 0 to 1.
     let picked = f64::from(u32::try_from(dice >> 32).unwrap_or(0)) / f64::from(u32::MAX);
@@ -84,6 +93,17 @@ mod tests {
         };
         assert!(at(3, 7).is_some(), "at the very end");
         assert_eq!(at(4, 8), None);
+    }
+
+    #[test]
+    fn what_was_put_off_for_longer_than_its_attempts_would_have_taken_is_over() {
+        let after = |hours| START.after(Duration::from_hours(hours));
+        let usual = Retry::default();
+        assert!(!is_over(&usual, series(0), after(151)) && is_over(&usual, series(0), after(152)));
+        let short = retry(&[0, 5], 0.0, None);
+        assert!(!is_over(&short, series(0), after(72)) && is_over(&short, series(0), after(73)));
+        let bounded = retry(&[0, 5], 0.0, Some(3600));
+        assert!(!is_over(&bounded, series(0), after(1)) && is_over(&bounded, series(0), after(2)));
     }
 
     /// <https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md>,

@@ -8,7 +8,7 @@ use super::Result;
 use crate::clock::Clock;
 
 const FIRST_WAIT: Duration = Duration::from_millis(100);
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
 /// Calls `write` until it succeeds, waiting longer after each failure. `what` completes the
 /// sentence "failed to …". The caller cancels it by dropping.

@@ -4,6 +4,7 @@
 //! has a limit.
 
 mod ending;
+mod isolation;
 mod stage;
 
 use std::time::Duration;

@@ -295,7 +295,7 @@ impl Running {
         workers.spawn(async move { dispatcher.run(&dispatching).await });
         workers.spawn(async move { sweeping.run_events(&of_events).await });
         workers.spawn(async move { sweeper.run_deliveries(&of_deliveries).await });
-        workers.spawn(deliverer.run(16, never));
+        workers.spawn(deliverer.run(64, never));
         Self { store, table, clock, ingest, workers }
     }
 }

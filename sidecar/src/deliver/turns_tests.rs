@@ -1,0 +1,166 @@
+//! The turns that lines take, whatever happens to their receivers.
+//!
+//! Invariant: the time of these tests is made up.
+
+use std::collections::HashMap;
+
+use proptest::{collection::vec, prelude::*};
+use sidehook_event::TypeId as _;
+
+use super::*;
+use crate::deliver::circuit::FAILURES;
+
+const LIMITS: Limits = Limits { in_flight: 4, all: 1000 };
+
+fn subscription(number: u8) -> SubscriptionId {
+    SubscriptionId::from_bits(number.into())
+}
+
+fn at(millis: u64) -> UnixMicros {
+    UnixMicros::EPOCH.after(Duration::from_millis(millis))
+}
+
+/// Pieces of these lines, in this order.
+fn offered(turns: &mut Turns<(u8, u32)>, pieces: impl IntoIterator<Item = (u8, u32)>) -> usize {
+    let offers =
+        pieces.into_iter().filter_map(|piece| turns.offer(subscription(piece.0), piece, at(0)));
+    offers.count()
+}
+
+#[test]
+fn lines_take_turns() {
+    let mut turns = Turns::new(LIMITS);
+    assert_eq!(offered(&mut turns, (0..16).map(|n| (1, n)).chain([(2, 0), (3, 0)])), 0);
+    let next: Vec<_> = std::iter::from_fn(|| turns.next(at(0))).collect();
+    assert_eq!(next, [(1, 0), (2, 0), (3, 0), (1, 1), (1, 2), (1, 3)]);
+}
+
+#[test]
+fn a_place_that_becomes_free_is_taken() {
+    let mut turns = Turns::new(LIMITS);
+    offered(&mut turns, (0..6).map(|n| (1, n)));
+    while turns.next(at(0)).is_some() {}
+    assert_eq!(turns.finished(subscription(1), Ended::Untold, at(1), 0), []);
+    assert_eq!(turns.next(at(1)), Some((1, 4)));
+    assert_eq!(turns.next(at(1)), None);
+}
+
+#[test]
+fn a_line_that_does_not_move_puts_off_and_leaves_the_others_alone() {
+    let mut turns = Turns::new(LIMITS);
+    assert_eq!(offered(&mut turns, (0..150).map(|n| (1, n))), 134);
+    assert_eq!(offered(&mut turns, [(2, 0)]), 0);
+    let off = turns.offer(subscription(1), (1, 150), at(0)).unwrap();
+    let expected = at(1000).after(SPACING * 134);
+    assert_eq!((off.until, off.reason), (expected, Reason::Full));
+}
+
+#[test]
+fn a_line_that_moves_may_hold_what_it_takes_in_a_while() {
+    let mut turns = Turns::new(LIMITS);
+    for n in 0..300 {
+        assert_eq!(turns.offer(subscription(1), (1, n), at(0)), None);
+        turns.next(at(0)).unwrap();
+        turns.finished(subscription(1), Ended::Well, at(0), 0);
+    }
+    // One that is idle and well is forgotten, and so is its pace: this one is kept busy.
+    assert_eq!(turns.offer(subscription(1), (1, 300), at(0)), None);
+    turns.next(at(0)).unwrap();
+    assert_eq!(offered(&mut turns, (0..17).map(|n| (1, n))), 1);
+    for n in 0..100 {
+        turns.next(at(0)).unwrap();
+        turns.finished(subscription(1), Ended::Well, at(0), 0);
+        turns.offer(subscription(1), (1, n), at(0));
+    }
+    assert_eq!(offered(&mut turns, (0..700).map(|n| (1, n))), 700 - 200 + 16);
+}
+
+#[test]
+fn a_receiver_that_fails_all_the_time_is_asked_by_one_attempt_when_its_time_is_up() {
+    let mut turns = Turns::new(LIMITS);
+    offered(&mut turns, (0..16).map(|n| (1, n)));
+    let mut put_off = Vec::new();
+    for _ in 0..FAILURES {
+        turns.next(at(0)).unwrap();
+        put_off = turns.finished(subscription(1), Ended::Badly, at(0), 0);
+    }
+    assert_eq!((put_off.len(), turns.next(at(0))), (11, None));
+    assert_eq!(turns.room(), LIMITS.all);
+    let times: Vec<_> = put_off.iter().map(|off| off.until).collect();
+    assert!(times.is_sorted() && times[0] == at(5_000), "{times:?}");
+    assert_eq!(turns.offer(subscription(1), (1, 50), at(4_999)).unwrap().reason, Reason::Open);
+
+    assert_eq!(turns.offer(subscription(1), (1, 51), at(5_000)), None);
+    assert_eq!(turns.offer(subscription(1), (1, 52), at(5_000)), None);
+    assert_eq!(turns.next(at(5_000)), Some((1, 51)));
+    assert_eq!(turns.next(at(5_000)), None, "one is enough to see");
+    assert_eq!(turns.finished(subscription(1), Ended::Well, at(5_001), 0), []);
+    assert_eq!(turns.next(at(5_001)), Some((1, 52)));
+}
+
+#[test]
+fn at_the_end_all_that_wait_are_given_back() {
+    let mut turns = Turns::new(LIMITS);
+    offered(&mut turns, [(1, 0), (1, 1), (2, 0)]);
+    turns.next(at(0));
+    assert_eq!(turns.clear().len(), 2);
+    assert_eq!((turns.next(at(0)), turns.room()), (None, LIMITS.all));
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Offer(u8),
+    Next,
+    Finish(u8, Ended),
+    Wait(u64),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let ended = prop_oneof![Just(Ended::Well), Just(Ended::Badly), Just(Ended::Untold)];
+    prop_oneof![
+        4 => (0..5_u8).prop_map(Step::Offer),
+        4 => Just(Step::Next),
+        3 => (0..5_u8, ended).prop_map(|(line, ended)| Step::Finish(line, ended)),
+        1 => (0..20_000_u64).prop_map(Step::Wait),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn nothing_is_lost_or_doubled_and_no_window_is_exceeded(steps in vec(step(), 1..400)) {
+        let limits = Limits { in_flight: 3, all: 30 };
+        let mut turns = Turns::new(limits);
+        let (mut now, mut number) = (0, 0);
+        let (mut inside, mut under_way) = (HashMap::<u32, u8>::new(), HashMap::<u8, u32>::new());
+        for step in steps {
+            let mut off = Vec::new();
+            match step {
+                Step::Offer(line) => {
+                    number += 1;
+                    inside.insert(number, line);
+                    off.extend(turns.offer(subscription(line), (line, number), at(now)));
+                }
+                Step::Next => if let Some((line, number)) = turns.next(at(now)) {
+                    prop_assert_eq!(inside.remove(&number), Some(line));
+                    *under_way.entry(line).or_default() += 1;
+                    prop_assert!(under_way[&line] <= limits.in_flight);
+                },
+                Step::Finish(line, ended) => if under_way.get(&line).is_some_and(|count| *count > 0) {
+                    *under_way.entry(line).or_default() -= 1;
+                    off = turns.finished(subscription(line), ended, at(now), 7);
+                },
+                Step::Wait(millis) => now += millis,
+            }
+            for PutOff { piece: (line, number), until, .. } in off {
+                prop_assert_eq!(inside.remove(&number), Some(line));
+                prop_assert!(until > at(now));
+            }
+            prop_assert_eq!(turns.room(), limits.all - inside.len());
+        }
+        let mut left: Vec<_> = turns.clear().into_iter().map(|(_, number)| number).collect();
+        let mut expected: Vec<_> = inside.into_keys().collect();
+        left.sort_unstable();
+        expected.sort_unstable();
+        prop_assert_eq!(left, expected);
+    }
+}

@@ -1,0 +1,148 @@
+//! One subscription's receiver must not delay another's.
+//!
+//! Invariant: the receivers are real servers, and what is compared was measured in one run, in
+//! turns.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use sidehook::clock::{Clock, SystemClock};
+use sidehook_event::{EventId, TypeId as _};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+    time::sleep,
+};
+
+use crate::stage::{Stage, event};
+
+/// How a receiver treats its senders.
+#[derive(Debug, Clone, Copy)]
+enum Manner {
+    Well,
+    Hangs,
+    Fails,
+    Trickles,
+}
+
+type Arrivals = Arc<Mutex<HashMap<String, Vec<Duration>>>>;
+
+const GOOD: usize = 7;
+const EVENTS: u128 = 400;
+const ROUNDS: usize = 3;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn receivers_that_hang_fail_or_trickle_do_not_delay_the_others() {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
+    let (mut alone, mut beside) = (Vec::new(), Vec::new());
+    for round in 0..ROUNDS {
+        let first = u128::try_from(round).unwrap() * 10_000;
+        alone.push(p99(&clock, first, &[]).await);
+        let bad = [Manner::Hangs, Manner::Fails, Manner::Trickles];
+        beside.push(p99(&clock, first, &bad).await);
+    }
+    let (alone, beside) = (median(alone), median(beside));
+    println!("p99 of {GOOD} receivers: {alone:?} alone, {beside:?} beside three bad ones");
+    // Below some milliseconds it is the machine that is measured.
+    let floor = Duration::from_millis(10);
+    assert!(beside <= alone.max(floor) * 2, "{beside:?} beside bad ones, {alone:?} alone");
+}
+
+/// The p99 of the time from the hand-over of an event to its arrival at the good receivers.
+async fn p99(clock: &Arc<dyn Clock>, first: u128, bad: &[Manner]) -> Duration {
+    let mut stage = Stage::new().await;
+    stage.schedule = vec![Duration::ZERO, Duration::from_mins(5)];
+    let arrivals = Arrivals::default();
+    for manner in [Manner::Well; GOOD].iter().chain(bad) {
+        let url = receiver(*manner, Arc::clone(&arrivals), Arc::clone(clock)).await;
+        stage.subscribe_url(&url, "created").await;
+    }
+    let mut begun = HashMap::new();
+    for id in (first + 1)..=(first + EVENTS) {
+        begun.insert(EventId::from_bits(id).to_string(), clock.monotonic());
+        stage.store([event(id, "people.created")]).await;
+        sleep(Duration::from_millis(2)).await;
+    }
+    let all = GOOD * usize::try_from(EVENTS).unwrap();
+    let arrived = || arrivals.lock().unwrap().values().map(Vec::len).sum::<usize>();
+    let limit = clock.monotonic() + Duration::from_secs(30);
+    while arrived() < all {
+        assert!(clock.monotonic() < limit, "{} of {all} arrived", arrived());
+        sleep(Duration::from_millis(10)).await;
+    }
+    let arrivals = arrivals.lock().unwrap();
+    let took = arrivals.iter().flat_map(|(id, times)| times.iter().map(|at| *at - begun[id]));
+    let mut took: Vec<_> = took.collect();
+    took.sort_unstable();
+    took[took.len() * 99 / 100]
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    times[times.len() / 2]
+}
+
+async fn receiver(manner: Manner, arrivals: Arrivals, clock: Arc<dyn Clock>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(serve(stream, manner, Arc::clone(&arrivals), Arc::clone(&clock)));
+        }
+    });
+    url
+}
+
+/// Serves one connection until the sender closes it.
+async fn serve(mut stream: TcpStream, manner: Manner, arrivals: Arrivals, clock: Arc<dyn Clock>) {
+    while let Some(id) = request(&mut stream).await {
+        match manner {
+            Manner::Well => {
+                arrivals.lock().unwrap().entry(id).or_default().push(clock.monotonic());
+                let _ = stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await;
+            }
+            Manner::Hangs => sleep(Duration::from_secs(30)).await,
+            Manner::Fails => {
+                let answer = b"HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\n\r\n";
+                let _ = stream.write_all(answer).await;
+            }
+            Manner::Trickles => {
+                let head = b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n";
+                let mut written = stream.write_all(head).await;
+                while written.is_ok() {
+                    sleep(Duration::from_secs(1)).await;
+                    written = stream.write_all(b".").await;
+                }
+            }
+        }
+    }
+}
+
+/// Reads a request and returns its `webhook-id`.
+async fn request(stream: &mut TcpStream) -> Option<String> {
+    let mut read = Vec::new();
+    let end = loop {
+        if let Some(end) = read.windows(4).position(|four| four == b"\r\n\r\n") {
+            break end + 4;
+        }
+        let count = stream.read_buf(&mut read).await.ok()?;
+        if count == 0 {
+            return None;
+        }
+    };
+    let head = String::from_utf8_lossy(&read[..end]).into_owned();
+    let header = |name: &str| {
+        let lines = head.lines().filter_map(|line| line.split_once(": "));
+        lines.filter(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value).next()
+    };
+    let length: usize = header("content-length")?.parse().ok()?;
+    while read.len() < end + length {
+        if stream.read_buf(&mut read).await.ok()? == 0 {
+            return None;
+        }
+    }
+    Some(header("webhook-id")?.to_owned())
+}
