@@ -48,7 +48,7 @@ pub async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()
     if let Some(rabbitmq) = &process.rabbitmq {
         rabbitmq.register(metrics.registry());
     }
-    let (workers, ingest) = process.workers(&mut metrics)?;
+    let (workers, ingest) = process.workers(&mut metrics);
     let api = process.api(metrics, &stop);
     let ingest = ingest.map(|ingest| api::ingest(ingest, &process.gate));
     let fronts = fronts::open(&process.config, api, ingest, &process.gate).await?;
@@ -68,7 +68,7 @@ struct Process {
     table: Arc<Table>,
     access: Arc<Access>,
     gate: Gate,
-    egress: Rule,
+    client: Client,
     /// The queue inside the process. Work is spread through it, or, where there is a broker, only
     /// while that is away.
     local: Arc<dyn Queue>,
@@ -93,8 +93,9 @@ impl Process {
         };
         let local: Arc<dyn Queue> = Arc::new(LocalQueue::new(lanes, local::CAPACITY));
         let rabbitmq = connect(&config, lanes, &local, &clock).await?;
-        let egress = Rule::allowing(config.egress_allow.clone());
-        Ok(Self { config, clock, store, table, access, gate, egress, local, rabbitmq })
+        let rule = Arc::new(Rule::allowing(config.egress_allow.clone()));
+        let client = Client::new(rule).context("reading the platform's certificates")?;
+        Ok(Self { config, clock, store, table, access, gate, client, local, rabbitmq })
     }
 
     fn queue(&self) -> Arc<dyn Queue> {
@@ -105,7 +106,7 @@ impl Process {
     }
 
     /// Those that do what the process is there for, and where events are handed to them.
-    fn workers(&self, metrics: &mut Metrics) -> anyhow::Result<(Workers, Option<Ingest>)> {
+    fn workers(&self, metrics: &mut Metrics) -> (Workers, Option<Ingest>) {
         let roles = &self.config.roles;
         let (ingest, committer) = roles
             .include(Role::Ingest)
@@ -120,7 +121,7 @@ impl Process {
             .unzip();
         let dispatcher = roles.include(Role::Dispatch).then(|| self.dispatcher(self.queue()));
         let delivers = roles.include(Role::Deliver);
-        let deliverer = delivers.then(|| self.deliverer(metrics)).transpose()?;
+        let deliverer = delivers.then(|| self.deliverer(metrics));
         let sweeper = Sweeper {
             store: Arc::clone(&self.store),
             queue: self.queue(),
@@ -131,7 +132,7 @@ impl Process {
         let watch = async move { access.watch(&*store, &*clock).await }.boxed();
         let endless = [Some(watch), Some(self.follow()), self.expire()];
         let endless = endless.into_iter().flatten().collect();
-        Ok((Workers { committer, dispatcher, deliverer, sweeper, endless }, ingest))
+        (Workers { committer, dispatcher, deliverer, sweeper, endless }, ingest)
     }
 
     /// Learns what other processes change.
@@ -161,16 +162,15 @@ impl Process {
         }
     }
 
-    fn deliverer(&self, metrics: &mut Metrics) -> anyhow::Result<Deliverer> {
-        let client = Client::new(Arc::new(self.egress.clone()));
-        Ok(Deliverer {
+    fn deliverer(&self, metrics: &mut Metrics) -> Deliverer {
+        Deliverer {
             store: Arc::clone(&self.store),
             queue: self.queue(),
             clock: Arc::clone(&self.clock),
             table: Arc::clone(&self.table),
-            client: client.context("reading the platform's certificates")?,
+            client: self.client.clone(),
             metrics: deliver::Metrics::register(metrics.registry()),
-        })
+        }
     }
 
     /// What is served besides `/ingest`, by the roles of the process.
@@ -186,7 +186,7 @@ impl Process {
             store: Arc::clone(&self.store),
             clock: Arc::clone(&self.clock),
             routes: Arc::clone(&self.table),
-            egress: self.egress.clone(),
+            client: self.client.clone(),
             defaults: api::Defaults { retry, ..api::Defaults::default() },
             gate: gate.clone(),
         }))

@@ -35,7 +35,7 @@ pub use problem::Problem;
 pub use routes::{Route, nothing_else};
 
 use self::routes::Routes;
-use crate::{clock::Clock, deliver::egress::Rule, model::Retry, route::Table, store::Store};
+use crate::{clock::Clock, deliver::Client, model::Retry, route::Table, store::Store};
 
 /// What the handlers work with.
 #[derive(Debug, Clone)]
@@ -46,8 +46,8 @@ pub struct Context {
     pub clock: Arc<dyn Clock>,
     /// Told of each change before it is answered.
     pub routes: Arc<Table>,
-    /// Which addresses a subscription may name.
-    pub egress: Rule,
+    /// Knows which addresses a subscription may name, and sends what it is asked to try.
+    pub client: Client,
     /// What a subscription is given that does not say otherwise.
     pub defaults: Defaults,
     /// Who may do what.

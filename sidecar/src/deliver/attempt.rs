@@ -30,6 +30,21 @@ pub(super) struct Made {
     pub(super) retry_after: Option<Duration>,
 }
 
+/// An attempt as it is shown to whoever asked for it, with all that was said.
+#[derive(Debug)]
+pub struct Trial {
+    /// The headers of the request, but for those that HTTP itself adds.
+    pub headers: HeaderMap,
+    /// What it came to.
+    pub outcome: Outcome,
+    /// How long it took.
+    pub duration: Duration,
+    /// What the receiver answered.
+    pub answer: Option<Answer>,
+    /// What went wrong, in words.
+    pub error: Option<String>,
+}
+
 /// Makes the attempt that is due.
 pub(super) async fn attempt(
     delivery: &DueDelivery,
@@ -38,34 +53,49 @@ pub(super) async fn attempt(
     clock: &dyn Clock,
 ) -> Made {
     let started_at = clock.now();
+    let Trial { headers: _, outcome, duration, answer, error } =
+        trial(delivery, subscription, client, clock).await;
+    let retry_after = answer.as_ref();
+    let retry_after =
+        retry_after.and_then(|answer| retry_after::retry_after(&answer.headers, clock.now()));
+    let status_code = answer.as_ref().map(|answer| answer.status);
+    let excerpt = answer.map(|answer| answer.excerpt);
+    let attempt = Attempt {
+        number: delivery.attempt,
+        started_at,
+        duration,
+        outcome,
+        status_code,
+        response_excerpt: excerpt.filter(|excerpt| !excerpt.is_empty()),
+        error,
+    };
+    Made { attempt, retry_after }
+}
+
+/// Sends a delivery once, as an attempt does, and tells all that was said.
+pub async fn trial(
+    delivery: &DueDelivery,
+    subscription: &Subscription,
+    client: &Client,
+    clock: &dyn Clock,
+) -> Trial {
     let started = clock.monotonic();
-    let answer = match request(delivery, subscription, started_at) {
+    let request = request(delivery, subscription, clock.now());
+    let headers = request.as_ref().map(|request| request.headers().clone()).unwrap_or_default();
+    let answer = match request {
         Ok(request) => client.send(&subscription.url, request, subscription.timeout).await,
         Err(error) => {
             Err(Failure { outcome: Outcome::Malformed, error: format!("cannot be sent: {error}") })
         }
     };
-    let blank = Attempt {
-        number: delivery.attempt,
-        started_at,
-        duration: clock.monotonic().saturating_sub(started),
-        outcome: Outcome::Success,
-        status_code: None,
-        response_excerpt: None,
-        error: None,
-    };
+    let duration = clock.monotonic().saturating_sub(started);
     match answer {
-        Ok(Answer { status, headers, excerpt }) => Made {
-            attempt: Attempt {
-                outcome: outcome::of_status(status),
-                status_code: Some(status),
-                response_excerpt: Some(excerpt).filter(|excerpt| !excerpt.is_empty()),
-                ..blank
-            },
-            retry_after: retry_after::retry_after(&headers, clock.now()),
-        },
+        Ok(answer) => {
+            let outcome = outcome::of_status(answer.status);
+            Trial { headers, outcome, duration, answer: Some(answer), error: None }
+        }
         Err(Failure { outcome, error }) => {
-            Made { attempt: Attempt { outcome, error: Some(error), ..blank }, retry_after: None }
+            Trial { headers, outcome, duration, answer: None, error: Some(error) }
         }
     }
 }

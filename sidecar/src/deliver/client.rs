@@ -92,6 +92,11 @@ impl Client {
         Ok(Self { inner, rule })
     }
 
+    /// Where it goes.
+    pub fn rule(&self) -> &Rule {
+        &self.rule
+    }
+
     /// Sends `request`, which goes to `target`, and reads the beginning of the answer. `limit`
     /// is for all of it together; an answer whose body does not end in time is one all the same.
     pub async fn send(

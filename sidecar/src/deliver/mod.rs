@@ -3,7 +3,7 @@
 //! Invariant: nothing is sent that is not leased, and what an attempt came to is stored before
 //! the queue is told that it is done.
 
-mod attempt;
+pub mod attempt;
 pub mod circuit;
 pub mod client;
 pub mod egress;

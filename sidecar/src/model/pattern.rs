@@ -53,6 +53,18 @@ impl Pattern {
     }
 }
 
+impl Pattern {
+    /// A type that is asked for, to show what comes.
+    pub fn example(&self) -> Result<EventType, InvalidEventType> {
+        match self {
+            Self::Action(action) | Self::AnyResource(action) => format!("example.{action}").parse(),
+            Self::Type(event_type) => Ok(event_type.clone()),
+            Self::Resource(resource) => format!("{resource}.created").parse(),
+            Self::Everything => "example.created".parse(),
+        }
+    }
+}
+
 impl FromStr for Pattern {
     type Err = InvalidPattern;
 

@@ -26,7 +26,7 @@ use sidehook::{
     access::{Access, Configured, Exposure},
     api::{self, Context, Defaults, Gate},
     clock::{Clock, SystemClock, mint},
-    deliver::egress::Rule,
+    deliver::Client,
     ingest,
     model::{AccessToken, Face, Scope, Scopes, TokenDigest, TokenId, make_token},
     observe::Metrics,
@@ -94,7 +94,7 @@ impl House {
             store: Arc::clone(&store),
             clock: Arc::clone(&clock),
             routes: Arc::new(Table::default()),
-            egress: Rule::default(),
+            client: Client::new(Arc::default()).unwrap(),
             defaults: Defaults::default(),
             gate: gate.clone(),
         })

@@ -26,10 +26,10 @@ use sidehook::{
     api::{self, Context, Defaults, Gate},
     clock::Clock,
     config::Listen,
-    deliver::egress::Rule,
+    deliver::{Client, egress::Rule},
     model::{
-        Attempt, Cause, Death, DeliveryId, Face, Outcome, Payload, SubscriptionId, Successor,
-        Verdict,
+        Attempt, Cause, Death, DeliveryId, Face, Outcome, Payload, Subscription, SubscriptionId,
+        Successor, Target, Verdict,
     },
     route::Table,
     store::{Dispatched, Due, NewDelivery, Store, seal::Keyring, sqlite::SqliteStore},
@@ -73,6 +73,15 @@ impl Desk {
 
     /// A desk at which the configuration has this token for the API.
     pub(crate) async fn open_with_token(token: Option<&str>) -> Self {
+        Self::open_with(token, Rule::default()).await
+    }
+
+    /// A desk from which deliveries may go to this machine.
+    pub(crate) async fn open_to_loopback() -> Self {
+        Self::open_with(None, Rule::allowing(["127.0.0.0/8".parse().unwrap()])).await
+    }
+
+    async fn open_with(token: Option<&str>, rule: Rule) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Arc::new(
             SqliteStore::open(&folder.path().join("test.db"), Keyring::default()).await.unwrap(),
@@ -84,7 +93,7 @@ impl Desk {
             store: Arc::<SqliteStore>::clone(&store),
             clock,
             routes: Arc::clone(&table),
-            egress: Rule::default(),
+            client: Client::new(Arc::new(rule)).unwrap(),
             defaults: Defaults::default(),
             gate: gate.clone(),
         });
@@ -125,6 +134,13 @@ impl Desk {
         let body =
             if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).unwrap() };
         Answer { status: parts.status, headers: parts.headers, body }
+    }
+
+    /// As if a subscription had got past every check.
+    pub(crate) async fn smuggle(&self, id: SubscriptionId, url: &str) {
+        let stored = self.store.subscription(id).await.unwrap().unwrap();
+        let smuggled = Subscription { url: Target::parse(url).unwrap(), ..stored };
+        assert!(self.store.update_subscription(&smuggled).await.unwrap());
     }
 
     /// Who would get an event of this type now.

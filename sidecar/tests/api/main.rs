@@ -16,3 +16,4 @@ mod health;
 mod listing;
 mod refusing;
 mod subscribing;
+mod trying;

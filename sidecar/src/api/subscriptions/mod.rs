@@ -9,6 +9,7 @@ mod request;
 mod retry;
 mod rotate;
 mod shape;
+mod trial;
 
 use std::sync::Arc;
 
@@ -179,6 +180,9 @@ async fn act(
     MaybeJsonBody(body): MaybeJsonBody,
 ) -> Result<Response, Problem> {
     let earlier = context.subscription(&key).await?;
+    if part == "test" {
+        return Ok(trial::of(&context, &earlier, body).await?.into_response());
+    }
     let now = context.clock.now();
     let change = match part.as_str() {
         "rotate-secret" => Rotation::try_from(body)?.of(&earlier, context.fresh_secret(), now),
@@ -218,7 +222,7 @@ impl Context {
     /// Refuses an address that is known to be denied. A name that cannot be resolved may be
     /// resolvable when something is delivered; each attempt checks again.
     async fn check_egress(&self, url: &Target) -> Result<(), Flaws> {
-        match self.egress.check(url).await {
+        match self.client.rule().check(url).await {
             Ok(()) | Err(Denied::Unresolved { .. }) => Ok(()),
             Err(denied @ Denied::Address { .. }) => Err(Flaws::at("url", denied)),
         }

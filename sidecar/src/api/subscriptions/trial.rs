@@ -1,0 +1,150 @@
+//! Tries a subscription: `POST /subscriptions/{id}/test` sends it an example at once and tells all
+//! that was said.
+//!
+//! Invariant: what is sent is what an attempt would send, under the same egress rule and limits.
+//! Nothing is recorded, and nothing is tried again.
+
+use axum::Json;
+use bytes::Bytes;
+use http::HeaderMap;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use sidehook_event::{Body, Event, EventType, Exchange, UnixMicros};
+
+use super::super::{Context, Flaws, Problem, form::Form, read::parsed};
+use crate::{
+    clock::mint,
+    deliver::{
+        attempt::{Trial, trial},
+        lease_from,
+    },
+    model::{DueDelivery, Series, Subscription},
+    transform::Renderer,
+};
+
+/// What was said.
+#[derive(Debug, Serialize)]
+pub(super) struct Shown {
+    outcome: &'static str,
+    duration_ms: u64,
+    request: ShownRequest,
+    response: Option<ShownResponse>,
+    error: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct ShownRequest {
+    method: &'static str,
+    url: String,
+    headers: Map<String, Value>,
+    body: String,
+}
+
+#[derive(Debug, Serialize)]
+struct ShownResponse {
+    status: u16,
+    headers: Map<String, Value>,
+    /// At most what attempts keep of an answer.
+    body: String,
+}
+
+/// Sends an example to `subscription`, enabled or not.
+pub(super) async fn of(
+    context: &Context,
+    subscription: &Subscription,
+    body: Option<Value>,
+) -> Result<Json<Shown>, Problem> {
+    let now = context.clock.now();
+    let event = example(subscription, body)?.happened(mint(&*context.clock), now);
+    let payload = Renderer::new(&event).render(subscription);
+    let body = payload.body.clone();
+    let delivery = DueDelivery {
+        id: mint(&*context.clock),
+        event_id: event.id,
+        subscription_id: subscription.id,
+        attempt: 1,
+        series: Series { began_at: now, earlier: 0 },
+        payload,
+        lease_until: lease_from(now),
+    };
+    let tried = trial(&delivery, subscription, &context.client, &*context.clock).await;
+    let Trial { headers: request, outcome, duration, answer, error } = tried;
+    Ok(Json(Shown {
+        outcome: outcome.name(),
+        duration_ms: u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
+        request: ShownRequest {
+            method: "POST",
+            url: subscription.url.as_str().to_owned(),
+            headers: headers(&request),
+            body: String::from_utf8_lossy(&body).into_owned(),
+        },
+        response: answer.map(|answer| ShownResponse {
+            status: answer.status,
+            headers: headers(&answer.headers),
+            body: answer.excerpt,
+        }),
+        error,
+    }))
+}
+
+/// What is said to have happened.
+#[derive(Debug)]
+struct Example {
+    event_type: EventType,
+    data: Value,
+}
+
+fn example(subscription: &Subscription, body: Option<Value>) -> Result<Example, Flaws> {
+    let mut form = Form::of(body.unwrap_or_else(|| json!({})))?;
+    let event_type = form.read("event_type", parsed::<EventType>);
+    let data = form.read("data", Ok);
+    if event_type.as_ref().is_some_and(|event_type| !subscription.pattern.matches(event_type)) {
+        form.note(Flaws::at("event_type", "is not one that the subscription asks for"));
+    }
+    form.finish()?;
+    let event_type = match event_type {
+        Some(event_type) => event_type,
+        None => subscription.pattern.example().map_err(|error| Flaws::at("event_type", error))?,
+    };
+    let usual = json!({"id": "example", "message": "Sidehook was asked to try this subscription."});
+    Ok(Example { event_type, data: data.unwrap_or(usual) })
+}
+
+impl Example {
+    fn happened(self, id: sidehook_event::EventId, time: UnixMicros) -> Event {
+        let content = Bytes::from(self.data.to_string());
+        let response = Body {
+            size: u64::try_from(content.len()).unwrap_or(u64::MAX),
+            content,
+            content_type: Some("application/json".to_owned()),
+            ..Body::default()
+        };
+        Event {
+            id,
+            event_type: self.event_type,
+            source: "sidehook".to_owned(),
+            subject: Some("example".to_owned()),
+            time,
+            exchange: Exchange {
+                method: "POST".to_owned(),
+                path: "/".to_owned(),
+                status: 200,
+                response,
+                ..Exchange::default()
+            },
+        }
+    }
+}
+
+/// One that comes several times is shown with its values in a list.
+fn headers(headers: &HeaderMap) -> Map<String, Value> {
+    let shown = headers.keys().map(|name| {
+        let values = headers.get_all(name).into_iter();
+        let mut values: Vec<Value> = values
+            .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned().into())
+            .collect();
+        let value = if values.len() == 1 { values.remove(0) } else { values.into() };
+        (name.as_str().to_owned(), value)
+    });
+    shown.collect()
+}
