@@ -95,6 +95,20 @@ type Work = Taken<DueDelivery>;
 /// How an attempt ended, and with whom.
 type End = (SubscriptionId, Ended);
 
+/// Says so when it is dropped, even by an attempt that broke off: its place is free again.
+struct Leaving {
+    id: SubscriptionId,
+    ended: Ended,
+    ends: mpsc::Sender<End>,
+}
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        // There is room for as many as are under way, or nobody listens any more.
+        let _ = self.ends.try_send((self.id, self.ended));
+    }
+}
+
 impl Deliverer {
     /// Makes at most `concurrency` attempts at a time, until `stop`; then finishes those that
     /// are under way, gives back those that wait, and records it all.
@@ -119,9 +133,8 @@ impl Deliverer {
                 let (deliverer, verdicts, ends) = (self.clone(), verdicts.clone(), ends.clone());
                 attempts.spawn(async move {
                     let id = work.work.subscription_id;
-                    let end = deliverer.deliver(work, verdicts).await;
-                    // Whoever listens is gone when all is over.
-                    let _ = ends.send((id, end)).await;
+                    let mut leaving = Leaving { id, ended: Ended::Untold, ends };
+                    leaving.ended = deliverer.deliver(work, verdicts).await;
                 });
             }
             let room = turns.room();
@@ -138,15 +151,13 @@ impl Deliverer {
             };
             self.put_off(put_off, &verdicts).await;
         }
-        drop(ends);
         for work in turns.clear() {
             let now = self.clock.now();
             self.give_back(work, Successor::Retry(now), &verdicts).await;
         }
         drop(verdicts);
         attempts.close();
-        // Attempts that end wait for room to say so.
-        tokio::join!(attempts.wait(), async { while ended.recv().await.is_some() {} });
+        attempts.wait().await;
         if let Err(error) = recording.await {
             tracing::error!(%error, "recording ended early, unrecorded attempts will be repeated");
         }
