@@ -192,10 +192,10 @@ fn sidecar(port: u16, rotated: Arc<AtomicBool>) -> Router {
     let secret = async move |headers: HeaderMap, Path(id): Path<String>| {
         let allowed = headers.get("authorization").is_some_and(|value| value == "Bearer s3cret");
         match (id.as_str(), allowed) {
-            ("sub_here", true) if rotated.load(Ordering::SeqCst) => {
-                Ok(Json(json!({"secret": OTHER_SECRET, "previous": SECRET})))
-            }
-            ("sub_here", true) => Ok(Json(json!({"secret": SECRET}))),
+            ("sub_here", true) if rotated.load(Ordering::SeqCst) => Ok(Json(
+                json!({"secret": OTHER_SECRET, "previous": [{"secret": SECRET, "until": "2026-01-01T00:00:00.000000Z"}]}),
+            )),
+            ("sub_here", true) => Ok(Json(json!({"secret": SECRET, "previous": []}))),
             _ => Err(StatusCode::FORBIDDEN),
         }
     };

@@ -127,8 +127,13 @@ struct Subscription {
 #[derive(Deserialize)]
 struct Signing {
     secret: String,
-    /// The one before, which signs as well for a while after a rotation.
-    previous: Option<String>,
+    /// Those before, which sign as well for a while after a rotation.
+    previous: Vec<Outgoing>,
+}
+
+#[derive(Deserialize)]
+struct Outgoing {
+    secret: String,
 }
 
 impl Asked {
@@ -150,7 +155,8 @@ impl Asked {
             for subscription in data.iter().filter(|subscription| self.is_here(&subscription.url)) {
                 let address = beneath(&self.api, &["subscriptions", &subscription.id, "secret"]);
                 let Signing { secret, previous } = self.read(address).await?;
-                for text in [Some(secret), previous].into_iter().flatten() {
+                let previous = previous.into_iter().map(|outgoing| outgoing.secret);
+                for text in std::iter::once(secret).chain(previous) {
                     let secret = text.parse::<Secret>().with_context(|| subscription.id.clone())?;
                     secrets.push(secret);
                 }
