@@ -11,6 +11,7 @@ use std::{
 
 use anyhow::{Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::json;
 use tokio::{
     process::{Child, Command},
     time::timeout,
@@ -68,6 +69,16 @@ impl Terminal {
         Ok(up)
     }
 
+    /// Waits until it says this.
+    async fn says(&self, what: &str) -> Result<()> {
+        let start = Stopwatch::start();
+        while !self.said()?.contains(what) {
+            ensure!(start.elapsed() < LIMIT, "it never said {what:?}: {}", self.said()?);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok(())
+    }
+
     fn said(&self) -> Result<String> {
         Ok(std::fs::read_to_string(&self.said)?)
     }
@@ -103,6 +114,24 @@ async fn up_serves_until_it_is_told_to_stop() -> Result<()> {
         up.nothing_is_left().await?;
     }
     Ok(())
+}
+
+/// What the README has a new user do.
+#[tokio::test]
+async fn the_receiver_of_up_shows_that_the_signature_is_good() -> Result<()> {
+    let _machine = shared().await;
+    let mut up = Terminal::up().await?;
+    let [gateway, api, _, receiver] = up.ports[..] else { bail!("four ports") };
+    let hook = json!({
+        "url": format!("http://127.0.0.1:{receiver}/webhook"), "event_type": "created"
+    });
+    let subscriptions = format!("http://127.0.0.1:{api}/subscriptions/");
+    Http::new().post(&subscriptions, &hook).await?.accepted()?;
+    let people = format!("http://127.0.0.1:{gateway}/people/");
+    Http::new().post(&people, &ada()).await?.accepted()?;
+    up.says("✓ verified  people.created").await?;
+    up.end_with(Signal::TERM).await?;
+    up.nothing_is_left().await
 }
 
 #[tokio::test]
