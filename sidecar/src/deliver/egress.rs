@@ -101,7 +101,8 @@ impl Rule {
 
     fn check_address(&self, address: IpAddr) -> Result<(), Denied> {
         let real = unwrap_mapped(address);
-        let Some(kind) = kind_of(real) else {
+        let metadata = is_metadata(real).then_some("an address where a cloud keeps credentials");
+        let Some(kind) = kind_of(real).or(metadata) else {
             return Ok(());
         };
         // Where clouds keep credentials a wide exception is not enough: it must be named singly.
@@ -116,14 +117,15 @@ impl Rule {
     }
 }
 
-/// An IPv4 address in IPv6 clothes is looked at without them: `::ffff:0:0/96` (RFC 4291) and
-/// `64:ff9b::/96` (RFC 6052).
+/// An IPv4 address in IPv6 clothes is looked at without them: `::ffff:0:0/96` (RFC 4291),
+/// `::ffff:0:0:0/96` (RFC 2765) and `64:ff9b::/96` (RFC 6052).
 fn unwrap_mapped(address: IpAddr) -> IpAddr {
     let IpAddr::V6(v6) = address else {
         return address;
     };
     match v6.octets() {
-        [0x00, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0, a, b, c, d] => {
+        [0x00, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0, a, b, c, d]
+        | [0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, a, b, c, d] => {
             Ipv4Addr::new(a, b, c, d).into()
         }
         _ => v6.to_ipv4_mapped().map_or(address, IpAddr::from),
@@ -131,9 +133,14 @@ fn unwrap_mapped(address: IpAddr) -> IpAddr {
 }
 
 fn is_metadata(address: IpAddr) -> bool {
-    const V4: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
+    const V4: [Ipv4Addr; 4] = [
+        Ipv4Addr::new(169, 254, 169, 254),
+        Ipv4Addr::new(100, 100, 100, 200),
+        Ipv4Addr::new(192, 0, 0, 192),
+        Ipv4Addr::new(168, 63, 129, 16),
+    ];
     const V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
-    address == V4 || address == V6
+    V4.iter().any(|v4| address == *v4) || address == V6
 }
 
 /// What makes an address not public, by the special-purpose registries of IANA (RFC 6890).

@@ -133,3 +133,26 @@ async fn a_name_without_address_is_unresolved_and_not_denied() {
     let answer = Rule::default().check(&unknown).await.unwrap_err();
     assert!(matches!(answer, Denied::Unresolved { .. }), "{answer}");
 }
+
+/// Public or not, and whatever range is allowed.
+#[test]
+fn where_clouds_keep_credentials_nothing_is_sent_unless_it_is_named_singly() {
+    let metadata =
+        ["169.254.169.254", "100.100.100.200", "192.0.0.192", "168.63.129.16", "fd00:ec2::254"];
+    for text in metadata {
+        let address: IpAddr = text.parse().unwrap();
+        let range = if address.is_ipv4() { "0.0.0.0/0" } else { "::/0" };
+        for rule in [Rule::default(), Rule::allowing([range.parse().unwrap()])] {
+            assert!(rule.check_address(address).is_err(), "{text}");
+        }
+        let named = Rule::allowing([text.parse().unwrap()]);
+        assert_eq!(named.check_address(address), Ok(()), "{text}");
+    }
+    assert!(Rule::default().check_address("168.63.129.15".parse().unwrap()).is_ok());
+}
+
+#[test]
+fn an_address_that_is_translated_is_looked_at_as_what_it_becomes() {
+    let check = |text: &str| Rule::default().check_address(text.parse().unwrap());
+    assert!(check("::ffff:0:127.0.0.1").is_err() && check("::ffff:0:8.8.8.8").is_ok());
+}
