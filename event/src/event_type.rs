@@ -31,6 +31,8 @@ pub enum InvalidEventType {
 impl EventType {
     /// The longest name, in bytes.
     pub const MAX_LENGTH: usize = 128;
+    /// The resource of which Sidehook tells of itself; those below it (`sidehook.delivery`) too.
+    pub const OPERATIONAL: &str = "sidehook";
 
     /// The type of `action` on `resource`.
     pub fn of(resource: &str, action: &str) -> Result<Self, InvalidEventType> {
@@ -54,6 +56,11 @@ impl EventType {
         self.name.get(self.dot + 1..).unwrap_or_default()
     }
 
+    /// Whether Sidehook tells this of itself. No gateway sees such a thing happen.
+    pub fn is_operational(&self) -> bool {
+        is_reserved(self.resource())
+    }
+
     fn from_checked(name: &str, dot: usize) -> Result<Self, InvalidEventType> {
         if name.len() > Self::MAX_LENGTH {
             return Err(InvalidEventType::TooLong);
@@ -65,6 +72,12 @@ impl EventType {
 /// Whether `name` can be a resource: parts joined by dots.
 pub fn check_name(name: &str) -> Result<(), InvalidEventType> {
     name.split('.').try_for_each(check_part)
+}
+
+/// Whether a resource of this name is Sidehook's own.
+pub fn is_reserved(resource: &str) -> bool {
+    let below = resource.strip_prefix(EventType::OPERATIONAL);
+    below.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
 /// Whether `part` can stand between dots, as an action does.
@@ -104,6 +117,15 @@ mod tests {
         assert_eq!(event_type.resource(), "sidehook.subscription");
         assert_eq!(event_type.action(), "disabled");
         assert_eq!(EventType::of("people", "created").unwrap().as_str(), "people.created");
+    }
+
+    #[test]
+    fn what_sidehook_tells_of_itself_is_told_from_all_else() {
+        let is_operational = |name: &str| name.parse::<EventType>().unwrap().is_operational();
+        assert!(is_operational("sidehook.subscription.disabled"));
+        assert!(is_operational("sidehook.started"));
+        assert!(!is_operational("sidehooks.created"));
+        assert!(!is_operational("people.sidehook"));
     }
 
     #[test]

@@ -106,6 +106,7 @@ fn a_refusal_names_the_key() {
         ("/buffer/max_bytes", json!("2GiB"), "buffer.max_bytes"),
         ("/routes", json!([]), "routes"),
         ("/routes/0/resource", json!("People"), "routes[0].resource"),
+        ("/routes/0/resource", json!("sidehook.people"), "routes[0].resource"),
         ("/routes/0/path", json!("people"), "routes[0].path"),
         ("/routes/1/path", json!("/invoices/{id"), "routes[1].path"),
         ("/routes/1/method", json!("GET"), "routes[1].method"),

@@ -5,7 +5,7 @@
 use std::{ops::RangeInclusive, rc::Rc, time::Duration};
 
 use serde::Deserialize;
-use sidehook_event::EventType;
+use sidehook_event::{EventType, event_type::is_reserved};
 
 use super::{Capture, Invalid, Limits, Names, Secret};
 use crate::{
@@ -197,6 +197,11 @@ impl Route {
 
     fn names(&self, at: &str) -> Result<Names, Invalid> {
         let invalid = |key: &str, reason: String| Invalid { path: format!("{at}.{key}"), reason };
+        check(
+            !is_reserved(&self.resource),
+            &format!("{at}.resource"),
+            "must not be sidehook, of which Sidehook tells of itself",
+        )?;
         let of = |action| {
             let name = EventType::of(&self.resource, action);
             name.map_err(|error| invalid("resource", error.to_string()))

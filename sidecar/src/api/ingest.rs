@@ -15,7 +15,7 @@ use axum::{
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header::CONTENT_TYPE};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use sidehook_event::wire;
+use sidehook_event::{Event, wire};
 
 use super::{
     Problem,
@@ -50,16 +50,24 @@ async fn take(State(ingest): State<Ingest>, request: Request) -> Result<StatusCo
         Problem::TooLarge(_) => ingest.metrics.too_large(),
         _ => ingest.metrics.malformed(),
     })?;
-    let events = wire::decode(body).map_err(|error| {
+    let events = decode(body).map_err(|flaw| {
         ingest.metrics.malformed();
-        tracing::warn!(%error, "refused a batch");
-        Problem::Malformed(error.to_string())
+        tracing::warn!(flaw, "refused a batch");
+        Problem::Malformed(flaw)
     })?;
     match ingest.submit(events).await {
         Ok(()) => Ok(StatusCode::NO_CONTENT),
         Err(refused @ (Refused::Overloaded | Refused::StoreUnavailable | Refused::Stopping)) => {
             Err(Problem::Unavailable(refused.to_string()))
         }
+    }
+}
+
+fn decode(body: Bytes) -> Result<Vec<Event>, String> {
+    let events = wire::decode(body).map_err(|error| error.to_string())?;
+    match events.iter().position(|event| event.event_type.is_operational()) {
+        Some(index) => Err(format!("events[{index}].type: is told by Sidehook alone")),
+        None => Ok(events),
     }
 }
 

@@ -8,6 +8,7 @@ mod allowed;
 mod delivery;
 mod id;
 mod page;
+pub mod operational;
 mod pattern;
 mod sealing_key;
 mod scope;

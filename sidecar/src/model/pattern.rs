@@ -39,16 +39,19 @@ pub enum InvalidPattern {
 }
 
 impl Pattern {
-    /// Whether an event of this type is asked for.
+    /// Whether an event of this type is asked for. What Sidehook tells of itself is only asked for
+    /// by its resource: whoever wants everything wants what happens to the API.
     pub fn matches(&self, event_type: &EventType) -> bool {
         match self {
-            Self::Action(action) | Self::AnyResource(action) => event_type.action() == action,
+            Self::Action(action) | Self::AnyResource(action) => {
+                event_type.action() == action && !event_type.is_operational()
+            }
             Self::Type(wanted) => wanted == event_type,
             Self::Resource(resource) => event_type
                 .as_str()
                 .strip_prefix(resource.as_str())
                 .is_some_and(|rest| rest.starts_with('.')),
-            Self::Everything => true,
+            Self::Everything => !event_type.is_operational(),
         }
     }
 }
@@ -142,6 +145,17 @@ mod tests {
         assert!(asks_for("sidehook.*", "sidehook.subscription.disabled"));
         assert!(!asks_for("people.*", "peoples.created"));
         assert!(asks_for("*", "people.created"));
+    }
+
+    #[test]
+    fn what_sidehook_tells_of_itself_is_asked_for_by_name_alone() {
+        let name = "sidehook.delivery.dead";
+        for pattern in [name, "sidehook.*", "sidehook.delivery.*"] {
+            assert!(asks_for(pattern, name), "{pattern}");
+        }
+        for pattern in ["*", "*.dead", "dead"] {
+            assert!(!asks_for(pattern, name), "{pattern}");
+        }
     }
 
     #[test]

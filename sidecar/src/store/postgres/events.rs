@@ -5,7 +5,11 @@
 use std::{collections::HashSet, sync::Arc};
 
 use sidehook_event::{Event, EventId, TypeId, UnixMicros, wire};
-use sqlx::{Row, postgres::PgRow};
+use sqlx::{
+    PgConnection, Postgres, Row,
+    postgres::{PgArguments, PgRow},
+    query::Query,
+};
 
 use super::{
     claim,
@@ -103,9 +107,21 @@ pub(super) async fn append(
     due: Due,
 ) -> sqlx::Result<HashSet<EventId>> {
     // Encoded before a connection is taken: others wait for it.
+    let insert = insertion(events, stored_at, due);
+    let mut connection = pool.lend().await?;
+    let new = insert.fetch_all(&mut *connection).await?;
+    connection.done(new.iter().map(|row| id(row, "id")).collect())
+}
+
+/// The statement that adds events, those that are there already left out.
+pub(super) fn insertion(
+    events: &[Arc<Event>],
+    stored_at: UnixMicros,
+    due: Due,
+) -> Query<'static, Postgres, PgArguments> {
     let Columns { ids, types, subjects, times, skews, sources, frames } = Columns::of(events);
     let (due_at, claimed) = due_columns(due);
-    let insert = sqlx::query(APPEND)
+    sqlx::query(APPEND)
         .bind(ids)
         .bind(types)
         .bind(subjects)
@@ -115,10 +131,17 @@ pub(super) async fn append(
         .bind(frames)
         .bind(micros(stored_at))
         .bind(due_at)
-        .bind(claimed);
-    let mut connection = pool.lend().await?;
-    let new = insert.fetch_all(&mut *connection).await?;
-    connection.done(new.iter().map(|row| id(row, "id")).collect())
+        .bind(claimed)
+}
+
+/// Adds what is told of things, due when they happened.
+pub(super) async fn tell(
+    tx: &mut PgConnection,
+    told: impl IntoIterator<Item = Event>,
+) -> sqlx::Result<()> {
+    let told: Vec<_> = told.into_iter().map(Arc::new).collect();
+    let Some(latest) = told.iter().map(|event| event.time).max() else { return Ok(()) };
+    insertion(&told, latest, Due::At(latest)).execute(tx).await.map(drop)
 }
 
 pub(super) async fn claim(

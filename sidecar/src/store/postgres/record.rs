@@ -7,14 +7,16 @@
 
 use std::collections::HashMap;
 
+use sidehook_event::{EventId, TypeId as _, UnixMicros};
 use sqlx::{Connection as _, PgConnection, Row, postgres::PgRow, types::Uuid};
 
 use super::{
+    events,
     pool::Pool,
-    rows::{death, id, keys, maybe_instant, maybe_named, micros, named, number},
+    rows::{death, id, keys, maybe_instant, maybe_named, micros, named, number, unreadable},
 };
 use crate::{
-    model::{Attempt, DeliveryId, Outcome, State, Verdict},
+    model::{Attempt, Delivery, DeliveryId, Outcome, State, SubscriptionId, Verdict, operational},
     store::standing::Standing,
 };
 
@@ -76,6 +78,9 @@ pub(super) async fn record(pool: &Pool, verdicts: &[Verdict]) -> sqlx::Result<()
     // In the order of time, in which an index grows at its end.
     moved.sort_unstable_by_key(|moved| moved.id);
     write::write(&mut tx, &attempts, &moved).await?;
+    let died = moved.iter().filter(|moved| moved.after.death != moved.found.before.death);
+    let died = died.map(Moved::delivery).collect::<sqlx::Result<Vec<_>>>()?;
+    events::tell(&mut tx, died.iter().filter_map(operational::of_death)).await?;
     tx.commit().await?;
     connection.done(Ok(()))
 }
@@ -110,6 +115,25 @@ fn found(row: &PgRow) -> sqlx::Result<Found> {
         payload: row.try_get("payload")?,
         event_type: row.try_get("event_type")?,
     })
+}
+
+impl Moved<'_> {
+    fn delivery(&self) -> sqlx::Result<Delivery> {
+        let Self { id, found, after } = self;
+        Ok(Delivery {
+            id: *id,
+            event_id: EventId::from_bits(found.event_id.as_u128()),
+            subscription_id: SubscriptionId::from_bits(found.subscription_id.as_u128()),
+            event_type: found.event_type.parse().map_err(unreadable("event_type"))?,
+            state: after.state,
+            attempts: after.attempts,
+            next_attempt_at: after.due_at,
+            last_outcome: after.last_outcome,
+            death: after.death.clone(),
+            created_at: UnixMicros::new(found.created_at),
+            finished_at: after.finished_at,
+        })
+    }
 }
 
 /// The rest of a row's columns, of many rows.

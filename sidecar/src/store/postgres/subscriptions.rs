@@ -9,11 +9,14 @@ use sqlx::{
 };
 
 use super::{
+    events,
     pool::Pool,
     rows::{below, id, key, micros, one_more, unreadable, unwritable},
 };
 use crate::{
-    model::{Cause, Page, PageRequest, Pattern, State, Subscription, SubscriptionId, Target},
+    model::{
+        Cause, Page, PageRequest, Pattern, State, Subscription, SubscriptionId, Target, operational,
+    },
     store::{
         UNSUBSCRIBED, Upserted,
         form::{self, Columns, Flaw, SECRETS, SETTINGS},
@@ -129,7 +132,9 @@ pub(super) async fn disable(
     let found = row.as_ref().map(|row| subscription(keyring, row)).transpose()?;
     let enabled = found.filter(|found| found.enabled);
     if let Some(enabled) = &enabled {
-        bind(UPDATE, keyring, &enabled.disabled(reason, now))?.execute(&mut *tx).await?;
+        let disabled = enabled.disabled(reason, now);
+        bind(UPDATE, keyring, &disabled)?.execute(&mut *tx).await?;
+        events::tell(&mut tx, operational::of_disabling(&disabled)).await?;
     }
     tx.commit().await?;
     connection.done(Ok(enabled.is_some()))

@@ -43,6 +43,8 @@ macro_rules! select {
 
 pub(super) const ONE: &str = select!("WHERE id = ?1");
 
+pub(super) const THESE: &str = select!("WHERE id IN (SELECT unhex(value) FROM json_each(?1))");
+
 /// Also for those delivered, who are the most.
 pub(super) const LIST: &str = select!(
     "WHERE id < ?1 AND (?3 IS NULL OR state = ?3)
@@ -149,7 +151,7 @@ fn due_delivery(row: &SqliteRow, lease_until: UnixMicros) -> sqlx::Result<DueDel
     })
 }
 
-fn delivery(row: &SqliteRow) -> sqlx::Result<Delivery> {
+pub(super) fn delivery(row: &SqliteRow) -> sqlx::Result<Delivery> {
     let event_type: &str = row.try_get("event_type")?;
     Ok(Delivery {
         id: id(row, "id")?,

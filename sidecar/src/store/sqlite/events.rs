@@ -8,7 +8,11 @@ use std::{
 };
 
 use sidehook_event::{Event, EventId, TypeId, UnixMicros, wire};
-use sqlx::{Row, SqlitePool, sqlite::SqliteRow};
+use sqlx::{
+    Row, Sqlite, SqliteConnection, SqlitePool,
+    query::Query,
+    sqlite::{SqliteArguments, SqliteRow},
+};
 
 use super::{
     batch::{self, Batch},
@@ -67,9 +71,22 @@ pub(super) async fn append(
     due: Due,
 ) -> sqlx::Result<HashSet<EventId>> {
     // Encoded before the transaction begins: others wait for it.
-    let inserts: Vec<_> = APPEND
-        .split(events)
-        .map(|(text, piece)| {
+    let addition = Addition::of(events, stored_at, due);
+    let mut tx = begin(writer).await?;
+    let new = addition.add(&mut tx).await?;
+    tx.commit().await?;
+    Ok(new)
+}
+
+/// Events that are about to be added, encoded.
+pub(super) struct Addition {
+    inserts: Vec<Query<'static, Sqlite, SqliteArguments>>,
+    due: Due,
+}
+
+impl Addition {
+    pub(super) fn of(events: &[Arc<Event>], stored_at: UnixMicros, due: Due) -> Self {
+        let insert = |(text, piece): (&'static str, &[Arc<Event>])| {
             piece.iter().fold(sqlx::query(text), |insert, event| {
                 insert
                     .bind(bytes(event.id))
@@ -81,24 +98,33 @@ pub(super) async fn append(
                     .bind(event.source.clone())
                     .bind(wire::frame(Event::clone(event)))
             })
-        })
-        .collect();
-    let mut new = HashSet::new();
-    let mut tx = begin(writer).await?;
-    for insert in inserts {
-        for row in insert.fetch_all(&mut *tx).await? {
-            new.insert(id(&row, "id")?);
-        }
+        };
+        Self { inserts: APPEND.split(events).map(insert).collect(), due }
     }
-    let (due_at, claimed) = due_columns(due);
-    sqlx::query(WAIT)
-        .bind(batch::list(new.iter().copied()))
-        .bind(due_at)
-        .bind(claimed)
-        .execute(&mut *tx)
-        .await?;
-    tx.commit().await?;
-    Ok(new)
+
+    /// Adds them, those that are there already left out, and says which were not.
+    pub(super) async fn add(self, tx: &mut SqliteConnection) -> sqlx::Result<HashSet<EventId>> {
+        let mut new = HashSet::new();
+        for insert in self.inserts {
+            for row in insert.fetch_all(&mut *tx).await? {
+                new.insert(id(&row, "id")?);
+            }
+        }
+        let (due_at, claimed) = due_columns(self.due);
+        let wait = sqlx::query(WAIT).bind(batch::list(new.iter().copied()));
+        wait.bind(due_at).bind(claimed).execute(tx).await?;
+        Ok(new)
+    }
+}
+
+/// Adds what is told of things, due when they happened.
+pub(super) async fn tell(
+    tx: &mut SqliteConnection,
+    told: impl IntoIterator<Item = Event>,
+) -> sqlx::Result<()> {
+    let told: Vec<_> = told.into_iter().map(Arc::new).collect();
+    let Some(latest) = told.iter().map(|event| event.time).max() else { return Ok(()) };
+    Addition::of(&told, latest, Due::At(latest)).add(tx).await.map(drop)
 }
 
 pub(super) async fn claim(

@@ -4,15 +4,15 @@
 
 use std::{collections::HashMap, sync::LazyLock};
 
-use sqlx::{SqlitePool, sqlite::SqliteRow};
+use sqlx::{SqliteConnection, SqlitePool, sqlite::SqliteRow};
 
 use super::{
     batch::{self, Batch},
-    begin,
+    begin, deliveries, events,
     rows::{bytes, death, id, maybe_instant, maybe_named, micros, named, number, span},
 };
 use crate::{
-    model::{Attempt, DeliveryId, Outcome, State, Verdict},
+    model::{Attempt, DeliveryId, Outcome, State, Verdict, operational},
     store::standing::Standing,
 };
 
@@ -69,7 +69,20 @@ pub(super) async fn record(writer: &SqlitePool, verdicts: &[Verdict]) -> sqlx::R
     for (text, piece) in MOVE.split(&moved) {
         update(text, piece).execute(&mut *tx).await?;
     }
+    tell(&mut tx, &moved).await?;
     tx.commit().await
+}
+
+/// Adds what is told of those that died.
+async fn tell(tx: &mut SqliteConnection, moved: &[(DeliveryId, Standing)]) -> sqlx::Result<()> {
+    let died: Vec<_> = moved.iter().filter(|(_, standing)| standing.death.is_some()).collect();
+    if died.is_empty() {
+        return Ok(());
+    }
+    let died = died.into_iter().map(|(id, _)| *id);
+    let rows = sqlx::query(deliveries::THESE).bind(batch::list(died)).fetch_all(&mut *tx).await?;
+    let died = rows.iter().map(deliveries::delivery).collect::<sqlx::Result<Vec<_>>>()?;
+    events::tell(tx, died.iter().filter_map(operational::of_death)).await
 }
 
 type Query = sqlx::query::Query<'static, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>;

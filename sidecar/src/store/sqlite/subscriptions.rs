@@ -7,11 +7,13 @@ use sidehook_event::UnixMicros;
 use sqlx::{Row, Sqlite, SqlitePool, sqlite::SqliteRow};
 
 use super::{
-    begin,
+    begin, events,
     rows::{below, bytes, failed, id, micros, one_more, unreadable, unwritable},
 };
 use crate::{
-    model::{Cause, Page, PageRequest, Pattern, State, Subscription, SubscriptionId, Target},
+    model::{
+        Cause, Page, PageRequest, Pattern, State, Subscription, SubscriptionId, Target, operational,
+    },
     store::{
         UNSUBSCRIBED, UpdateError, Upserted,
         form::{self, Columns, Flaw, SECRETS, SETTINGS},
@@ -100,7 +102,9 @@ pub(super) async fn disable(
     let Some(enabled) = found.filter(|found| found.enabled) else {
         return Ok(false);
     };
-    bind(UPDATE, keyring, &enabled.disabled(reason, now))?.execute(&mut *tx).await?;
+    let disabled = enabled.disabled(reason, now);
+    bind(UPDATE, keyring, &disabled)?.execute(&mut *tx).await?;
+    events::tell(&mut tx, operational::of_disabling(&disabled)).await?;
     tx.commit().await?;
     Ok(true)
 }
