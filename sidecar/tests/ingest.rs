@@ -92,11 +92,15 @@ impl Sidecar {
 const TOKEN: &str = "0123456789abcdef";
 
 fn batch(ids: impl IntoIterator<Item = u128>) -> Vec<u8> {
+    batch_of("people.created", ids)
+}
+
+fn batch_of(event_type: &str, ids: impl IntoIterator<Item = u128>) -> Vec<u8> {
     let mut batch = wire::prologue("edge");
     for id in ids {
         batch.extend(wire::frame(Event {
             id: EventId::from_bits(id),
-            event_type: "people.created".parse().unwrap(),
+            event_type: event_type.parse().unwrap(),
             source: "edge".to_owned(),
             subject: None,
             time: UnixMicros::EPOCH,
@@ -132,6 +136,14 @@ async fn garbage_is_refused_and_counted_and_nothing_of_it_is_stored() {
     assert_eq!(sidecar.stored().await, 0);
     assert!(sidecar.counted("ingest_batches_total{result=\"malformed\"} 5"));
     assert!(sidecar.counted("ingest_batches_total{result=\"too_large\"} 1"));
+}
+
+#[tokio::test]
+async fn what_sidehook_tells_of_itself_is_taken_from_nobody() {
+    let sidecar = Sidecar::start().await;
+    let forged = batch_of("sidehook.subscription.disabled", [1]);
+    assert_eq!(sidecar.post(wire::CONTENT_TYPE, TOKEN, forged).await, 400);
+    assert_eq!(sidecar.stored().await, 0);
 }
 
 #[tokio::test]

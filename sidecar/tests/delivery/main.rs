@@ -7,8 +7,9 @@ mod ending;
 mod isolation;
 mod stage;
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
+use serde_json::json;
 use sidehook::model::{Cause, Delivery, Outcome, State, Subscription};
 
 use stage::{Stage, event};
@@ -144,6 +145,35 @@ async fn a_receiver_that_is_gone_is_not_asked_again() {
     let disabled = stage.stored(subscription.id).await;
     assert!(!disabled.enabled);
     assert_eq!(disabled.disabled_reason.as_deref(), Some("the receiver answered 410 (Gone)"));
+}
+
+#[tokio::test]
+async fn that_a_delivery_died_and_a_subscription_was_disabled_is_told_to_who_asks() {
+    let stage = Stage::new().await;
+    let everything = stage.subscribe("*").await;
+    let gone = stage.subscribe("created").await;
+    stage.subscribe("sidehook.*").await;
+    // Of the two deliveries of the event one is answered 410; both told of are delivered.
+    stage.receiver_answers([410]);
+    stage.store([event(1, "people.created")]).await;
+    let got = stage.receiver_got(4).await;
+    let deliveries = stage.settled(4).await;
+    let dead: Vec<_> = deliveries.iter().filter(|one| one.state == State::Dead).collect();
+    let [dead] = dead[..] else { panic!("{deliveries:?}") };
+    assert!([everything.id, gone.id].contains(&dead.subscription_id));
+    let told = got.iter().filter_map(|webhook| {
+        let body: serde_json::Value = serde_json::from_slice(&webhook.body).unwrap();
+        let name = body["type"].as_str()?.to_owned();
+        name.starts_with("sidehook.").then(|| (name, body["data"].clone()))
+    });
+    let told: BTreeMap<_, _> = told.collect();
+    assert_eq!(told.len(), 2, "{told:?}");
+    let death = &told["sidehook.delivery.dead"];
+    assert_eq!(death["id"], dead.id.to_string());
+    assert_eq!((&death["cause"], &death["error"]), (&json!("refused"), &json!("answered 410")));
+    let disabling = &told["sidehook.subscription.disabled"];
+    assert_eq!(disabling["id"], dead.subscription_id.to_string());
+    assert_eq!(disabling["reason"], "the receiver answered 410 (Gone)");
 }
 
 #[tokio::test]

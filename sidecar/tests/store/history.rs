@@ -16,7 +16,9 @@ use proptest::{
     test_runner::{Config, TestRunner},
 };
 use sidehook::{
-    model::{Attempt, Cause, Delivery, DeliveryId, DueDelivery, State, Successor, Verdict},
+    model::{
+        Attempt, Cause, Delivery, DeliveryId, DueDelivery, State, Successor, Verdict, operational,
+    },
     store::{Dispatched, Due, Store},
 };
 use sidehook_event::{EventId, UnixMicros};
@@ -179,7 +181,7 @@ impl<G: Ground> World<G> {
             let before = self.events_in_hand.insert(event.id, until);
             assert!(before.is_none_or(|end| end <= self.now), "in hand");
         }
-        claimed.len()
+        claimed.iter().filter(|event| !event.event_type.is_operational()).count()
     }
 
     async fn claim_deliveries(&mut self, limit: usize) -> usize {
@@ -259,11 +261,21 @@ impl<G: Ground> World<G> {
         }
     }
 
+    /// What is told of a death is an event that everybody is handed out until it is dispatched.
+    async fn every_death_was_told(&self) {
+        let deaths = self.last_seen.values().filter(|(delivery, _)| delivery.death.is_some());
+        let told: HashSet<_> =
+            deaths.map(|(delivery, _)| operational::of_death(delivery).unwrap().id).collect();
+        let handed_out = self.events_in_hand.keys().copied().collect::<HashSet<_>>();
+        assert_eq!(handed_out.difference(&self.appended).copied().collect::<HashSet<_>>(), told);
+    }
+
     /// In the end every event is dispatched and every delivery finished.
     async fn come_to_an_end(&mut self) {
         self.now = self.now.after(Duration::from_secs(1_000));
         let open = self.appended.difference(&self.dispatched).count();
         assert_eq!(self.claim_events(99).await, open);
+        self.every_death_was_told().await;
         self.dispatch((0..EVENTS).collect()).await;
         assert_eq!(self.dispatched, self.appended);
         self.look_around().await;

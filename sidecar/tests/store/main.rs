@@ -90,6 +90,8 @@ macro_rules! conformance {
                 verdicts_of_one_call_are_taken_in_their_order,
                 a_verdict_on_nothing_does_not_harm_the_others,
                 many_verdicts_are_recorded_in_one_call,
+                a_death_is_told_once_as_an_event_to_dispatch,
+                a_death_that_was_wanted_or_of_what_told_of_one_is_not_told,
                 what_was_recorded_survives_a_crash,
             });
             sentences!($ground, expiring: {
@@ -109,6 +111,7 @@ macro_rules! conformance {
                 an_update_replaces_the_subscription_of_its_id,
                 an_update_of_nothing_says_so,
                 one_is_disabled_once_and_says_why,
+                that_one_was_disabled_is_told_once_as_an_event_to_dispatch,
                 an_update_to_a_target_that_is_taken_is_refused,
                 a_deletion_kills_pending_deliveries_alone,
                 a_deletion_of_nothing_says_so,

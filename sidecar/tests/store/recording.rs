@@ -2,9 +2,13 @@
 //!
 //! Invariant: a delivery moves on or stays; it never moves back.
 
+use std::sync::Arc;
+
 use sidehook::{
-    model::{Attempt, Cause, Delivery, DeliveryId, Outcome, State, Successor, Verdict},
-    store::{Due, Store},
+    model::{
+        Attempt, Cause, Delivery, DeliveryId, Outcome, State, Successor, Verdict, operational,
+    },
+    store::{Dispatched, Due, Store},
 };
 use sidehook_event::UnixMicros;
 
@@ -65,6 +69,40 @@ pub(crate) async fn a_death_has_its_cause(ground: &mut dyn Ground) {
         assert_eq!(delivery.finished_at, Some(at(101)));
     }
     assert_eq!(claim(&*store, UnixMicros::MAX).await, []);
+}
+
+pub(crate) async fn a_death_is_told_once_as_an_event_to_dispatch(ground: &mut dyn Ground) {
+    let store = ground.store();
+    let id = one_pending(&*store, 1).await;
+    let last = failed(id, 1, dead(Cause::Exhausted));
+    for _ in 0..2 {
+        record(&*store, &[last.clone(), last.clone()]).await;
+    }
+    let told = operational::of_death(&read(&*store, id).await.0).unwrap();
+    let claimed = store.claim_events(at(101), at(200), 10).await.unwrap();
+    assert_eq!(claimed, [Arc::new(told.clone())]);
+    assert_eq!(store.event(told.id).await.unwrap(), Some(told));
+    drop(store);
+    ground.crash().await;
+    assert_eq!(ground.store().claim_events(at(200), at(300), 10).await.unwrap(), claimed);
+}
+
+pub(crate) async fn a_death_that_was_wanted_or_of_what_told_of_one_is_not_told(
+    ground: &mut dyn Ground,
+) {
+    let store = ground.store();
+    let unwanted = one_pending(&*store, 1).await;
+    record(&*store, &[unattempted(unwanted, dead(Cause::Unsubscribed))]).await;
+    let first = one_pending(&*store, 2).await;
+    record(&*store, &[failed(first, 1, dead(Cause::Exhausted))]).await;
+    let told = store.claim_events(at(1_000), at(2_000), 10).await.unwrap();
+    let [event] = &*told else { panic!("{told:?}") };
+    let deliveries = vec![new_delivery(3, 0, Due::At(at(0)))];
+    let dispatched = Dispatched { event: event.clone(), deliveries };
+    store.dispatch(&[dispatched], at(0)).await.unwrap();
+    record(&*store, &[failed(minted(3), 1, dead(Cause::Exhausted))]).await;
+    assert_eq!(read(&*store, minted(3)).await.0.state, State::Dead);
+    assert_eq!(store.claim_events(UnixMicros::MAX, UnixMicros::MAX, 10).await.unwrap(), []);
 }
 
 pub(crate) async fn a_delivery_that_was_not_attempted_is_put_back(ground: &mut dyn Ground) {

@@ -157,6 +157,7 @@ async fn an_event_that_cannot_be_read_is_an_error() {
         "UPDATE events SET frame = unhex(hex(frame) || hex(frame))",
         "UPDATE events SET frame = substr(frame, 1, length(frame) - 3)",
     ] {
+        let damage = &*format!("{damage} WHERE id = x'{:032x}'", minted::<EventId>(1).bits());
         let store = damaged(damage).await;
         let store = &store.1;
         corrupt(damage, &store.event(minted(1)).await);

@@ -2,9 +2,13 @@
 //!
 //! Invariant: what is read back asks for what its owner asked for.
 
+use std::sync::Arc;
+
 use futures::future::join_all;
 use sidehook::{
-    model::{Cause, PageRequest, Pattern, State, Subscription, SubscriptionId, Successor},
+    model::{
+        Cause, PageRequest, Pattern, State, Subscription, SubscriptionId, Successor, operational,
+    },
     store::{Due, Store, UpdateError, Upserted},
 };
 
@@ -222,4 +226,18 @@ pub(crate) async fn one_is_disabled_once_and_says_why(ground: &mut dyn Ground) {
     };
     assert_eq!(store.subscription(minted(1)).await.unwrap(), Some(expected));
     assert!(!store.disable_subscription(minted(2), "none", at(50)).await.unwrap());
+}
+
+pub(crate) async fn that_one_was_disabled_is_told_once_as_an_event_to_dispatch(
+    ground: &mut dyn Ground,
+) {
+    let store = ground.store();
+    store.upsert_subscription(subscription(1), true).await.unwrap();
+    for reason in ["the receiver answered 410", "another reason"] {
+        store.disable_subscription(minted(1), reason, at(50)).await.unwrap();
+    }
+    let disabled = store.subscription(minted(1)).await.unwrap().unwrap();
+    let told = operational::of_disabling(&disabled).unwrap();
+    let claimed = store.claim_events(at(50), at(100), 10).await.unwrap();
+    assert_eq!(claimed, [Arc::new(told)]);
 }

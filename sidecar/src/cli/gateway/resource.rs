@@ -26,6 +26,9 @@ pub enum InvalidResource {
     /// Not a name that events can be called after.
     #[error("the name may have lower-case letters, digits, '_' and '-', nothing else")]
     Name,
+    /// A name that Sidehook's own events are called after.
+    #[error("the name 'sidehook' is kept for what Sidehook tells of itself")]
+    Reserved,
     /// Not a path from the root.
     #[error("the path must begin with '/' and name at least one segment")]
     Root,
@@ -74,6 +77,9 @@ impl FromStr for Resource {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let (name, path) = text.split_once('=').ok_or(InvalidResource::Incomplete)?;
         event_type::check_part(name).map_err(|_| InvalidResource::Name)?;
+        if event_type::is_reserved(name) {
+            return Err(InvalidResource::Reserved);
+        }
         if path.contains(['?', '#']) {
             return Err(InvalidResource::Query);
         }
@@ -130,12 +136,13 @@ mod tests {
 
     #[test]
     fn what_is_not_one_is_refused_with_its_reason() {
-        use InvalidResource::{Incomplete, Name, Query, Root, Segment};
+        use InvalidResource::{Incomplete, Name, Query, Reserved, Root, Segment};
         for (text, reason) in [
             ("people", Incomplete),
             ("=/people", Name),
             ("People=/people", Name),
             ("a.b=/people", Name),
+            ("sidehook=/people", Reserved),
             ("people=people", Root),
             ("people=", Root),
             ("people=/", Root),

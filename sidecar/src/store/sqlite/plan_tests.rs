@@ -29,6 +29,7 @@ async fn plans() -> Vec<(&'static str, String)> {
         ("events: latest", events::LATEST),
         ("dispatch: take", dispatch::TAKE),
         ("deliveries: one", deliveries::ONE),
+        ("deliveries: these", deliveries::THESE),
         ("deliveries: attempts", deliveries::ATTEMPTS),
         ("deliveries: claim", deliveries::CLAIM),
         ("deliveries: lease", deliveries::LEASE),
