@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     clock::{Clock, mint},
     deliver::{lease_from, schedule},
-    model::{DueDelivery, Series},
+    model::{DueDelivery, Series, operational},
     queue::{Lane, Queue, Taken},
     route::Table,
     store::{Dispatched, Due, NewDelivery, Store, patience::until_stored},
@@ -52,7 +52,30 @@ impl Dispatcher {
         }
     }
 
+    /// Dispatches these; what tells of a death when it is among the dead letters too. If it cannot
+    /// be put there it is left to the sweep, which finds it when its lease ends.
     async fn dispatch(&self, taken: Vec<Taken<Arc<Event>>>) {
+        let (letters, others): (Vec<_>, Vec<_>) =
+            taken.into_iter().partition(|taken| operational::is_death(&taken.work));
+        self.store(others).await;
+        if letters.is_empty() {
+            return;
+        }
+        let events = letters.iter().map(|letter| Arc::clone(&letter.work)).collect();
+        match self.queue.bury(events).await {
+            Ok(()) => self.store(letters).await,
+            Err(reason) => {
+                tracing::warn!(count = letters.len(), %reason, "what tells of deaths waits");
+                let receipts = letters.into_iter().map(|letter| letter.receipt).collect();
+                self.queue.settle(Lane::Events, receipts).await;
+            }
+        }
+    }
+
+    async fn store(&self, taken: Vec<Taken<Arc<Event>>>) {
+        if taken.is_empty() {
+            return;
+        }
         let now = self.clock.now();
         let (events, receipts): (Vec<_>, Vec<_>) =
             taken.into_iter().map(|Taken { work, receipt }| (work, receipt)).unzip();

@@ -8,6 +8,7 @@ mod queue {
     pub(crate) mod conformance;
     mod counting;
     mod lanes;
+    mod letters;
     mod rabbitmq;
     mod wire;
 }

@@ -5,6 +5,7 @@
 //! once however often it is written down; and nothing is told of a delivery that itself told of
 //! such a thing, so that no event makes another of itself for ever.
 
+use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use sidehook_event::{Body, Event, EventId, EventType, Exchange, TypeId, UnixMicros};
@@ -55,6 +56,22 @@ pub fn of_disabling(disabled: &Subscription) -> Option<Event> {
         "disabled_at": at.to_string(),
     });
     event(SUBSCRIPTION_DISABLED, ("subscriptions", &id), at, &data)
+}
+
+/// Whether an event tells of a death.
+pub fn is_death(event: &Event) -> bool {
+    event.event_type.as_str() == DELIVERY_DEAD
+}
+
+/// Whose fault the death was of which an event tells, and its cause: `receiver.exhausted`.
+pub fn blame(event: &Event) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Told<'a> {
+        fault: &'a str,
+        cause: &'a str,
+    }
+    let Told { fault, cause } = serde_json::from_slice(&event.exchange.response.content).ok()?;
+    is_death(event).then(|| format!("{fault}.{cause}"))
 }
 
 /// `None` never, for the names are types.
@@ -118,6 +135,7 @@ mod tests {
         let data: Value = serde_json::from_slice(&event.exchange.response.content).unwrap();
         assert_eq!((&data["cause"], &data["fault"]), (&json!("exhausted"), &json!("receiver")));
         assert_eq!((&data["error"], &data["attempts"]), (&json!("answered 500"), &json!(10)));
+        assert_eq!(blame(&event).as_deref(), Some("receiver.exhausted"));
     }
 
     #[test]

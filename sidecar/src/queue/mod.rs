@@ -7,6 +7,7 @@ use std::{fmt::Debug, sync::Arc};
 
 use async_trait::async_trait;
 use sidehook_event::Event;
+use thiserror::Error;
 
 use crate::model::DueDelivery;
 
@@ -68,6 +69,11 @@ impl Lanes {
     }
 }
 
+/// What tells of deaths may not be kept where people look for dead letters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("the dead letters may not be kept")]
+pub struct Unburied;
+
 /// Spreads work among workers, each piece to one of them, oldest first. Made for some [`Lanes`];
 /// whoever takes from another one waits for ever.
 #[async_trait]
@@ -87,6 +93,10 @@ pub trait Queue: Send + Sync + Debug + 'static {
 
     /// Offers deliveries. Never waits; what does not fit is left to the sweep.
     async fn publish_deliveries(&self, deliveries: Vec<DueDelivery>);
+
+    /// Keeps what tells of deaths where people look for dead letters, if there is such a place
+    /// beside the store. May be repeated.
+    async fn bury(&self, letters: Vec<Arc<Event>>) -> Result<(), Unburied>;
 
     /// Takes one event or more, at most `limit`; waits for the first. May be cancelled without
     /// loss.

@@ -25,9 +25,25 @@ pub(super) struct Metrics {
     connections: Family<OfLink, Counter>,
     events: Counters,
     deliveries: Counters,
+    letters: Counters,
 }
 
-/// The counters of one lane.
+/// What a message is.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Kind {
+    /// A piece of work.
+    Work(Lane),
+    /// What tells of a death.
+    Letter,
+}
+
+impl From<Lane> for Kind {
+    fn from(lane: Lane) -> Self {
+        Self::Work(lane)
+    }
+}
+
+/// The counters of one kind.
 #[derive(Debug, Clone)]
 pub(super) struct Counters {
     /// Sent to the broker.
@@ -70,8 +86,8 @@ impl Default for Metrics {
         ];
         let families = families.map(|(name, help)| (name, help, Family::default()));
         let [published, confirmed, returned, bypassed, redelivered, unreadable] = &families;
-        let of = |lane: Lane| {
-            let label = OfLane { lane: lane.name() };
+        let of = |lane: &'static str| {
+            let label = OfLane { lane };
             let counter = |(_, _, family): &(_, _, Family<OfLane, Counter>)| {
                 Counter::clone(&family.get_or_create(&label))
             };
@@ -84,17 +100,19 @@ impl Default for Metrics {
                 unreadable: counter(unreadable),
             }
         };
-        let (events, deliveries) = (of(Lane::Events), of(Lane::Deliveries));
-        Self { families, connections: Family::default(), events, deliveries }
+        let [events, deliveries] = [Lane::Events, Lane::Deliveries].map(|lane| of(lane.name()));
+        let letters = of("dead_letters");
+        Self { families, connections: Family::default(), events, deliveries, letters }
     }
 }
 
 impl Metrics {
-    /// The counters of `lane`.
-    pub(super) fn of(&self, lane: Lane) -> &Counters {
-        match lane {
-            Lane::Events => &self.events,
-            Lane::Deliveries => &self.deliveries,
+    /// The counters of this kind.
+    pub(super) fn of(&self, kind: impl Into<Kind>) -> &Counters {
+        match kind.into() {
+            Kind::Work(Lane::Events) => &self.events,
+            Kind::Work(Lane::Deliveries) => &self.deliveries,
+            Kind::Letter => &self.letters,
         }
     }
 

@@ -14,6 +14,7 @@ mod acks;
 mod consumer;
 mod error;
 mod lane;
+mod letters;
 mod link;
 mod metrics;
 mod publisher;
@@ -50,7 +51,7 @@ use self::{
     standing::{Link, Links},
     topology::Names,
 };
-use super::{Lane, Lanes, Queue, Receipt, Taken};
+use super::{Lane, Lanes, Queue, Receipt, Taken, Unburied};
 use crate::{clock::Clock, model::DueDelivery};
 
 /// How many pieces a lane holds unless told otherwise, in the broker and on the way to it.
@@ -231,6 +232,8 @@ impl Shared {
             match piece {
                 Piece::Event(event) => events.push(event),
                 Piece::Delivery(due) => deliveries.push(due),
+                // Whoever waits for it hears that it is not kept.
+                Piece::Letter(letter) => drop(letter),
             }
         }
         for (lane, pieces) in [(Lane::Events, events.len()), (Lane::Deliveries, deliveries.len())] {
@@ -301,6 +304,14 @@ impl Queue for RabbitQueue {
         } else {
             self.shared.bypassed(Lane::Deliveries, deliveries.len());
             self.shared.fallback.publish_deliveries(deliveries).await;
+        }
+    }
+
+    async fn bury(&self, letters: Vec<Arc<Event>>) -> Result<(), Unburied> {
+        if self.shared.links.connected() {
+            letters::bury(letters, &self.outbox).await
+        } else {
+            Err(Unburied)
         }
     }
 

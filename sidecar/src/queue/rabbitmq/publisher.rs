@@ -16,7 +16,9 @@ use tokio::{sync::mpsc, time::timeout};
 
 use super::{
     Error, Shared,
+    letters::Letter,
     link::{dial, hang_up, rest, within},
+    metrics::Kind,
     standing::Link,
     topology::{self, DELIVERY},
     wire,
@@ -38,18 +40,29 @@ const PERIOD: Duration = Duration::from_secs(1);
 pub(super) enum Piece {
     Event(Arc<Event>),
     Delivery(DueDelivery),
+    Letter(Letter),
 }
 
 impl Piece {
-    fn lane(&self) -> Lane {
+    fn kind(&self) -> Kind {
         match self {
-            Self::Event(_) => Lane::Events,
-            Self::Delivery(_) => Lane::Deliveries,
+            Self::Event(_) => Kind::Work(Lane::Events),
+            Self::Delivery(_) => Kind::Work(Lane::Deliveries),
+            Self::Letter(_) => Kind::Letter,
+        }
+    }
+
+    /// The broker has it.
+    fn confirmed(self) {
+        match self {
+            Self::Letter(letter) => letter.confirmed(),
+            Self::Event(_) | Self::Delivery(_) => {}
         }
     }
 }
 
-/// What was handed to [`Shared`] to be published. Bounded by the room that was granted for it.
+/// What was handed to [`Shared`] to be published. Bounded by the room that was granted for it, and
+/// letters by those who wait for them.
 pub(super) type Outbox = mpsc::UnboundedReceiver<Piece>;
 
 /// Publishes for ever. What cannot be published meanwhile goes to the queue inside the process.
@@ -185,7 +198,7 @@ async fn send(
             match published {
                 Ok(confirm) => {
                     let Some(piece) = sending.pop_front() else { continue };
-                    shared.metrics.of(piece.lane()).published.inc();
+                    shared.metrics.of(piece.kind()).published.inc();
                     // There are as many places as were counted.
                     if let Err(failed) = sent.try_send((piece, confirm)) {
                         sending.push_front(failed.into_inner().0);
@@ -202,6 +215,7 @@ fn message(shared: &Shared, piece: &Piece) -> Result<(ShortString, wire::Message
     Ok(match piece {
         Piece::Event(event) => (shared.names.events(), wire::event(event)?),
         Piece::Delivery(due) => (shared.names.deliveries(), wire::delivery(due, DELIVERY)?),
+        Piece::Letter(letter) => (shared.names.dead_letters(), wire::letter(&letter.event)?),
     })
 }
 
@@ -212,12 +226,14 @@ async fn confirm(
     confirming: &mut Option<Piece>,
 ) -> Error {
     while let Some((piece, confirm)) = unconfirmed.recv().await {
-        let lane = piece.lane();
+        let kind = piece.kind();
         *confirming = Some(piece);
         match within(STEP, confirm).await {
             Ok(Confirmation::Ack(_)) => {
-                shared.metrics.of(lane).confirmed.inc();
-                *confirming = None;
+                shared.metrics.of(kind).confirmed.inc();
+                if let Some(piece) = confirming.take() {
+                    piece.confirmed();
+                }
             }
             // The queue is full, or its quorum is lost: the broker stays.
             Ok(Confirmation::Nack(_)) => shared.give_back(confirming.take()).await,

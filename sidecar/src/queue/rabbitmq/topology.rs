@@ -60,7 +60,7 @@ impl Names {
         self.versioned("deliveries")
     }
 
-    fn dead_letters(&self) -> ShortString {
+    pub(super) fn dead_letters(&self) -> ShortString {
         self.named("dead-letters")
     }
 

@@ -5,7 +5,8 @@
 //!
 //! An event's body is the batch of one that a gateway would have sent, its attributes are
 //! headers as well, so that others can bind queues of their own and route by them. A delivery's
-//! body is its payload, as it is sent to the receiver; the rest are headers.
+//! body is its payload, as it is sent to the receiver; the rest are headers. A dead letter's body
+//! is the `data` of the event that tells of the death.
 
 use std::sync::Arc;
 
@@ -18,7 +19,7 @@ use lapin::{
 use sidehook_event::{Event, TypeId, UnixMicros, cloudevents, wire};
 use thiserror::Error;
 
-use crate::model::{DueDelivery, Payload, Series};
+use crate::model::{DueDelivery, Payload, Series, operational};
 
 /// The form of a delivery's headers. Another number means that they are not for this build.
 const VERSION: i32 = 2;
@@ -95,6 +96,20 @@ pub(super) fn delivery(due: &DueDelivery, routing_key: &str) -> Result<Message, 
         .with_headers(headers);
     let routing_key = short("the routing key", routing_key)?;
     Ok(Message { routing_key, properties, body: payload.body.clone() })
+}
+
+/// What tells of a death, to be routed by whose fault it was and the cause: `receiver.exhausted`.
+pub(super) fn letter(event: &Event) -> Result<Message, Flaw> {
+    let content = &event.exchange.response;
+    let properties = BasicProperties::default()
+        .with_content_type("application/json".into())
+        .with_delivery_mode(PERSISTENT)
+        .with_message_id(short("the id", &event.id.to_string())?)
+        .with_type(short("the type", event.event_type.as_str())?)
+        .with_timestamp(u64::try_from(event.time.micros() / 1_000_000).unwrap_or(0));
+    let routing_key = operational::blame(event).ok_or(Flaw::Field("the cause"))?;
+    let routing_key = short("the cause", &routing_key)?;
+    Ok(Message { routing_key, properties, body: content.content.clone() })
 }
 
 /// The event that a message holds.
