@@ -136,6 +136,8 @@ CREATE TABLE subscriptions (
     settings        text      NOT NULL,
     -- JSON too, sealed (`store/seal.rs`)
     secrets         bytea     NOT NULL,
+    -- Since when its receiver does nothing but fail; its owner's changes begin that anew.
+    failing_since   bigint,
     UNIQUE (pattern, url)
 );
 
@@ -148,11 +150,16 @@ CREATE TABLE subscription_changes (
 
 INSERT INTO subscription_changes (only_row, count) VALUES (true, 0);
 
--- Tells every sidecar of each change, whoever made it: its number and the subscription.
+-- Tells every sidecar of each change, whoever made it: its number and the subscription. How its
+-- receiver fares is no change.
 CREATE FUNCTION tell_of_subscription_change() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     number bigint;
 BEGIN
+    IF TG_OP = 'UPDATE' AND (NEW.pattern, NEW.url, NEW.settings, NEW.secrets)
+            IS NOT DISTINCT FROM (OLD.pattern, OLD.url, OLD.settings, OLD.secrets) THEN
+        RETURN NULL;
+    END IF;
     UPDATE subscription_changes SET count = count + 1 RETURNING count INTO number;
     PERFORM pg_notify('sidehook_subscriptions',
                       number || ' ' || CASE TG_OP WHEN 'DELETE' THEN OLD.id ELSE NEW.id END);

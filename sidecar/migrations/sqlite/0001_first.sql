@@ -104,6 +104,8 @@ CREATE TABLE subscriptions (
     settings        TEXT    NOT NULL,
     -- JSON too, sealed (`store/seal.rs`)
     secrets         BLOB    NOT NULL,
+    -- Since when its receiver does nothing but fail; its owner's changes begin that anew.
+    failing_since   INTEGER,
     UNIQUE (pattern, url)
 ) STRICT;
 

@@ -13,6 +13,7 @@ mod record;
 pub mod retry_after;
 pub mod schedule;
 pub mod sign;
+pub mod streak;
 pub mod turns;
 
 use std::{error::Error, sync::Arc, time::Duration};
@@ -26,6 +27,7 @@ use attempt::Made;
 pub use client::Client;
 pub use metrics::Metrics;
 use record::{Found, Recorder};
+use streak::{News, Streaks};
 use turns::{Ended, Limits, PutOff, Reason, Turns};
 
 use crate::{
@@ -46,6 +48,8 @@ const LEASE: Duration = Duration::from_secs(90);
 const PAUSE: Duration = Duration::from_secs(30);
 /// Why a subscription is disabled whose receiver answered 410.
 const GONE: &str = "the receiver answered 410 (Gone)";
+/// Why a subscription is disabled whose receiver has failed for too long.
+const HOPELESS: &str = "the receiver did nothing but fail for 5 days";
 /// The most deliveries that wait for their turn.
 const HELD: usize = 700;
 /// The most verdicts that wait to be recorded.
@@ -125,16 +129,18 @@ impl Deliverer {
         };
         let recording = tokio::spawn(recorder.run());
         let mut turns: Turns<Work> = Turns::new(limits(concurrency));
+        let streaks = Arc::new(Streaks::default());
         let mut under_way = 0;
         loop {
             while under_way < concurrency {
                 let Some(work) = turns.next(self.clock.now()) else { break };
                 under_way += 1;
                 let (deliverer, verdicts, ends) = (self.clone(), verdicts.clone(), ends.clone());
+                let streaks = Arc::clone(&streaks);
                 attempts.spawn(async move {
                     let id = work.work.subscription_id;
                     let mut leaving = Leaving { id, ended: Ended::Untold, ends };
-                    leaving.ended = deliverer.deliver(work, verdicts).await;
+                    leaving.ended = deliverer.deliver(work, verdicts, &streaks).await;
                 });
             }
             let room = turns.room();
@@ -207,7 +213,7 @@ impl Deliverer {
         let _ = verdicts.send((verdict, receipt)).await;
     }
 
-    async fn deliver(&self, work: Work, verdicts: mpsc::Sender<Found>) -> Ended {
+    async fn deliver(&self, work: Work, verdicts: mpsc::Sender<Found>, streaks: &Streaks) -> Ended {
         let Taken { work: due, receipt } = work;
         let subscription = match self.subscription(&due).await {
             Ok(subscription) => subscription,
@@ -227,6 +233,7 @@ impl Deliverer {
         }
         let verdict = self.judge(&due, subscription.as_deref()).await;
         let ended = ended(verdict.attempt.as_ref());
+        self.note(due.subscription_id, ended, streaks).await;
         // Whoever listens is there until the last sender is gone.
         drop(verdicts.send((verdict, receipt)).await);
         ended
@@ -266,7 +273,7 @@ impl Deliverer {
             self.clock.dice(),
         );
         if outcome::is_unsubscribing(&attempt) {
-            self.disable(subscription.id, end).await;
+            self.disable(subscription.id, GONE).await;
         }
         tracing::debug!(
             delivery = %due.id,
@@ -278,12 +285,34 @@ impl Deliverer {
         );
         Verdict { attempt: Some(attempt), ..verdict(successor, end) }
     }
+
+    /// Notes since when a receiver does nothing but fail, and disables the subscription when that
+    /// is too long.
+    async fn note(&self, id: SubscriptionId, ended: Ended, streaks: &Streaks) {
+        let now = self.clock.now();
+        match streaks.ended(id, ended, now) {
+            None => {}
+            Some(News::Works) => {
+                let works = || self.store.receiver_works(id);
+                until_stored(&*self.clock, "note that a receiver works", works).await;
+            }
+            Some(News::Fails) => {
+                let fails = || self.store.receiver_fails(id, now);
+                let since = until_stored(&*self.clock, "note that a receiver fails", fails).await;
+                if streaks.fails_since(id, since, now) {
+                    self.disable(id, HOPELESS).await;
+                }
+            }
+        }
+    }
+
     /// Disables a subscription whose receiver is gone. The verdict on the delivery waits for it: a
     /// process that ends between the two finds the receiver gone once more.
-    async fn disable(&self, id: SubscriptionId, now: UnixMicros) {
-        let disable = || self.store.disable_subscription(id, GONE, now);
+    async fn disable(&self, id: SubscriptionId, reason: &str) {
+        let now = self.clock.now();
+        let disable = || self.store.disable_subscription(id, reason, now);
         if until_stored(&*self.clock, "disable a subscription", disable).await {
-            tracing::info!(subscription = %id, "disabled: {GONE}");
+            tracing::info!(subscription = %id, "disabled: {reason}");
         }
         let reload = || self.table.reload(&*self.store, id);
         until_stored(&*self.clock, "read a subscription that changed", reload).await;

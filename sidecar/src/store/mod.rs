@@ -210,6 +210,13 @@ pub trait Store: Send + Sync + Debug + 'static {
         now: UnixMicros,
     ) -> Result<bool>;
 
+    /// Notes that a subscription's receiver fails, and says since when it does nothing else:
+    /// `now`, if it worked until then, its owner changed the subscription, or there is none.
+    async fn receiver_fails(&self, id: SubscriptionId, now: UnixMicros) -> Result<UnixMicros>;
+
+    /// Notes that a subscription's receiver works.
+    async fn receiver_works(&self, id: SubscriptionId) -> Result<()>;
+
     /// Replaces the subscription of the same id. `Ok(false)`: there is none. An error of kind
     /// [`UpdateError::Taken`] if another one has its pattern and URL.
     async fn update_subscription(

@@ -148,6 +148,22 @@ async fn a_receiver_that_is_gone_is_not_asked_again() {
 }
 
 #[tokio::test]
+async fn a_receiver_that_does_nothing_but_fail_for_days_is_not_asked_again() {
+    for (hours, is_hopeless) in [(5 * 24, true), (5 * 24 - 1, false)] {
+        let stage = Stage::new().await;
+        stage.receiver_answers([500; 100]);
+        let subscription = stage.subscribe("created").await;
+        stage.failed_for(subscription.id, Duration::from_hours(hours)).await;
+        stage.store((1..=8).map(|id| event(id, "people.created"))).await;
+        stage.attempted(8).await;
+        let stored = stage.stored(subscription.id).await;
+        assert_eq!(stored.enabled, !is_hopeless);
+        let expected = "the receiver did nothing but fail for 5 days";
+        assert_eq!(stored.disabled_reason.as_deref(), is_hopeless.then_some(expected));
+    }
+}
+
+#[tokio::test]
 async fn that_a_delivery_died_and_a_subscription_was_disabled_is_told_to_who_asks() {
     let stage = Stage::new().await;
     let everything = stage.subscribe("*").await;

@@ -166,8 +166,25 @@ impl Stage {
         self.reload(subscription.id).await;
     }
 
+    /// As if the receiver had done nothing but fail for so long.
+    pub(crate) async fn failed_for(&self, id: SubscriptionId, time: Duration) {
+        let micros = i64::try_from(time.as_micros()).unwrap();
+        let since = UnixMicros::new(self.running.clock.now().micros() - micros);
+        assert_eq!(self.running.store.receiver_fails(id, since).await.unwrap(), since);
+    }
+
     pub(crate) async fn stored(&self, id: SubscriptionId) -> Subscription {
         self.running.store.subscription(id).await.unwrap().unwrap()
+    }
+
+    /// Waits until the outcome of so many attempts is stored.
+    pub(crate) async fn attempted(&self, count: u32) {
+        within("attempts", async || {
+            let attempts: u32 =
+                self.deliveries().await.iter().map(|delivery| delivery.attempts).sum();
+            if count == attempts { Ok(()) } else { Err(format!("{attempts} are stored")) }
+        })
+        .await;
     }
 
     pub(crate) async fn redrive(&self, id: DeliveryId) {

@@ -262,7 +262,7 @@ impl<G: Ground> World<G> {
     }
 
     /// What is told of a death is an event that everybody is handed out until it is dispatched.
-    async fn every_death_was_told(&self) {
+    fn every_death_was_told(&self) {
         let deaths = self.last_seen.values().filter(|(delivery, _)| delivery.death.is_some());
         let told: HashSet<_> =
             deaths.map(|(delivery, _)| operational::of_death(delivery).unwrap().id).collect();
@@ -275,7 +275,7 @@ impl<G: Ground> World<G> {
         self.now = self.now.after(Duration::from_secs(1_000));
         let open = self.appended.difference(&self.dispatched).count();
         assert_eq!(self.claim_events(99).await, open);
-        self.every_death_was_told().await;
+        self.every_death_was_told();
         self.dispatch((0..EVENTS).collect()).await;
         assert_eq!(self.dispatched, self.appended);
         self.look_around().await;

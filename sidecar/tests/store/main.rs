@@ -112,6 +112,8 @@ macro_rules! conformance {
                 an_update_of_nothing_says_so,
                 one_is_disabled_once_and_says_why,
                 that_one_was_disabled_is_told_once_as_an_event_to_dispatch,
+                since_when_a_receiver_fails_is_kept_until_it_works,
+                its_owners_changes_begin_anew_since_when_a_receiver_fails,
                 an_update_to_a_target_that_is_taken_is_refused,
                 a_deletion_kills_pending_deliveries_alone,
                 a_deletion_of_nothing_says_so,

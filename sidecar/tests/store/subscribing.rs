@@ -12,6 +12,8 @@ use sidehook::{
     store::{Due, Store, UpdateError, Upserted},
 };
 
+use sidehook_event::UnixMicros;
+
 use crate::{
     ground::Ground,
     samples::{
@@ -240,4 +242,41 @@ pub(crate) async fn that_one_was_disabled_is_told_once_as_an_event_to_dispatch(
     let told = operational::of_disabling(&disabled).unwrap();
     let claimed = store.claim_events(at(50), at(100), 10).await.unwrap();
     assert_eq!(claimed, [Arc::new(told)]);
+}
+
+pub(crate) async fn since_when_a_receiver_fails_is_kept_until_it_works(ground: &mut dyn Ground) {
+    let store = ground.store();
+    for number in [1, 2] {
+        store.upsert_subscription(subscription(number), true).await.unwrap();
+    }
+    assert_eq!(fails(&*store, 1, 10).await, at(10));
+    assert_eq!(fails(&*store, 2, 15).await, at(15));
+    drop(store);
+    ground.crash().await;
+    let store = ground.store();
+    assert_eq!(fails(&*store, 1, 20).await, at(10));
+    for _ in 0..2 {
+        store.receiver_works(minted(1)).await.unwrap();
+    }
+    assert_eq!(fails(&*store, 1, 30).await, at(30));
+    assert_eq!(fails(&*store, 2, 30).await, at(15));
+    assert_eq!(fails(&*store, 3, 40).await, at(40), "there is none");
+}
+
+pub(crate) async fn its_owners_changes_begin_anew_since_when_a_receiver_fails(
+    ground: &mut dyn Ground,
+) {
+    let store = ground.store();
+    store.upsert_subscription(subscription(1), true).await.unwrap();
+    fails(&*store, 1, 10).await;
+    store.update_subscription(&subscription(1)).await.unwrap();
+    assert_eq!(fails(&*store, 1, 20).await, at(20));
+    store.upsert_subscription(subscription(1), false).await.unwrap();
+    assert_eq!(fails(&*store, 1, 30).await, at(30));
+    store.disable_subscription(minted(1), "it failed", at(40)).await.unwrap();
+    assert_eq!(fails(&*store, 1, 50).await, at(50));
+}
+
+async fn fails(store: &dyn Store, number: u64, now: u64) -> UnixMicros {
+    store.receiver_fails(minted(number), at(now)).await.unwrap()
 }

@@ -214,6 +214,14 @@ impl Store for PostgresStore {
         self.bounded(disable).await
     }
 
+    async fn receiver_fails(&self, id: SubscriptionId, now: UnixMicros) -> Result<UnixMicros> {
+        self.bounded(subscriptions::fails(&self.pool, id, now)).await
+    }
+
+    async fn receiver_works(&self, id: SubscriptionId) -> Result<()> {
+        self.bounded(subscriptions::works(&self.pool, id)).await
+    }
+
     async fn delete_subscription(&self, id: SubscriptionId, now: UnixMicros) -> Result<bool> {
         self.bounded(subscriptions::delete(&self.pool, id, now)).await
     }

@@ -88,6 +88,8 @@ const STATEMENTS: &[(&str, &str, &[&str])] = &[
     ("subscriptions: list", subscriptions::LIST, &["subscriptions_pkey"]),
     ("subscriptions: insert", subscriptions::INSERT, &[]),
     ("subscriptions: update", subscriptions::UPDATE, &["subscriptions_pkey"]),
+    ("subscriptions: fails", subscriptions::FAILS, &["subscriptions_pkey"]),
+    ("subscriptions: works", subscriptions::WORKS, &["subscriptions_pkey"]),
     ("subscriptions: delete", subscriptions::DELETE, &["subscriptions_pkey"]),
     (
         "subscriptions: bury",

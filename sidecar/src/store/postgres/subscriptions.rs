@@ -43,7 +43,14 @@ pub(super) const INSERT: &str = "INSERT INTO subscriptions (id, pattern, url, se
     VALUES ($1, $2, $3, $4, $5) ON CONFLICT (pattern, url) DO NOTHING";
 
 pub(super) const UPDATE: &str = "UPDATE subscriptions
-    SET pattern = $2, url = $3, settings = $4, secrets = $5 WHERE id = $1";
+    SET pattern = $2, url = $3, settings = $4, secrets = $5, failing_since = NULL
+    WHERE id = $1";
+
+pub(super) const FAILS: &str = "UPDATE subscriptions
+    SET failing_since = COALESCE(failing_since, $2) WHERE id = $1 RETURNING failing_since";
+
+pub(super) const WORKS: &str = "UPDATE subscriptions
+    SET failing_since = NULL WHERE id = $1 AND failing_since IS NOT NULL";
 
 pub(super) const DELETE: &str = "DELETE FROM subscriptions WHERE id = $1";
 
@@ -138,6 +145,24 @@ pub(super) async fn disable(
     }
     tx.commit().await?;
     connection.done(Ok(enabled.is_some()))
+}
+
+pub(super) async fn fails(
+    pool: &Pool,
+    id: SubscriptionId,
+    now: UnixMicros,
+) -> sqlx::Result<UnixMicros> {
+    let fails = sqlx::query_scalar(FAILS).bind(key(id)).bind(micros(now));
+    let mut connection = pool.lend().await?;
+    let since = fails.fetch_optional(&mut *connection).await?;
+    connection.done(Ok(since.map_or(now, UnixMicros::new)))
+}
+
+pub(super) async fn works(pool: &Pool, id: SubscriptionId) -> sqlx::Result<()> {
+    let works = sqlx::query(WORKS).bind(key(id));
+    let mut connection = pool.lend().await?;
+    works.execute(&mut *connection).await?;
+    connection.done(Ok(()))
 }
 
 /// Deletes the subscription and buries what waits for it, in the same transaction as far as that

@@ -169,6 +169,14 @@ impl Store for SqliteStore {
         disabled.map_err(failed)
     }
 
+    async fn receiver_fails(&self, id: SubscriptionId, now: UnixMicros) -> Result<UnixMicros> {
+        subscriptions::fails(&self.writer, id, now).await.map_err(failed)
+    }
+
+    async fn receiver_works(&self, id: SubscriptionId) -> Result<()> {
+        subscriptions::works(&self.writer, id).await.map_err(failed)
+    }
+
     async fn delete_subscription(&self, id: SubscriptionId, now: UnixMicros) -> Result<bool> {
         let deleted = subscriptions::delete(&self.writer, id, now).await;
         deleted.map_err(failed)

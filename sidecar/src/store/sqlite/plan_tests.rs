@@ -48,6 +48,8 @@ async fn plans() -> Vec<(&'static str, String)> {
         ("subscriptions: by target", subscriptions::BY_TARGET),
         ("subscriptions: list", subscriptions::LIST),
         ("subscriptions: update", subscriptions::UPDATE),
+        ("subscriptions: fails", subscriptions::FAILS),
+        ("subscriptions: works", subscriptions::WORKS),
         ("subscriptions: delete", subscriptions::DELETE),
         ("subscriptions: bury", subscriptions::BURY),
         ("tokens: revoke", tokens::REVOKE),

@@ -36,7 +36,14 @@ const INSERT: &str = "INSERT INTO subscriptions (id, pattern, url, settings, sec
     VALUES (?1, ?2, ?3, ?4, ?5)";
 
 pub(super) const UPDATE: &str = "UPDATE subscriptions
-    SET pattern = ?2, url = ?3, settings = ?4, secrets = ?5 WHERE id = ?1";
+    SET pattern = ?2, url = ?3, settings = ?4, secrets = ?5, failing_since = NULL
+    WHERE id = ?1";
+
+pub(super) const FAILS: &str = "UPDATE subscriptions
+    SET failing_since = COALESCE(failing_since, ?2) WHERE id = ?1 RETURNING failing_since";
+
+pub(super) const WORKS: &str = "UPDATE subscriptions
+    SET failing_since = NULL WHERE id = ?1 AND failing_since IS NOT NULL";
 
 pub(super) const DELETE: &str = "DELETE FROM subscriptions WHERE id = ?1";
 
@@ -107,6 +114,20 @@ pub(super) async fn disable(
     events::tell(&mut tx, operational::of_disabling(&disabled)).await?;
     tx.commit().await?;
     Ok(true)
+}
+
+pub(super) async fn fails(
+    writer: &SqlitePool,
+    id: SubscriptionId,
+    now: UnixMicros,
+) -> sqlx::Result<UnixMicros> {
+    let fails = sqlx::query_scalar(FAILS).bind(bytes(id)).bind(micros(now));
+    Ok(fails.fetch_optional(writer).await?.map_or(now, UnixMicros::new))
+}
+
+pub(super) async fn works(writer: &SqlitePool, id: SubscriptionId) -> sqlx::Result<()> {
+    sqlx::query(WORKS).bind(bytes(id)).execute(writer).await?;
+    Ok(())
 }
 
 pub(super) async fn delete(
