@@ -138,6 +138,8 @@ CREATE TABLE subscriptions (
     secrets         bytea     NOT NULL,
     -- Since when its receiver does nothing but fail; its owner's changes begin that anew.
     failing_since   bigint,
+    -- Until when its pace is given away (`deliver/slots.rs`).
+    paced_until     bigint,
     UNIQUE (pattern, url)
 );
 

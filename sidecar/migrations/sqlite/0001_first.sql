@@ -106,6 +106,8 @@ CREATE TABLE subscriptions (
     secrets         BLOB    NOT NULL,
     -- Since when its receiver does nothing but fail; its owner's changes begin that anew.
     failing_since   INTEGER,
+    -- Until when its pace is given away (`deliver/slots.rs`).
+    paced_until     INTEGER,
     UNIQUE (pattern, url)
 ) STRICT;
 

@@ -42,6 +42,20 @@ impl Circuit {
         Self { state: State::Closed { failures: 0 }, most, window: most }
     }
 
+    /// From now on so many at a time.
+    pub fn allow(&mut self, most: u32) {
+        let most = most.max(1);
+        if most != self.most {
+            self.window = if self.window == self.most { most } else { self.window.min(most) };
+            self.most = most;
+        }
+    }
+
+    /// Whether nothing is known against the receiver.
+    pub fn is_well(&self) -> bool {
+        self.state == State::Closed { failures: 0 } && self.window == self.most
+    }
+
     /// How many attempts may be under way at `now`.
     pub fn window(&self, now: UnixMicros) -> u32 {
         match self.state {

@@ -42,7 +42,7 @@ impl Metrics {
         registry.register("delivery_attempts", "Attempts by outcome", metrics.attempts.clone());
         registry.register(
             "delivery_put_off",
-            "Deliveries given back to come again, since their line was full or their circuit open",
+            "Deliveries given back to come again, since their line was full, their circuit open or their pace slow",
             metrics.put_off.clone(),
         );
         registry.register_with_unit(
@@ -58,6 +58,7 @@ impl Metrics {
         let reason = match reason {
             Reason::Full => "full",
             Reason::Open => "open",
+            Reason::Paced => "paced",
         };
         self.put_off.get_or_create(&ReasonLabel { reason }).inc();
     }

@@ -7,12 +7,14 @@ pub mod attempt;
 pub mod circuit;
 pub mod client;
 pub mod egress;
+mod disabling;
 mod metrics;
 pub mod outcome;
 mod record;
 pub mod retry_after;
 pub mod schedule;
 pub mod sign;
+mod slots;
 pub mod streak;
 pub mod turns;
 
@@ -20,15 +22,15 @@ use std::{error::Error, sync::Arc, time::Duration};
 
 use futures::FutureExt as _;
 use sidehook_event::UnixMicros;
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, task::JoinSet};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use attempt::Made;
 pub use client::Client;
 pub use metrics::Metrics;
 use record::{Found, Recorder};
-use streak::{News, Streaks};
-use turns::{Ended, Limits, PutOff, Reason, Turns};
+use streak::Streaks;
+use turns::{Ended, Limits, PutOff, Reason, Turns, Wish};
 
 use crate::{
     clock::Clock,
@@ -46,10 +48,6 @@ use crate::{
 const LEASE: Duration = Duration::from_secs(90);
 /// How long a delivery rests whose subscription is not enabled.
 const PAUSE: Duration = Duration::from_secs(30);
-/// Why a subscription is disabled whose receiver answered 410.
-const GONE: &str = "the receiver answered 410 (Gone)";
-/// Why a subscription is disabled whose receiver has failed for too long.
-const HOPELESS: &str = "the receiver did nothing but fail for 5 days";
 /// The most deliveries that wait for their turn.
 const HELD: usize = 700;
 /// The most verdicts that wait to be recorded.
@@ -131,7 +129,9 @@ impl Deliverer {
         let mut turns: Turns<Work> = Turns::new(limits(concurrency));
         let streaks = Arc::new(Streaks::default());
         let mut under_way = 0;
+        let mut reserving = JoinSet::new();
         loop {
+            let wakes_at = turns.wake(self.clock.now());
             while under_way < concurrency {
                 let Some(work) = turns.next(self.clock.now()) else { break };
                 under_way += 1;
@@ -143,6 +143,9 @@ impl Deliverer {
                     leaving.ended = deliverer.deliver(work, verdicts, &streaks).await;
                 });
             }
+            for wish in turns.wishes() {
+                reserving.spawn(self.clone().reserve(wish));
+            }
             let room = turns.room();
             let put_off = tokio::select! {
                 biased;
@@ -151,12 +154,17 @@ impl Deliverer {
                     under_way -= 1;
                     self.finish(&mut turns, end)
                 }
+                Some(reserved) = reserving.join_next() => {
+                    self.place(&mut turns, reserved.ok())
+                }
+                () = self.until(wakes_at), if wakes_at.is_some() => Vec::new(),
                 taken = self.queue.take_deliveries(room), if room > 0 => {
                     self.line_up(&mut turns, taken)
                 }
             };
             self.put_off(put_off, &verdicts).await;
         }
+        drop(reserving);
         for work in turns.clear() {
             let now = self.clock.now();
             self.give_back(work, Successor::Retry(now), &verdicts).await;
@@ -176,8 +184,39 @@ impl Deliverer {
 
     fn line_up(&self, turns: &mut Turns<Work>, taken: Vec<Work>) -> Vec<PutOff<Work>> {
         let now = self.clock.now();
-        let offers = taken.into_iter();
-        offers.filter_map(|work| turns.offer(work.work.subscription_id, work, now)).collect()
+        let offers = taken.into_iter().filter_map(|work| {
+            let id = work.work.subscription_id;
+            // One that is not in the table yet is read when its turn comes.
+            let known = self.table.subscription(id);
+            let pacing = known.map(|subscription| subscription.pacing).unwrap_or_default();
+            turns.offer(id, pacing, work, now)
+        });
+        offers.collect()
+    }
+
+    /// Reserves places in a subscription's pace; nobody else has them.
+    async fn reserve(self, wish: Wish) -> (Wish, UnixMicros) {
+        let span = wish.interval * wish.count;
+        let reserve = || self.store.reserve_pace(wish.id, span, self.clock.now());
+        let from = until_stored(&*self.clock, "reserve a pace", reserve).await;
+        (wish, from)
+    }
+
+    fn place(
+        &self,
+        turns: &mut Turns<Work>,
+        reserved: Option<(Wish, UnixMicros)>,
+    ) -> Vec<PutOff<Work>> {
+        let Some((Wish { id, count, .. }, from)) = reserved else { return Vec::new() };
+        turns.reserved(id, from, count, self.clock.now())
+    }
+
+    /// Waits until then; for ever without a time.
+    async fn until(&self, at: Option<UnixMicros>) {
+        match at {
+            Some(at) => self.clock.sleep(at.since(self.clock.now())).await,
+            None => std::future::pending().await,
+        }
     }
 
     async fn put_off(&self, put_off: Vec<PutOff<Work>>, verdicts: &mpsc::Sender<Found>) {
@@ -188,7 +227,7 @@ impl Deliverer {
                     let error = "its receiver failed all the time".to_owned();
                     Successor::Dead(Death { cause: Cause::Exhausted, error })
                 }
-                Reason::Open | Reason::Full => Successor::Retry(until),
+                Reason::Open | Reason::Full | Reason::Paced => Successor::Retry(until),
             };
             self.give_back(piece, successor, verdicts).await;
         }
@@ -273,7 +312,7 @@ impl Deliverer {
             self.clock.dice(),
         );
         if outcome::is_unsubscribing(&attempt) {
-            self.disable(subscription.id, GONE).await;
+            self.disable(subscription.id, disabling::GONE).await;
         }
         tracing::debug!(
             delivery = %due.id,
@@ -285,45 +324,16 @@ impl Deliverer {
         );
         Verdict { attempt: Some(attempt), ..verdict(successor, end) }
     }
-
-    /// Notes since when a receiver does nothing but fail, and disables the subscription when that
-    /// is too long.
-    async fn note(&self, id: SubscriptionId, ended: Ended, streaks: &Streaks) {
-        let now = self.clock.now();
-        match streaks.ended(id, ended, now) {
-            None => {}
-            Some(News::Works) => {
-                let works = || self.store.receiver_works(id);
-                until_stored(&*self.clock, "note that a receiver works", works).await;
-            }
-            Some(News::Fails) => {
-                let fails = || self.store.receiver_fails(id, now);
-                let since = until_stored(&*self.clock, "note that a receiver fails", fails).await;
-                if streaks.fails_since(id, since, now) {
-                    self.disable(id, HOPELESS).await;
-                }
-            }
-        }
-    }
-
-    /// Disables a subscription whose receiver is gone. The verdict on the delivery waits for it: a
-    /// process that ends between the two finds the receiver gone once more.
-    async fn disable(&self, id: SubscriptionId, reason: &str) {
-        let now = self.clock.now();
-        let disable = || self.store.disable_subscription(id, reason, now);
-        if until_stored(&*self.clock, "disable a subscription", disable).await {
-            tracing::info!(subscription = %id, "disabled: {reason}");
-        }
-        let reload = || self.table.reload(&*self.store, id);
-        until_stored(&*self.clock, "read a subscription that changed", reload).await;
-    }
 }
 
 /// What one subscription may have of so many attempts at a time, and how many deliveries are held
 /// besides: fewer than a broker lets one process hold.
 fn limits(concurrency: usize) -> Limits {
     let share = (concurrency / 8).max(1);
-    Limits { in_flight: u32::try_from(share).unwrap_or(u32::MAX), all: HELD }
+    let wide = |count| u32::try_from(count).unwrap_or(u32::MAX);
+    // However much one asks for, as much is left for the others.
+    let most = (concurrency / 2).max(1);
+    Limits { in_flight: wide(share), most_in_flight: wide(most), all: HELD }
 }
 
 /// What an attempt tells of its receiver.

@@ -9,19 +9,19 @@
 //! its turn.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeSet, HashMap, VecDeque},
     time::Duration,
 };
 
 use sidehook_event::UnixMicros;
 
-use super::circuit::Circuit;
-use crate::model::SubscriptionId;
+use super::{circuit::Circuit, slots::Slots};
+use crate::model::{Pacing, RateLimit, SubscriptionId};
 
 /// How long a line that is full is left alone.
 const REST: Duration = Duration::from_secs(1);
 /// How long a piece may wait in its line, as far as the pace of the line tells.
-const PATIENCE_SECONDS: usize = 2;
+const PATIENCE: Duration = Duration::from_secs(2);
 /// How many times its window a line may hold of whose pace little is known.
 const UNKNOWN: usize = 4;
 /// The time between those that are put off to come again, so that they do not come at once.
@@ -30,8 +30,10 @@ const SPACING: Duration = Duration::from_millis(5);
 /// What there may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Attempts under way at a time for one subscription.
+    /// Attempts under way at a time for one subscription that asks for nothing else.
     pub in_flight: u32,
+    /// The most that one may ask for.
+    pub most_in_flight: u32,
     /// Pieces in all lines.
     pub all: usize,
 }
@@ -54,6 +56,19 @@ pub enum Reason {
     Full,
     /// Its receiver fails all the time.
     Open,
+    /// It would be faster than its subscription wants.
+    Paced,
+}
+
+/// Places that a line needs in its subscription's pace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wish {
+    /// Whose.
+    pub id: SubscriptionId,
+    /// How far apart they are.
+    pub interval: Duration,
+    /// How many.
+    pub count: u32,
 }
 
 /// How an attempt ended, as far as its receiver is concerned.
@@ -74,6 +89,9 @@ pub struct Turns<T> {
     lines: HashMap<SubscriptionId, Line<T>>,
     /// The lines that may have a turn, each once.
     order: VecDeque<SubscriptionId>,
+    /// The lines that may have one at this time.
+    sleeping: BTreeSet<(UnixMicros, SubscriptionId)>,
+    wishes: Vec<Wish>,
     waiting: usize,
 }
 
@@ -82,6 +100,8 @@ struct Line<T> {
     waiting: VecDeque<T>,
     in_flight: u32,
     circuit: Circuit,
+    /// Its places, if its subscription has a pace.
+    slots: Option<Slots>,
     /// Whether it stands in the order.
     in_order: bool,
     /// From when on the next one that is put off comes again.
@@ -100,7 +120,14 @@ struct Pace {
 impl<T> Turns<T> {
     /// Without a line.
     pub fn new(limits: Limits) -> Self {
-        Self { limits, lines: HashMap::new(), order: VecDeque::new(), waiting: 0 }
+        Self {
+            limits,
+            lines: HashMap::new(),
+            order: VecDeque::new(),
+            sleeping: BTreeSet::new(),
+            wishes: Vec::new(),
+            waiting: 0,
+        }
     }
 
     /// How many more may be offered.
@@ -109,14 +136,23 @@ impl<T> Turns<T> {
     }
 
     /// Takes a piece into its line, or puts it off.
-    pub fn offer(&mut self, id: SubscriptionId, piece: T, now: UnixMicros) -> Option<PutOff<T>> {
-        let Limits { in_flight, all } = self.limits;
-        let line = self.lines.entry(id).or_insert_with(|| Line::new(in_flight, now));
+    pub fn offer(
+        &mut self,
+        id: SubscriptionId,
+        pacing: Pacing,
+        piece: T,
+        now: UnixMicros,
+    ) -> Option<PutOff<T>> {
+        let Limits { in_flight, most_in_flight, all } = self.limits;
+        let most = pacing.max_in_flight.map_or(in_flight, |own| own.get().min(most_in_flight));
+        let line = self.lines.entry(id).or_insert_with(|| Line::new(most, now));
+        line.keep_to(most, pacing.rate_limit.map(RateLimit::interval), now);
         if let Some(until) = line.circuit.open_until(now) {
             return Some(line.put_off(piece, until, Reason::Open));
         }
         if line.waiting.len() >= line.longest(now) || self.waiting >= all {
-            return Some(line.put_off(piece, now.after(REST), Reason::Full));
+            let reason = if line.slots.is_some() { Reason::Paced } else { Reason::Full };
+            return Some(line.put_off(piece, now.after(REST), reason));
         }
         line.waiting.push_back(piece);
         self.waiting += 1;
@@ -133,6 +169,9 @@ impl<T> Turns<T> {
                 continue;
             }
             let Some(piece) = line.waiting.pop_front() else { continue };
+            if let Some(slots) = &mut line.slots {
+                slots.take(now);
+            }
             line.in_flight += 1;
             self.waiting -= 1;
             self.line_up(id, now);
@@ -159,17 +198,11 @@ impl<T> Turns<T> {
             }
             Ended::Untold => {}
         }
-        let mut put_off = Vec::new();
-        if let Some(until) = line.circuit.open_until(now) {
-            self.waiting -= line.waiting.len();
-            for piece in std::mem::take(&mut line.waiting) {
-                put_off.push(line.put_off(piece, until, Reason::Open));
-            }
-        }
-        if line.waiting.is_empty()
-            && line.in_flight == 0
-            && line.circuit == Circuit::new(self.limits.in_flight)
-        {
+        let put_off = match line.circuit.open_until(now) {
+            Some(until) => self.put_all_off(id, until, Reason::Open),
+            None => Vec::new(),
+        };
+        if self.lines.get(&id).is_some_and(Line::is_idle) {
             self.lines.remove(&id);
         } else {
             self.line_up(id, now);
@@ -177,16 +210,73 @@ impl<T> Turns<T> {
         put_off
     }
 
+    /// Places were reserved. Gives back what is put off because they are far away.
+    pub fn reserved(
+        &mut self,
+        id: SubscriptionId,
+        from: UnixMicros,
+        count: u32,
+        now: UnixMicros,
+    ) -> Vec<PutOff<T>> {
+        let slots = self.lines.get_mut(&id).and_then(|line| line.slots.as_mut());
+        let Some(slots) = slots else { return Vec::new() };
+        slots.reserved(from, count);
+        match slots.next() {
+            Some(next) if next > now.after(PATIENCE) => self.put_all_off(id, next, Reason::Paced),
+            Some(_) | None => {
+                self.line_up(id, now);
+                Vec::new()
+            }
+        }
+    }
+
+    /// The places that are needed since this was last asked.
+    pub fn wishes(&mut self) -> Vec<Wish> {
+        std::mem::take(&mut self.wishes)
+    }
+
+    /// Lines whose time has come may have a turn. Says when the next one's comes.
+    pub fn wake(&mut self, now: UnixMicros) -> Option<UnixMicros> {
+        while let Some((at, id)) = self.sleeping.first().copied() {
+            if at > now {
+                return Some(at);
+            }
+            self.sleeping.pop_first();
+            self.line_up(id, now);
+        }
+        None
+    }
+
     /// Gives back all that wait.
     pub fn clear(&mut self) -> Vec<T> {
         self.waiting = 0;
         self.order.clear();
+        self.sleeping.clear();
         let lines = std::mem::take(&mut self.lines);
         lines.into_values().flat_map(|line| line.waiting).collect()
     }
 
+    fn put_all_off(
+        &mut self,
+        id: SubscriptionId,
+        earliest: UnixMicros,
+        reason: Reason,
+    ) -> Vec<PutOff<T>> {
+        let Some(line) = self.lines.get_mut(&id) else { return Vec::new() };
+        self.waiting -= line.waiting.len();
+        let pieces = std::mem::take(&mut line.waiting).into_iter();
+        pieces.map(|piece| line.put_off(piece, earliest, reason)).collect()
+    }
+
     fn line_up(&mut self, id: SubscriptionId, now: UnixMicros) {
         let Some(line) = self.lines.get_mut(&id) else { return };
+        if let Some(slots) = &mut line.slots {
+            let interval = slots.interval();
+            let wish = slots.wish(line.waiting.len()).map(|count| Wish { id, interval, count });
+            self.wishes.extend(wish);
+            let next = slots.next().filter(|next| *next > now && !line.waiting.is_empty());
+            self.sleeping.extend(next.map(|next| (next, id)));
+        }
         if !line.in_order && line.may_have_a_turn(now) {
             line.in_order = true;
             self.order.push_back(id);
@@ -195,31 +285,58 @@ impl<T> Turns<T> {
 }
 
 impl<T> Line<T> {
-    fn new(in_flight: u32, now: UnixMicros) -> Self {
+    fn new(most: u32, now: UnixMicros) -> Self {
         Self {
             waiting: VecDeque::new(),
             in_flight: 0,
-            circuit: Circuit::new(in_flight),
+            circuit: Circuit::new(most),
+            slots: None,
             in_order: false,
             next_put_off: now,
             pace: Pace { since: now, now: 0, before: 0 },
         }
     }
 
+    /// From now on its subscription wants it so.
+    fn keep_to(&mut self, most: u32, interval: Option<Duration>, now: UnixMicros) {
+        self.circuit.allow(most);
+        if self.slots.as_ref().map(Slots::interval) != interval {
+            self.slots = interval.map(Slots::new);
+            self.next_put_off = now;
+        }
+    }
+
+    /// Whether nothing would be forgotten with it.
+    fn is_idle(&self) -> bool {
+        let has_places = self.slots.as_ref().is_some_and(|slots| slots.next().is_some());
+        self.waiting.is_empty() && self.in_flight == 0 && self.circuit.is_well() && !has_places
+    }
+
     fn may_have_a_turn(&self, now: UnixMicros) -> bool {
-        !self.waiting.is_empty() && self.in_flight < self.circuit.window(now)
+        let has_place =
+            self.slots.as_ref().is_none_or(|slots| slots.next().is_some_and(|next| next <= now));
+        !self.waiting.is_empty() && self.in_flight < self.circuit.window(now) && has_place
     }
 
     /// How many may wait: those that come to their turn in a while.
     fn longest(&mut self, now: UnixMicros) -> usize {
         let window = usize::try_from(self.circuit.window(now)).unwrap_or(usize::MAX);
-        (self.pace.per_second(now) * PATIENCE_SECONDS).max(window * UNKNOWN)
+        let usual = self.pace.per_second(now) * usize::try_from(PATIENCE.as_secs()).unwrap_or(1);
+        let usual = usual.max(window * UNKNOWN);
+        let Some(slots) = &self.slots else { return usual };
+        if slots.next() > Some(now.after(PATIENCE)) {
+            return 0;
+        }
+        let in_time = PATIENCE.as_micros() / slots.interval().as_micros().max(1);
+        usual.min(usize::try_from(in_time).unwrap_or(usize::MAX).max(1))
     }
 
     fn put_off(&mut self, piece: T, earliest: UnixMicros, reason: Reason) -> PutOff<T> {
-        let until = self.next_put_off.max(earliest);
         let pace = u32::try_from(self.pace.per_second(earliest)).unwrap_or(u32::MAX);
-        self.next_put_off = until.after((REST / pace.max(1)).min(SPACING));
+        let usual = (REST / pace.max(1)).min(SPACING);
+        let spacing = self.slots.as_ref().map_or(usual, Slots::interval);
+        let until = self.next_put_off.max(earliest);
+        self.next_put_off = until.after(spacing);
         PutOff { piece, until, reason }
     }
 }

@@ -10,7 +10,7 @@ use sidehook_event::TypeId as _;
 use super::*;
 use crate::deliver::circuit::FAILURES;
 
-const LIMITS: Limits = Limits { in_flight: 4, all: 1000 };
+const LIMITS: Limits = Limits { in_flight: 4, most_in_flight: 16, all: 1000 };
 
 fn subscription(number: u8) -> SubscriptionId {
     SubscriptionId::from_bits(number.into())
@@ -22,8 +22,9 @@ fn at(millis: u64) -> UnixMicros {
 
 /// Pieces of these lines, in this order.
 fn offered(turns: &mut Turns<(u8, u32)>, pieces: impl IntoIterator<Item = (u8, u32)>) -> usize {
-    let offers =
-        pieces.into_iter().filter_map(|piece| turns.offer(subscription(piece.0), piece, at(0)));
+    let offers = pieces
+        .into_iter()
+        .filter_map(|piece| turns.offer(subscription(piece.0), Pacing::default(), piece, at(0)));
     offers.count()
 }
 
@@ -50,7 +51,7 @@ fn a_line_that_does_not_move_puts_off_and_leaves_the_others_alone() {
     let mut turns = Turns::new(LIMITS);
     assert_eq!(offered(&mut turns, (0..150).map(|n| (1, n))), 134);
     assert_eq!(offered(&mut turns, [(2, 0)]), 0);
-    let off = turns.offer(subscription(1), (1, 150), at(0)).unwrap();
+    let off = turns.offer(subscription(1), Pacing::default(), (1, 150), at(0)).unwrap();
     let expected = at(1000).after(SPACING * 134);
     assert_eq!((off.until, off.reason), (expected, Reason::Full));
 }
@@ -59,18 +60,18 @@ fn a_line_that_does_not_move_puts_off_and_leaves_the_others_alone() {
 fn a_line_that_moves_may_hold_what_it_takes_in_a_while() {
     let mut turns = Turns::new(LIMITS);
     for n in 0..300 {
-        assert_eq!(turns.offer(subscription(1), (1, n), at(0)), None);
+        assert_eq!(turns.offer(subscription(1), Pacing::default(), (1, n), at(0)), None);
         turns.next(at(0)).unwrap();
         turns.finished(subscription(1), Ended::Well, at(0), 0);
     }
     // One that is idle and well is forgotten, and so is its pace: this one is kept busy.
-    assert_eq!(turns.offer(subscription(1), (1, 300), at(0)), None);
+    assert_eq!(turns.offer(subscription(1), Pacing::default(), (1, 300), at(0)), None);
     turns.next(at(0)).unwrap();
     assert_eq!(offered(&mut turns, (0..17).map(|n| (1, n))), 1);
     for n in 0..100 {
         turns.next(at(0)).unwrap();
         turns.finished(subscription(1), Ended::Well, at(0), 0);
-        turns.offer(subscription(1), (1, n), at(0));
+        turns.offer(subscription(1), Pacing::default(), (1, n), at(0));
     }
     assert_eq!(offered(&mut turns, (0..700).map(|n| (1, n))), 700 - 200 + 16);
 }
@@ -88,10 +89,13 @@ fn a_receiver_that_fails_all_the_time_is_asked_by_one_attempt_when_its_time_is_u
     assert_eq!(turns.room(), LIMITS.all);
     let times: Vec<_> = put_off.iter().map(|off| off.until).collect();
     assert!(times.is_sorted() && times[0] == at(5_000), "{times:?}");
-    assert_eq!(turns.offer(subscription(1), (1, 50), at(4_999)).unwrap().reason, Reason::Open);
+    assert_eq!(
+        turns.offer(subscription(1), Pacing::default(), (1, 50), at(4_999)).unwrap().reason,
+        Reason::Open
+    );
 
-    assert_eq!(turns.offer(subscription(1), (1, 51), at(5_000)), None);
-    assert_eq!(turns.offer(subscription(1), (1, 52), at(5_000)), None);
+    assert_eq!(turns.offer(subscription(1), Pacing::default(), (1, 51), at(5_000)), None);
+    assert_eq!(turns.offer(subscription(1), Pacing::default(), (1, 52), at(5_000)), None);
     assert_eq!(turns.next(at(5_000)), Some((1, 51)));
     assert_eq!(turns.next(at(5_000)), None, "one is enough to see");
     assert_eq!(turns.finished(subscription(1), Ended::Well, at(5_001), 0), []);
@@ -105,6 +109,84 @@ fn at_the_end_all_that_wait_are_given_back() {
     turns.next(at(0));
     assert_eq!(turns.clear().len(), 2);
     assert_eq!((turns.next(at(0)), turns.room()), (None, LIMITS.all));
+}
+
+fn paced(rate: &str) -> Pacing {
+    Pacing { rate_limit: Some(rate.parse().unwrap()), max_in_flight: None }
+}
+
+/// Gives lines the places that they wish for, from now on.
+fn place(turns: &mut Turns<(u8, u32)>, now: UnixMicros) -> Vec<u32> {
+    let wishes = turns.wishes();
+    for Wish { id, count, .. } in &wishes {
+        assert_eq!(turns.reserved(*id, now, *count, now), []);
+    }
+    wishes.into_iter().map(|wish| wish.count).collect()
+}
+
+#[test]
+fn a_paced_line_has_its_turns_an_interval_apart() {
+    let mut turns = Turns::new(LIMITS);
+    for n in 0..3 {
+        assert_eq!(turns.offer(subscription(1), paced("50/s"), (1, n), at(0)), None);
+    }
+    assert_eq!(turns.next(at(0)), None, "it has no places yet");
+    assert_eq!(place(&mut turns, at(5)), [1]);
+    assert_eq!((turns.next(at(5)), turns.next(at(5))), (Some((1, 0)), None));
+    assert_eq!(place(&mut turns, at(25)), [2]);
+    assert_eq!((turns.next(at(25)), turns.next(at(25))), (Some((1, 1)), None));
+    assert_eq!(turns.wake(at(25)), Some(at(45)));
+    assert_eq!(turns.next(at(44)), None);
+    assert_eq!(turns.wake(at(45)), None);
+    assert_eq!(turns.next(at(45)), Some((1, 2)));
+}
+
+#[test]
+fn what_is_too_fast_for_its_subscription_is_put_off_to_the_pace() {
+    let mut turns = Turns::new(LIMITS);
+    let mut put_off = Vec::new();
+    for n in 0..10 {
+        put_off.extend(turns.offer(subscription(1), paced("2/s"), (1, n), at(0)));
+    }
+    assert!(put_off.iter().all(|off| off.reason == Reason::Paced));
+    let until: Vec<_> = put_off.iter().map(|off| off.until).collect();
+    assert_eq!(until, (0..6).map(|n| at(1000 + 500 * n)).collect::<Vec<_>>());
+    assert_eq!(turns.offer(subscription(2), Pacing::default(), (2, 0), at(0)), None);
+}
+
+#[test]
+fn what_would_wait_long_for_its_place_is_put_off_until_then() {
+    let mut turns = Turns::new(LIMITS);
+    let hourly = paced("1/h");
+    assert_eq!(turns.offer(subscription(1), hourly, (1, 0), at(0)), None);
+    let [wish] = turns.wishes()[..] else { panic!("one place") };
+    let hour = at(3_600_000);
+    let put_off = turns.reserved(wish.id, hour, wish.count, at(0));
+    assert_eq!(put_off, [PutOff { piece: (1, 0), until: hour, reason: Reason::Paced }]);
+    assert_eq!(turns.offer(subscription(1), hourly, (1, 1), at(1)).unwrap().reason, Reason::Paced);
+    assert_eq!(turns.offer(subscription(1), hourly, (1, 0), hour), None);
+    assert_eq!(turns.next(hour), Some((1, 0)), "its place was kept");
+}
+
+#[test]
+fn a_line_has_as_many_under_way_as_its_subscription_wants_and_no_more_than_may_be() {
+    let wide = |own| Pacing { rate_limit: None, max_in_flight: std::num::NonZeroU32::new(own) };
+    for (own, expected) in [(1, 1), (10, 10), (500, 16)] {
+        let mut turns = Turns::new(LIMITS);
+        for n in 0..16 {
+            turns.offer(subscription(1), wide(own), (1, n), at(0));
+        }
+        assert_eq!(std::iter::from_fn(|| turns.next(at(0))).count(), expected.min(16));
+    }
+}
+
+#[test]
+fn a_pace_that_changes_holds_at_once() {
+    let mut turns = Turns::new(LIMITS);
+    turns.offer(subscription(1), paced("1/h"), (1, 0), at(0));
+    turns.offer(subscription(1), paced("1/h"), (1, 1), at(0));
+    assert_eq!(turns.offer(subscription(1), Pacing::default(), (1, 2), at(0)), None);
+    assert_eq!(std::iter::from_fn(|| turns.next(at(0))).count(), 2);
 }
 
 #[derive(Debug, Clone)]
@@ -128,7 +210,7 @@ fn step() -> impl Strategy<Value = Step> {
 proptest! {
     #[test]
     fn nothing_is_lost_or_doubled_and_no_window_is_exceeded(steps in vec(step(), 1..400)) {
-        let limits = Limits { in_flight: 3, all: 30 };
+        let limits = Limits { in_flight: 3, most_in_flight: 16, all: 30 };
         let mut turns = Turns::new(limits);
         let (mut now, mut number) = (0, 0);
         let (mut inside, mut under_way) = (HashMap::<u32, u8>::new(), HashMap::<u8, u32>::new());
@@ -138,7 +220,7 @@ proptest! {
                 Step::Offer(line) => {
                     number += 1;
                     inside.insert(number, line);
-                    off.extend(turns.offer(subscription(line), (line, number), at(now)));
+                    off.extend(turns.offer(subscription(line), Pacing::default(), (line, number), at(now)));
                 }
                 Step::Next => if let Some((line, number)) = turns.next(at(now)) {
                     prop_assert_eq!(inside.remove(&number), Some(line));

@@ -7,6 +7,7 @@ mod access;
 mod allowed;
 mod delivery;
 mod id;
+mod pacing;
 mod page;
 pub mod operational;
 mod pattern;
@@ -25,6 +26,7 @@ pub use delivery::{
     Successor, Verdict,
 };
 pub use id::{DeliveryId, SubscriptionId, TokenId};
+pub use pacing::{InvalidRate, Pacing, RateLimit};
 pub use page::{InvalidCursor, Page, PageRequest};
 pub use pattern::{InvalidPattern, Pattern};
 pub use scope::{Face, InvalidScope, Scope, Scopes};

@@ -11,7 +11,7 @@ use sidehook_event::UnixMicros;
 use thiserror::Error;
 use url::Url;
 
-use super::{Pattern, Signing, SubscriptionId};
+use super::{Pacing, Pattern, Signing, SubscriptionId};
 
 /// The longest a whole attempt may take. A lease outlasts it, so that no other worker takes over
 /// an attempt that is still under way.
@@ -42,6 +42,8 @@ pub struct Subscription {
     pub retry: Retry,
     /// How long an attempt may take as a whole, at most [`MAX_TIMEOUT`].
     pub timeout: Duration,
+    /// How fast its deliveries may come.
+    pub pacing: Pacing,
     /// The owner's own words.
     pub description: Option<String>,
     /// The owner's own labels.

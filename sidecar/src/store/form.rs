@@ -4,7 +4,7 @@
 //! Invariant: what is read is what was written, or an error that names the column. Nothing that
 //! is secret stands outside of `secrets`, and no text of an error holds any of it.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, num::NonZeroU32, time::Duration};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
@@ -12,7 +12,8 @@ use sidehook_event::UnixMicros;
 
 use super::seal::{Keyring, Place};
 use crate::model::{
-    Format, Headers, Outgoing, Retry, Secret, Signing, Subscription, SubscriptionId, Target,
+    Format, Headers, InvalidRate, Outgoing, Pacing, Retry, Secret, Signing, Subscription,
+    SubscriptionId, Target,
 };
 
 /// The column of the settings.
@@ -54,6 +55,8 @@ struct Settings {
     jitter: f64,
     horizon: Option<u64>,
     timeout: u64,
+    rate_limit: Option<String>,
+    max_in_flight: Option<NonZeroU32>,
     description: Option<String>,
     metadata: BTreeMap<String, String>,
     created_at: i64,
@@ -85,6 +88,7 @@ pub fn write(
         disabled_reason,
         retry: Retry { schedule, jitter, horizon },
         timeout,
+        pacing: Pacing { rate_limit, max_in_flight },
         description,
         metadata,
         created_at,
@@ -99,6 +103,8 @@ pub fn write(
         jitter: *jitter,
         horizon: horizon.map(micros),
         timeout: micros(*timeout),
+        rate_limit: rate_limit.map(|rate| rate.to_string()),
+        max_in_flight: *max_in_flight,
         description: description.clone(),
         metadata: metadata.clone(),
         created_at: created_at.micros(),
@@ -136,6 +142,8 @@ pub fn read(
     let (_, format) = named.ok_or_else(|| flaw(SETTINGS)("no such format"))?;
     let headers = secrets.custom_headers.iter().map(|(name, value)| (&**name, &**value));
     let headers = Headers::parse(headers).map_err(|(name, what)| format!("{name} {what}"));
+    let rate_limit = settings.rate_limit.map(|text| text.parse()).transpose();
+    let rate_limit = rate_limit.map_err(|flawed: InvalidRate| flaw(SETTINGS)(flawed))?;
     Ok(Subscription {
         id,
         url: Target::parse(columns.url).map_err(flaw("url"))?,
@@ -152,6 +160,7 @@ pub fn read(
             horizon: settings.horizon.map(Duration::from_micros),
         },
         timeout: Duration::from_micros(settings.timeout),
+        pacing: Pacing { rate_limit, max_in_flight: settings.max_in_flight },
         description: settings.description,
         metadata: settings.metadata,
         created_at: UnixMicros::new(settings.created_at),

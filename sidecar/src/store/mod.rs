@@ -3,7 +3,7 @@
 //! Invariant: when a call returned `Ok`, what it wrote survives a power cut; when it returned an
 //! error, it wrote nothing, or the caller may repeat it without harm.
 
-use std::{collections::HashSet, fmt::Debug, sync::Arc};
+use std::{collections::HashSet, fmt::Debug, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
@@ -216,6 +216,15 @@ pub trait Store: Send + Sync + Debug + 'static {
 
     /// Notes that a subscription's receiver works.
     async fn receiver_works(&self, id: SubscriptionId) -> Result<()>;
+
+    /// Gives away so much of a subscription's pace, and says from when on, which is `now` at the
+    /// earliest: nobody else is given the same. Its owner's changes begin it anew.
+    async fn reserve_pace(
+        &self,
+        id: SubscriptionId,
+        span: Duration,
+        now: UnixMicros,
+    ) -> Result<UnixMicros>;
 
     /// Replaces the subscription of the same id. `Ok(false)`: there is none. An error of kind
     /// [`UpdateError::Taken`] if another one has its pattern and URL.

@@ -6,7 +6,9 @@ use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 use sidehook::{
     clock::SystemClock,
-    model::{Format, Headers, Retry, SealingKey, Secret, Subscription, SubscriptionId, Target},
+    model::{
+        Format, Headers, Pacing, Retry, SealingKey, Secret, Subscription, SubscriptionId, Target,
+    },
     store::{Store as _, seal::Keyring, sqlite::SqliteStore},
 };
 use sidehook_event::{TypeId as _, UnixMicros};
@@ -26,6 +28,7 @@ fn subscription() -> Subscription {
         disabled_reason: None,
         retry: Retry::default(),
         timeout: Duration::from_secs(10),
+        pacing: Pacing::default(),
         description: None,
         metadata: BTreeMap::new(),
         created_at: UnixMicros::EPOCH,

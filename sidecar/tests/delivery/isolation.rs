@@ -16,7 +16,10 @@ use std::{
     time::Duration,
 };
 
-use sidehook::clock::{Clock, SystemClock};
+use sidehook::{
+    clock::{Clock, SystemClock},
+    model::{Pacing, Subscription},
+};
 use sidehook_event::{EventId, TypeId as _};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -56,6 +59,32 @@ async fn receivers_that_hang_fail_or_trickle_do_not_delay_the_others() {
     // Below some milliseconds it is the machine that is measured.
     let floor = Duration::from_millis(10);
     assert!(beside <= alone.max(floor) * 2, "{beside:?} beside bad ones, {alone:?} alone");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pace_is_kept_and_nothing_of_what_was_too_much_is_lost() {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
+    let stage = Stage::new().await;
+    let arrivals = Arrivals::default();
+    let url = receiver(Manner::Well, Arc::clone(&arrivals), Arc::clone(&clock)).await;
+    let subscription = stage.subscribe_url(&url, "created").await;
+    let pacing = Pacing { rate_limit: Some("20/s".parse().unwrap()), max_in_flight: None };
+    stage.change(Subscription { pacing, ..subscription }).await;
+    // More than may wait in the process: the rest goes back to the store.
+    stage.store((1..=100).map(|id| event(id, "people.created"))).await;
+    stage.settled(100).await;
+    let mut times: Vec<_> = arrivals.lock().unwrap().values().flatten().copied().collect();
+    times.sort_unstable();
+    assert_eq!(times.len(), 100);
+    let took = times[99] - times[0];
+    println!("100 deliveries at 20/s took {took:?}");
+    // 99 intervals of 50 ms; timers that ring late are caught up with by no more than 50 ms.
+    assert!(took >= Duration::from_millis(4_850), "{took:?}");
+    let within_a_second = |from: Duration| {
+        times.iter().filter(|at| (from..from + Duration::from_secs(1)).contains(*at)).count()
+    };
+    let densest = times.iter().map(|from| within_a_second(*from));
+    assert!(densest.max() <= Some(23), "in one second");
 }
 
 /// The p99 of the time from the hand-over of an event to its arrival at the good receivers.

@@ -27,7 +27,7 @@ use sidehook::{
     dispatch::Dispatcher,
     ingest::{self, Ingest},
     model::{
-        Attempt, Delivery, DeliveryId, Format, Headers, PageRequest, Retry, Secret, State,
+        Attempt, Delivery, DeliveryId, Format, Headers, Pacing, PageRequest, Retry, Secret, State,
         Subscription, SubscriptionId, Target,
     },
     queue::{Lanes, local::LocalQueue},
@@ -106,6 +106,7 @@ pub(crate) fn subscription(id: SubscriptionId, url: &str, pattern: &str) -> Subs
         disabled_reason: None,
         retry: Retry::default(),
         timeout: Duration::from_secs(5),
+        pacing: Pacing::default(),
         description: None,
         metadata: BTreeMap::new(),
         created_at: UnixMicros::EPOCH,

@@ -114,6 +114,7 @@ macro_rules! conformance {
                 that_one_was_disabled_is_told_once_as_an_event_to_dispatch,
                 since_when_a_receiver_fails_is_kept_until_it_works,
                 its_owners_changes_begin_anew_since_when_a_receiver_fails,
+                no_part_of_a_pace_is_given_away_twice,
                 an_update_to_a_target_that_is_taken_is_refused,
                 a_deletion_kills_pending_deliveries_alone,
                 a_deletion_of_nothing_says_so,

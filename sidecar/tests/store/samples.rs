@@ -2,14 +2,14 @@
 //!
 //! Invariant: the same number gives the same sample, and a greater one a younger.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, num::NonZeroU32, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use serde_json::json;
 use sidehook::{
     model::{
-        Attempt, Cause, Death, DeliveryId, Format, Headers, Outcome, Outgoing, Payload, Retry,
-        Secret, Signing, Subscription, SubscriptionId, Successor, Target, Verdict,
+        Attempt, Cause, Death, DeliveryId, Format, Headers, Outcome, Outgoing, Pacing, Payload,
+        Retry, Secret, Signing, Subscription, SubscriptionId, Successor, Target, Verdict,
     },
     store::{Dispatched, Due, NewDelivery, Store},
 };
@@ -149,6 +149,7 @@ pub(crate) fn subscription(number: u64) -> Subscription {
         disabled_reason: None,
         retry: Retry::default(),
         timeout: Duration::from_secs(10),
+        pacing: Pacing::default(),
         description: None,
         metadata: BTreeMap::new(),
         created_at: at(number),
@@ -184,6 +185,10 @@ pub(crate) fn elaborate(number: u64, target: u64) -> Subscription {
             horizon: Some(Duration::from_hours(7)),
         },
         timeout: Duration::from_millis(2_500),
+        pacing: Pacing {
+            rate_limit: Some("90/m".parse().unwrap()),
+            max_in_flight: NonZeroU32::new(3),
+        },
         description: Some("two\nlines \0".to_owned()),
         metadata: BTreeMap::from([("team\0".to_owned(), "größe".to_owned())]),
         created_at: at(number + 1),

@@ -2,7 +2,7 @@
 //!
 //! Invariant: what is read back asks for what its owner asked for.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use futures::future::join_all;
 use sidehook::{
@@ -279,4 +279,25 @@ pub(crate) async fn its_owners_changes_begin_anew_since_when_a_receiver_fails(
 
 async fn fails(store: &dyn Store, number: u64, now: u64) -> UnixMicros {
     store.receiver_fails(minted(number), at(now)).await.unwrap()
+}
+
+pub(crate) async fn no_part_of_a_pace_is_given_away_twice(ground: &mut dyn Ground) {
+    let store = ground.store();
+    for number in [1, 2] {
+        store.upsert_subscription(subscription(number), true).await.unwrap();
+    }
+    let reserve = async |number, now| {
+        let span = Duration::from_secs(10);
+        store.reserve_pace(minted(number), span, at(now)).await.unwrap()
+    };
+    assert_eq!(reserve(1, 100).await, at(100));
+    assert_eq!(reserve(1, 101).await, at(110));
+    assert_eq!(reserve(2, 101).await, at(101));
+    assert_eq!(reserve(1, 150).await, at(150), "what went by is gone");
+    let mut given = join_all((0..8).map(|_| reserve(1, 150))).await;
+    given.sort_unstable();
+    assert_eq!(given, (16..24).map(|tens| at(tens * 10)).collect::<Vec<_>>());
+    store.update_subscription(&subscription(1)).await.unwrap();
+    assert_eq!(reserve(1, 151).await, at(151), "its owner may want another pace");
+    assert_eq!(reserve(3, 100).await, at(100), "there is none");
 }

@@ -2,7 +2,7 @@
 //!
 //! Invariant: whatever passes can be stored and delivered to, but for the egress rule.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, num::NonZeroU32, time::Duration};
 
 use serde_json::{Map, Value};
 use sidehook_event::UnixMicros;
@@ -18,7 +18,8 @@ use super::{
     retry::{RequestedRetry, retry},
 };
 use crate::model::{
-    Format, Headers, MAX_TIMEOUT, Pattern, Retry, Secret, Subscription, SubscriptionId, Target,
+    Format, Headers, MAX_TIMEOUT, Pacing, Pattern, Retry, Secret, Subscription, SubscriptionId,
+    Target,
 };
 
 /// No receiver answers faster across a network that fails now and then.
@@ -57,6 +58,7 @@ pub(super) struct Requested {
     enabled: bool,
     retry: RequestedRetry,
     timeout: Option<Duration>,
+    pacing: Pacing,
     description: Option<String>,
     metadata: BTreeMap<String, String>,
 }
@@ -75,6 +77,8 @@ impl TryFrom<Value> for Requested {
         let enabled = form.read("enabled", |value| boolean(&value)).unwrap_or(true);
         let retry = form.read("retry", retry).unwrap_or_default();
         let timeout = form.read("timeout", duration(SHORTEST_TIMEOUT, MAX_TIMEOUT));
+        let rate_limit = form.read("rate_limit", parsed);
+        let max_in_flight = form.read("max_in_flight", |value| max_in_flight(&value));
         let description = form.read("description", text_up_to(LONGEST_DESCRIPTION));
         let metadata = form.read("metadata", metadata).unwrap_or_default();
         if let Err(flaws) = check_keys(&custom_payload, format) {
@@ -94,6 +98,7 @@ impl TryFrom<Value> for Requested {
             enabled,
             retry,
             timeout,
+            pacing: Pacing { rate_limit, max_in_flight },
             description,
             metadata,
         })
@@ -127,6 +132,7 @@ impl Requested {
                 horizon: self.retry.horizon.or(retry.horizon),
             },
             timeout: self.timeout.unwrap_or(*timeout),
+            pacing: self.pacing,
             description: self.description,
             metadata: self.metadata,
             created_at: now,
@@ -137,6 +143,14 @@ impl Requested {
 
 fn target(value: Value) -> Result<Target, Flaws> {
     Target::parse(&text(value)?).map_err(Flaws::here)
+}
+
+fn max_in_flight(value: &Value) -> Result<NonZeroU32, Flaws> {
+    let number = value.as_u64().and_then(|number| u32::try_from(number).ok());
+    let number = number.filter(|number| *number <= Pacing::MOST_IN_FLIGHT);
+    number.and_then(NonZeroU32::new).ok_or_else(|| {
+        Flaws::here(format!("must be a whole number from 1 to {}", Pacing::MOST_IN_FLIGHT))
+    })
 }
 
 fn check_keys(payload: &Map<String, Value>, format: Format) -> Result<(), Flaws> {

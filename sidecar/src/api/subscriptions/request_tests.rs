@@ -54,6 +54,8 @@ fn everything_can_be_said() {
         "enabled": false,
         "retry": {"schedule": ["0s", "1m 30s"], "jitter": 0.5},
         "timeout": "30s",
+        "rate_limit": "600/m",
+        "max_in_flight": 1000,
         "description": "the mailing list",
         "metadata": {"team": "a"}
     }));
@@ -82,7 +84,7 @@ fn what_is_missing_or_wrong_is_named_all_at_once() {
             "format must be one of standard, cloudevents, cloudevents-binary, raw",
             "enabled must be true or false",
             "color is unknown; there are url, event_type, custom_headers, custom_payload, \
-             format, secret, enabled, retry, timeout, description, metadata",
+             format, secret, enabled, retry, timeout, rate_limit, max_in_flight, description, metadata",
         ]
     );
 }
@@ -127,6 +129,16 @@ fn each_field_is_checked() {
         ),
         ("timeout", json!("31s"), "timeout must be from 100ms to 30s"),
         ("timeout", json!("0s"), "timeout must be from 100ms to 30s"),
+        (
+            "rate_limit",
+            json!("50"),
+            "rate_limit must be a number of deliveries in a second, minute or hour, such as 50/s, \
+             600/m or 10/h",
+        ),
+        ("rate_limit", json!("0/s"), "rate_limit must be 1 to 10000 in a second, minute or hour"),
+        ("max_in_flight", json!(0), "max_in_flight must be a whole number from 1 to 1000"),
+        ("max_in_flight", json!(1001), "max_in_flight must be a whole number from 1 to 1000"),
+        ("max_in_flight", json!("3"), "max_in_flight must be a whole number from 1 to 1000"),
         ("description", json!(long), "description must not be longer than 1024 characters"),
         ("metadata", json!({"a": 1}), "metadata.a must be a string"),
         ("metadata", json!({"": "1"}), "metadata must have names of 1 to 64 characters"),

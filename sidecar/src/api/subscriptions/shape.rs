@@ -3,7 +3,7 @@
 //! Invariant: the secret is shown only where the caller says so; what can be written is shown
 //! under the name by which it is written.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, num::NonZeroU32, time::Duration};
 
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
@@ -29,6 +29,8 @@ pub(super) struct Shown<'a> {
     retry: ShownRetry<'a>,
     #[serde(serialize_with = "shape::duration")]
     timeout: Duration,
+    rate_limit: Option<String>,
+    max_in_flight: Option<NonZeroU32>,
     description: Option<&'a str>,
     metadata: &'a BTreeMap<String, String>,
     #[serde(serialize_with = "shape::text")]
@@ -65,6 +67,8 @@ impl<'a> Shown<'a> {
                 horizon: subscription.retry.horizon.map(shape::written),
             },
             timeout: subscription.timeout,
+            rate_limit: subscription.pacing.rate_limit.map(|rate| rate.to_string()),
+            max_in_flight: subscription.pacing.max_in_flight,
             description: subscription.description.as_deref(),
             metadata: &subscription.metadata,
             created_at: subscription.created_at,

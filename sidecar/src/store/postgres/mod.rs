@@ -222,6 +222,15 @@ impl Store for PostgresStore {
         self.bounded(subscriptions::works(&self.pool, id)).await
     }
 
+    async fn reserve_pace(
+        &self,
+        id: SubscriptionId,
+        span: Duration,
+        now: UnixMicros,
+    ) -> Result<UnixMicros> {
+        self.bounded(subscriptions::reserve_pace(&self.pool, id, span, now)).await
+    }
+
     async fn delete_subscription(&self, id: SubscriptionId, now: UnixMicros) -> Result<bool> {
         self.bounded(subscriptions::delete(&self.pool, id, now)).await
     }

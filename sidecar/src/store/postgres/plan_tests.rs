@@ -90,6 +90,7 @@ const STATEMENTS: &[(&str, &str, &[&str])] = &[
     ("subscriptions: update", subscriptions::UPDATE, &["subscriptions_pkey"]),
     ("subscriptions: fails", subscriptions::FAILS, &["subscriptions_pkey"]),
     ("subscriptions: works", subscriptions::WORKS, &["subscriptions_pkey"]),
+    ("subscriptions: reserve", subscriptions::RESERVE, &["subscriptions_pkey"]),
     ("subscriptions: delete", subscriptions::DELETE, &["subscriptions_pkey"]),
     (
         "subscriptions: bury",

@@ -3,6 +3,8 @@
 //! Invariant: what cannot be parsed back is an error, never a subscription that delivers
 //! something else than its owner asked for. Secrets and headers are sealed on their way in.
 
+use std::time::Duration;
+
 use sidehook_event::UnixMicros;
 use sqlx::{
     Connection as _, Postgres, Row as _, postgres::PgArguments, postgres::PgRow, query::Query,
@@ -11,7 +13,7 @@ use sqlx::{
 use super::{
     events,
     pool::Pool,
-    rows::{below, id, key, micros, one_more, unreadable, unwritable},
+    rows::{below, id, key, micros, one_more, span, unreadable, unwritable},
 };
 use crate::{
     model::{
@@ -43,11 +45,16 @@ pub(super) const INSERT: &str = "INSERT INTO subscriptions (id, pattern, url, se
     VALUES ($1, $2, $3, $4, $5) ON CONFLICT (pattern, url) DO NOTHING";
 
 pub(super) const UPDATE: &str = "UPDATE subscriptions
-    SET pattern = $2, url = $3, settings = $4, secrets = $5, failing_since = NULL
+    SET pattern = $2, url = $3, settings = $4, secrets = $5, failing_since = NULL,
+        paced_until = NULL
     WHERE id = $1";
 
 pub(super) const FAILS: &str = "UPDATE subscriptions
     SET failing_since = COALESCE(failing_since, $2) WHERE id = $1 RETURNING failing_since";
+
+pub(super) const RESERVE: &str = "UPDATE subscriptions
+    SET paced_until = GREATEST(COALESCE(paced_until, 0), $2) + $3
+    WHERE id = $1 RETURNING paced_until - $3";
 
 pub(super) const WORKS: &str = "UPDATE subscriptions
     SET failing_since = NULL WHERE id = $1 AND failing_since IS NOT NULL";
@@ -163,6 +170,19 @@ pub(super) async fn works(pool: &Pool, id: SubscriptionId) -> sqlx::Result<()> {
     let mut connection = pool.lend().await?;
     works.execute(&mut *connection).await?;
     connection.done(Ok(()))
+}
+
+pub(super) async fn reserve_pace(
+    pool: &Pool,
+    id: SubscriptionId,
+    time: Duration,
+    now: UnixMicros,
+) -> sqlx::Result<UnixMicros> {
+    let reserve = sqlx::query_scalar(RESERVE);
+    let reserve = reserve.bind(key(id)).bind(micros(now)).bind(span(time));
+    let mut connection = pool.lend().await?;
+    let from = reserve.fetch_optional(&mut *connection).await?;
+    connection.done(Ok(from.map_or(now, UnixMicros::new)))
 }
 
 /// Deletes the subscription and buries what waits for it, in the same transaction as far as that

@@ -6,7 +6,7 @@
 //!
 //! Invariant: a statement's text is fixed when the program starts; values are always bound.
 
-use std::{collections::HashSet, fs::File, path::Path, sync::Arc};
+use std::{collections::HashSet, fs::File, path::Path, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use futures::{
@@ -175,6 +175,15 @@ impl Store for SqliteStore {
 
     async fn receiver_works(&self, id: SubscriptionId) -> Result<()> {
         subscriptions::works(&self.writer, id).await.map_err(failed)
+    }
+
+    async fn reserve_pace(
+        &self,
+        id: SubscriptionId,
+        span: Duration,
+        now: UnixMicros,
+    ) -> Result<UnixMicros> {
+        subscriptions::reserve_pace(&self.writer, id, span, now).await.map_err(failed)
     }
 
     async fn delete_subscription(&self, id: SubscriptionId, now: UnixMicros) -> Result<bool> {

@@ -50,6 +50,7 @@ async fn plans() -> Vec<(&'static str, String)> {
         ("subscriptions: update", subscriptions::UPDATE),
         ("subscriptions: fails", subscriptions::FAILS),
         ("subscriptions: works", subscriptions::WORKS),
+        ("subscriptions: reserve", subscriptions::RESERVE),
         ("subscriptions: delete", subscriptions::DELETE),
         ("subscriptions: bury", subscriptions::BURY),
         ("tokens: revoke", tokens::REVOKE),

@@ -3,12 +3,14 @@
 //! Invariant: what cannot be parsed back is an error, never a subscription that delivers
 //! something else than its owner asked for. Secrets and headers are sealed on their way in.
 
+use std::time::Duration;
+
 use sidehook_event::UnixMicros;
 use sqlx::{Row, Sqlite, SqlitePool, sqlite::SqliteRow};
 
 use super::{
     begin, events,
-    rows::{below, bytes, failed, id, micros, one_more, unreadable, unwritable},
+    rows::{below, bytes, failed, id, micros, one_more, span, unreadable, unwritable},
 };
 use crate::{
     model::{
@@ -36,11 +38,16 @@ const INSERT: &str = "INSERT INTO subscriptions (id, pattern, url, settings, sec
     VALUES (?1, ?2, ?3, ?4, ?5)";
 
 pub(super) const UPDATE: &str = "UPDATE subscriptions
-    SET pattern = ?2, url = ?3, settings = ?4, secrets = ?5, failing_since = NULL
+    SET pattern = ?2, url = ?3, settings = ?4, secrets = ?5, failing_since = NULL,
+        paced_until = NULL
     WHERE id = ?1";
 
 pub(super) const FAILS: &str = "UPDATE subscriptions
     SET failing_since = COALESCE(failing_since, ?2) WHERE id = ?1 RETURNING failing_since";
+
+pub(super) const RESERVE: &str = "UPDATE subscriptions
+    SET paced_until = MAX(COALESCE(paced_until, 0), ?2) + ?3
+    WHERE id = ?1 RETURNING paced_until - ?3";
 
 pub(super) const WORKS: &str = "UPDATE subscriptions
     SET failing_since = NULL WHERE id = ?1 AND failing_since IS NOT NULL";
@@ -128,6 +135,17 @@ pub(super) async fn fails(
 pub(super) async fn works(writer: &SqlitePool, id: SubscriptionId) -> sqlx::Result<()> {
     sqlx::query(WORKS).bind(bytes(id)).execute(writer).await?;
     Ok(())
+}
+
+pub(super) async fn reserve_pace(
+    writer: &SqlitePool,
+    id: SubscriptionId,
+    time: Duration,
+    now: UnixMicros,
+) -> sqlx::Result<UnixMicros> {
+    let reserve = sqlx::query_scalar(RESERVE);
+    let reserve = reserve.bind(bytes(id)).bind(micros(now)).bind(span(time));
+    Ok(reserve.fetch_optional(writer).await?.map_or(now, UnixMicros::new))
 }
 
 pub(super) async fn delete(
