@@ -28,6 +28,8 @@ pub(super) struct Made {
     pub(super) attempt: Attempt,
     /// How long the receiver wants to be left alone.
     pub(super) retry_after: Option<Duration>,
+    /// Whether it was sent a second time over a new connection.
+    pub(super) resent: bool,
 }
 
 /// An attempt as it is shown to whoever asked for it, with all that was said.
@@ -58,6 +60,7 @@ pub(super) async fn attempt(
     let retry_after = answer.as_ref();
     let retry_after =
         retry_after.and_then(|answer| retry_after::retry_after(&answer.headers, clock.now()));
+    let resent = answer.as_ref().is_some_and(|answer| answer.resent);
     let status_code = answer.as_ref().map(|answer| answer.status);
     let excerpt = answer.map(|answer| answer.excerpt);
     let attempt = Attempt {
@@ -69,7 +72,7 @@ pub(super) async fn attempt(
         response_excerpt: excerpt.filter(|excerpt| !excerpt.is_empty()),
         error,
     };
-    Made { attempt, retry_after }
+    Made { attempt, retry_after, resent }
 }
 
 /// Sends a delivery once, as an attempt does, and tells all that was said.

@@ -1,45 +1,62 @@
 //! The one HTTP client for everything that leaves: connects only to addresses that the egress
 //! rule allows, follows no redirect, uses no proxy from the environment.
 //!
-//! Invariant: a request ends within its time limit, and never more than [`EXCERPT`] bytes of an
-//! answer are kept.
+//! Invariant: a request ends within its time limit; never more than [`READ`] bytes of an answer's
+//! body are read, and never more than [`EXCERPT`] are kept.
 
 use std::{
     error::Error,
     io,
-    net::SocketAddr,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
-    vec,
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Request};
+use http::{HeaderMap, Request, Response};
 use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper::{body::Incoming, ext::on_informational};
 use hyper_util::{
     client::legacy::{
         self,
-        connect::{HttpConnector, dns::Name},
+        connect::{CaptureConnection, capture_connection},
     },
     rt::{TokioExecutor, TokioTimer},
 };
-use tokio::time::{Instant, timeout, timeout_at};
-use tower::Service;
+use tokio::{
+    sync::Notify,
+    time::{Instant, timeout, timeout_at},
+};
 
 use super::{
-    egress::{Denied, Rule},
-    outcome,
+    connect::{Connector, Unconnected},
+    egress::Rule,
+    outcome, trust,
+    wire::Tally,
 };
 use crate::model::{Outcome, Target};
 
 /// How much of an answer is kept, in bytes.
 pub const EXCERPT: usize = 16 * 1024;
-/// How long a TCP connection may take.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How much of an answer's body is read, in bytes: a connection can serve again only if the body
+/// came to its end.
+const READ: usize = 64 * 1024;
+/// How long the body of an answer may take. Its status counts, and is known by then.
+const BODY_LIMIT: Duration = Duration::from_secs(5);
+/// The longest head of an answer, in bytes.
+const HEAD: usize = 64 * 1024;
+/// The most headers of an answer.
+const HEADERS: usize = 128;
+/// The most answers of an interim kind (1xx) before the real one.
+const INTERIM: usize = 32;
+/// What a receiver may send over HTTP/2 before it is read: of one answer, and of all that share a
+/// connection.
+const HTTP2_WINDOWS: (u32, u32) = (64 * 1024, 1024 * 1024);
+/// How often a connection over HTTP/2 is asked whether it lives, and how long it may take to say so.
+/// One that died unheard would otherwise fail every attempt that it is used for.
+const HTTP2_PING: (Duration, Duration) = (Duration::from_secs(15), Duration::from_secs(5));
 /// How long an idle connection is kept.
 const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
 /// The most idle connections to one host.
@@ -48,8 +65,19 @@ const IDLE_PER_HOST: usize = 64;
 /// Sends requests to receivers.
 #[derive(Debug, Clone)]
 pub struct Client {
-    inner: legacy::Client<HttpsConnector<HttpConnector<Guard>>, Full<Bytes>>,
     rule: Arc<Rule>,
+    routes: Routes,
+}
+
+type Http = legacy::Client<Connector, Full<Bytes>>;
+
+/// The two ways to a receiver.
+#[derive(Debug, Clone)]
+struct Routes {
+    /// Over a connection that is there already, if there is one.
+    kept: Http,
+    /// Over a connection of its own.
+    fresh: Http,
 }
 
 /// What a receiver answered.
@@ -61,6 +89,9 @@ pub struct Answer {
     pub headers: HeaderMap,
     /// The beginning of the body, at most [`EXCERPT`] bytes, lossily as text.
     pub excerpt: String,
+    /// Whether it was sent a second time, since the connection that had been kept was dead: the
+    /// receiver may have read it twice.
+    pub resent: bool,
 }
 
 /// Why there is no answer.
@@ -75,21 +106,9 @@ pub struct Failure {
 impl Client {
     /// A client that goes where `rule` allows and trusts the platform's certificates.
     pub fn new(rule: Arc<Rule>) -> io::Result<Self> {
-        let mut tcp = HttpConnector::new_with_resolver(Guard { rule: Arc::clone(&rule) });
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
-        let https = HttpsConnectorBuilder::new()
-            .with_provider_and_native_roots(rustls::crypto::ring::default_provider())?
-            .https_or_http()
-            .enable_all_versions()
-            .wrap_connector(tcp);
-        let inner = legacy::Client::builder(TokioExecutor::new())
-            .pool_idle_timeout(IDLE_TIMEOUT)
-            .pool_max_idle_per_host(IDLE_PER_HOST)
-            .pool_timer(TokioTimer::new())
-            .build(https);
-        Ok(Self { inner, rule })
+        let tls = trust::trusting(trust::platform_roots()?)?;
+        let routes = Routes::through(&Connector { rule: Arc::clone(&rule), tls });
+        Ok(Self { rule, routes })
     }
 
     /// Where it goes.
@@ -105,29 +124,128 @@ impl Client {
         request: Request<Full<Bytes>>,
         limit: Duration,
     ) -> Result<Answer, Failure> {
-        // A host that is written as an address is never asked of the resolver.
-        self.rule.check_literal(target).map_err(|denied| Failure {
+        self.rule.check_written(target).map_err(|denied| Failure {
             outcome: outcome::of_denial(&denied),
             error: denied.to_string(),
         })?;
         let sent = timeout(limit, async {
             // Inside, so that the end is counted from the same instant as the time limit.
             let end = deadline(limit);
-            (self.inner.request(request).await, end)
+            (self.routes.head_of_answer(request).await, end)
         });
         match sent.await {
-            Ok((Ok(response), end)) => {
+            Ok((Ok((response, resent)), end)) => {
                 let (head, body) = response.into_parts();
-                let excerpt = beginning_of(body, end).await;
-                Ok(Answer { status: head.status.as_u16(), headers: head.headers, excerpt })
+                let excerpt = beginning_of(body, end.min(deadline(BODY_LIMIT))).await;
+                let status = head.status.as_u16();
+                Ok(Answer { status, headers: head.headers, excerpt, resent })
             }
-            Ok((Err(error), _)) => Err(Failure { outcome: classify(&error), error: chain(&error) }),
+            Ok((Err(failure), _)) => Err(failure),
             Err(_) => Err(Failure {
                 outcome: Outcome::Timeout,
                 error: format!("no answer within {}", humantime::format_duration(limit)),
             }),
         }
     }
+}
+
+impl Routes {
+    fn through(connector: &Connector) -> Self {
+        let with_idle = |idle: usize| {
+            legacy::Client::builder(TokioExecutor::new())
+                .pool_idle_timeout(IDLE_TIMEOUT)
+                .pool_max_idle_per_host(idle)
+                .pool_timer(TokioTimer::new())
+                .timer(TokioTimer::new())
+                .http1_max_buf_size(HEAD)
+                .http1_max_headers(HEADERS)
+                .http2_initial_stream_window_size(HTTP2_WINDOWS.0)
+                .http2_initial_connection_window_size(HTTP2_WINDOWS.1)
+                .http2_keep_alive_interval(HTTP2_PING.0)
+                .http2_keep_alive_timeout(HTTP2_PING.1)
+                .http2_keep_alive_while_idle(true)
+                .build(connector.clone())
+        };
+        Self { kept: with_idle(IDLE_PER_HOST), fresh: with_idle(0) }
+    }
+
+    /// The head of the answer to `request`, and whether it had to be sent a second time.
+    ///
+    /// A receiver closes a connection that nobody used for a while. When a request crosses that on
+    /// its way, the receiver has not failed: it is sent again, once, over a connection of its own.
+    async fn head_of_answer(
+        &self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<(Response<Incoming>, bool), Failure> {
+        let again = request.clone();
+        match exchange(&self.kept, request).await {
+            Ok(response) => Ok((response, false)),
+            Err(Broken { stale: true, .. }) => match exchange(&self.fresh, again).await {
+                Ok(response) => Ok((response, true)),
+                Err(broken) => Err(broken.failure),
+            },
+            Err(broken) => Err(broken.failure),
+        }
+    }
+}
+
+/// Why there is no head of an answer.
+struct Broken {
+    failure: Failure,
+    /// Whether the connection alone was to blame, which had served before.
+    stale: bool,
+}
+
+async fn exchange(
+    client: &Http,
+    mut request: Request<Full<Bytes>>,
+) -> Result<Response<Incoming>, Broken> {
+    let too_many = Arc::new(Notify::new());
+    let (seen, told) = (AtomicUsize::new(0), Arc::clone(&too_many));
+    on_informational(&mut request, move |_| {
+        if seen.fetch_add(1, Ordering::Relaxed) == INTERIM {
+            told.notify_one();
+        }
+    });
+    let connection = capture_connection(&mut request);
+    tokio::select! {
+        answered = client.request(request) => answered
+            .inspect(|response| {
+                if let Some(tally) = response.extensions().get::<Tally>() {
+                    tally.answered();
+                }
+            })
+            .map_err(|error| Broken {
+                stale: is_stale(&error, &connection),
+                failure: Failure { outcome: classify(&error), error: chain(&error) },
+            }),
+        () = too_many.notified() => Err(Broken {
+            stale: false,
+            failure: Failure {
+                outcome: Outcome::Connection,
+                error: format!("more than {INTERIM} interim answers (1xx)"),
+            },
+        }),
+    }
+}
+
+/// Whether a request failed only because the connection that was kept for it was at its end.
+fn is_stale(error: &legacy::Error, connection: &CaptureConnection) -> bool {
+    let mut known = http::Extensions::new();
+    if let Some(connected) = connection.connection_metadata().as_ref() {
+        connected.get_extras(&mut known);
+    }
+    let Some(tally) = known.get::<Tally>() else { return false };
+    if !tally.is_http2() {
+        return tally.went_silent();
+    }
+    let error = causes(error).find_map(|cause| cause.downcast_ref::<h2::Error>());
+    error.is_some_and(|error| {
+        // The receiver says that it did not look at it (RFC 9113, section 8.7).
+        error.is_go_away() && error.is_remote()
+            || error.reason() == Some(h2::Reason::REFUSED_STREAM)
+            || error.is_io() && tally.has_answered()
+    })
 }
 
 #[expect(
@@ -138,36 +256,44 @@ fn deadline(limit: Duration) -> Instant {
     Instant::now() + limit
 }
 
-/// Reads until the end of the body, the end of the time or the limit of what is kept.
+/// Reads until the end of the body, the end of the time or the limit of what is read. A body that
+/// is not at its end is dropped, and its connection with it.
 async fn beginning_of(mut body: Incoming, end: Instant) -> String {
-    let mut kept = Vec::new();
-    while kept.len() < EXCERPT {
+    let (mut kept, mut read) = (Vec::new(), 0_usize);
+    while read < READ {
         let Ok(Some(Ok(frame))) = timeout_at(end, body.frame()).await else {
             break;
         };
         if let Ok(data) = frame.into_data() {
             let room = EXCERPT - kept.len();
             kept.extend(data.iter().take(room));
+            read = read.saturating_add(data.len());
         }
     }
     String::from_utf8_lossy(&kept).into_owned()
 }
 
 /// Finds the cause of a failed request among its sources.
-fn classify(error: &(dyn Error + 'static)) -> Outcome {
-    let mut next = Some(error);
-    while let Some(current) = next {
-        if let Some(denied) = current.downcast_ref::<Denied>() {
-            return outcome::of_denial(denied);
+fn classify(error: &legacy::Error) -> Outcome {
+    for cause in causes(error) {
+        if let Some(unconnected) = cause.downcast_ref::<Unconnected>() {
+            return unconnected.outcome();
         }
-        if current.is::<rustls::Error>() {
+        if cause.is::<rustls::Error>() {
             return Outcome::Tls;
         }
-        // An I/O error may carry the real one inside, which is not its source.
-        let inside = current.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        next = inside.map(|inside| inside as &(dyn Error + 'static)).or_else(|| current.source());
     }
     Outcome::Connection
+}
+
+/// An error and what is behind it, the outermost first.
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error| {
+        let error: &'a (dyn Error + 'static) = *error;
+        // An I/O error may carry the real one inside, which is not its source.
+        let inside = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        inside.map(|inside| inside as &(dyn Error + 'static)).or_else(|| error.source())
+    })
 }
 
 /// The texts of an error and of its sources, those that say nothing new left out.
@@ -182,25 +308,4 @@ fn chain(error: &(dyn Error + 'static)) -> String {
         next = source.source();
     }
     text
-}
-
-/// Resolves names as the egress rule demands.
-#[derive(Debug, Clone)]
-struct Guard {
-    rule: Arc<Rule>,
-}
-
-impl Service<Name> for Guard {
-    type Response = vec::IntoIter<SocketAddr>;
-    type Error = Denied;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Denied>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Denied>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, name: Name) -> Self::Future {
-        let rule = Arc::clone(&self.rule);
-        Box::pin(async move { Ok(rule.resolve(name.as_str()).await?.into_iter()) })
-    }
 }

@@ -9,7 +9,7 @@ fn target(host: &str) -> Target {
 }
 
 fn denied(rule: &Rule, host: &str) -> bool {
-    rule.check_literal(&target(host)).is_err()
+    rule.check_written(&target(host)).is_err()
 }
 
 #[test]

@@ -16,6 +16,7 @@ use crate::model::Attempt;
 pub struct Metrics {
     attempts: Family<Label, Counter>,
     put_off: Family<ReasonLabel, Counter>,
+    resent: Counter,
     duration: Histogram,
 }
 
@@ -35,6 +36,7 @@ impl Metrics {
         let metrics = Self {
             attempts: Family::default(),
             put_off: Family::default(),
+            resent: Counter::default(),
             duration: Histogram::new([
                 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
             ]),
@@ -44,6 +46,11 @@ impl Metrics {
             "delivery_put_off",
             "Deliveries given back to come again, since their line was full, their circuit open or their pace slow",
             metrics.put_off.clone(),
+        );
+        registry.register(
+            "delivery_resent",
+            "Attempts sent a second time, since the connection kept for them turned out to be dead",
+            metrics.resent.clone(),
         );
         registry.register_with_unit(
             "delivery_attempt",
@@ -63,7 +70,10 @@ impl Metrics {
         self.put_off.get_or_create(&ReasonLabel { reason }).inc();
     }
 
-    pub(super) fn attempted(&self, attempt: &Attempt) {
+    pub(super) fn attempted(&self, attempt: &Attempt, resent: bool) {
+        if resent {
+            self.resent.inc();
+        }
         self.attempts.get_or_create(&Label { outcome: attempt.outcome.name() }).inc();
         self.duration.observe(attempt.duration.as_secs_f64());
     }

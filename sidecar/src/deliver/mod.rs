@@ -6,17 +6,23 @@
 pub mod attempt;
 pub mod circuit;
 pub mod client;
+mod connect;
+mod dial;
 pub mod egress;
 mod disabling;
 mod metrics;
 pub mod outcome;
+mod ranges;
 mod record;
+pub mod resolve;
 pub mod retry_after;
 pub mod schedule;
 pub mod sign;
 mod slots;
 pub mod streak;
+mod trust;
 pub mod turns;
+mod wire;
 
 use std::{error::Error, sync::Arc, time::Duration};
 
@@ -299,9 +305,9 @@ impl Deliverer {
         if !subscription.enabled {
             return verdict(Successor::Retry(now.after(PAUSE)), now);
         }
-        let Made { attempt, retry_after } =
+        let Made { attempt, retry_after, resent } =
             attempt::attempt(due, subscription, &self.client, &*self.clock).await;
-        self.metrics.attempted(&attempt);
+        self.metrics.attempted(&attempt, resent);
         let end = self.clock.now();
         let successor = outcome::successor(
             &attempt,

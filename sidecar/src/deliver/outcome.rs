@@ -25,7 +25,7 @@ pub fn of_status(status: u16) -> Outcome {
 /// What a denial comes to.
 pub fn of_denial(denied: &Denied) -> Outcome {
     match denied {
-        Denied::Address { .. } => Outcome::Egress,
+        Denied::Address { .. } | Denied::Clear => Outcome::Egress,
         Denied::Unresolved { .. } => Outcome::Dns,
     }
 }

@@ -224,7 +224,7 @@ impl Context {
     async fn check_egress(&self, url: &Target) -> Result<(), Flaws> {
         match self.client.rule().check(url).await {
             Ok(()) | Err(Denied::Unresolved { .. }) => Ok(()),
-            Err(denied @ Denied::Address { .. }) => Err(Flaws::at("url", denied)),
+            Err(denied @ (Denied::Address { .. } | Denied::Clear)) => Err(Flaws::at("url", denied)),
         }
     }
 
