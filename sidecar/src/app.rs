@@ -19,7 +19,7 @@ use crate::{
     api::{self, Gate},
     clock::{Clock, SystemClock},
     config::{Config, QueueUrl, Role},
-    deliver::{self, Client, Deliverer, egress::Rule},
+    deliver::{self, Client, Deliverer, egress::Rule, holds::Holding},
     dispatch::Dispatcher,
     expire::Expirer,
     ingest::{self, Ingest},
@@ -121,11 +121,17 @@ impl Process {
             .unzip();
         let dispatcher = roles.include(Role::Dispatch).then(|| self.dispatcher(self.queue()));
         let delivers = roles.include(Role::Deliver);
-        let deliverer = delivers.then(|| self.deliverer(metrics));
+        let holding = Holding {
+            holds: Arc::default(),
+            table: Arc::clone(&self.table),
+            metrics: deliver::Metrics::register(metrics.registry()),
+        };
+        let deliverer = delivers.then(|| self.deliverer(&holding));
         let sweeper = Sweeper {
             store: Arc::clone(&self.store),
             queue: self.queue(),
             clock: Arc::clone(&self.clock),
+            holding,
         };
         let (access, store, clock) =
             (Arc::clone(&self.access), Arc::clone(&self.store), Arc::clone(&self.clock));
@@ -162,14 +168,15 @@ impl Process {
         }
     }
 
-    fn deliverer(&self, metrics: &mut Metrics) -> Deliverer {
+    fn deliverer(&self, holding: &Holding) -> Deliverer {
         Deliverer {
             store: Arc::clone(&self.store),
             queue: self.queue(),
             clock: Arc::clone(&self.clock),
             table: Arc::clone(&self.table),
+            holds: Arc::clone(&holding.holds),
             client: self.client.clone(),
-            metrics: deliver::Metrics::register(metrics.registry()),
+            metrics: holding.metrics.clone(),
         }
     }
 

@@ -1,6 +1,8 @@
 //! Finds what is due in the store and publishes it again: a retry whose time has come, work
 //! whose message was lost, work whose worker died. One code for all three.
 //!
+//! What is held it puts off itself (`deliver/holds.rs`).
+//!
 //! Invariant: only so much is leased as the queue has room for.
 
 use std::{sync::Arc, time::Duration};
@@ -9,7 +11,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::Clock,
-    deliver, ingest,
+    deliver::{self, holds::Holding},
+    ingest,
     queue::{Lane, Queue},
     store::{Store, patience::until_stored},
 };
@@ -19,6 +22,8 @@ use crate::{
 const PERIOD: Duration = Duration::from_millis(200);
 /// The most that is claimed in one transaction.
 const LIMIT: usize = 512;
+/// The same while what is found is put off again: nobody waits for it, others wait for the store.
+const FEW: usize = 64;
 
 /// Looks for what is due.
 #[derive(Debug)]
@@ -29,6 +34,8 @@ pub struct Sweeper {
     pub queue: Arc<dyn Queue>,
     /// Time.
     pub clock: Arc<dyn Clock>,
+    /// What can have no turn soon.
+    pub holding: Holding,
 }
 
 impl Sweeper {
@@ -49,15 +56,22 @@ impl Sweeper {
 
     /// Looks for deliveries that are due, until `stop`.
     pub async fn run_deliveries(&self, stop: &CancellationToken) {
+        let mut most = LIMIT;
         while stop.run_until_cancelled(self.queue.has_room(Lane::Deliveries)).await.is_some() {
-            let limit = self.queue.room(Lane::Deliveries).min(LIMIT);
+            let limit = self.queue.room(Lane::Deliveries).min(most);
             let deliveries = until_stored(&*self.clock, "claim deliveries", || {
                 let now = self.clock.now();
                 self.store.claim_deliveries(now, deliver::lease_from(now), limit)
             })
             .await;
             let found = deliveries.len();
-            self.queue.publish_deliveries(deliveries).await;
+            let (free, put_off) = self.holding.divide(deliveries, self.clock.now());
+            self.queue.publish_deliveries(free).await;
+            most = if put_off.is_empty() { LIMIT } else { FEW };
+            if !put_off.is_empty() {
+                let record = || self.store.record(&put_off);
+                until_stored(&*self.clock, "put deliveries off", record).await;
+            }
             self.rest(found, limit, stop).await;
         }
     }

@@ -66,6 +66,7 @@ impl Metrics {
             Reason::Full => "full",
             Reason::Open => "open",
             Reason::Paced => "paced",
+            Reason::Disabled => "disabled",
         };
         self.put_off.get_or_create(&ReasonLabel { reason }).inc();
     }

@@ -10,6 +10,7 @@ mod connect;
 mod dial;
 pub mod egress;
 mod disabling;
+pub mod holds;
 mod metrics;
 pub mod outcome;
 mod ranges;
@@ -33,6 +34,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use attempt::Made;
 pub use client::Client;
+use holds::Holds;
 pub use metrics::Metrics;
 use record::{Found, Recorder};
 use streak::Streaks;
@@ -51,7 +53,7 @@ use crate::{
 
 /// How long a delivery may wait in the queue and be attempted before another worker takes it
 /// over. An attempt begins only if it is sure to end within.
-const LEASE: Duration = Duration::from_secs(90);
+const LEASE: Duration = Duration::from_secs(55);
 /// How long a delivery rests whose subscription is not enabled.
 const PAUSE: Duration = Duration::from_secs(30);
 /// The most deliveries that wait for their turn.
@@ -91,6 +93,8 @@ pub struct Deliverer {
     pub clock: Arc<dyn Clock>,
     /// The subscriptions, as they are now.
     pub table: Arc<Table>,
+    /// What is put off together.
+    pub holds: Arc<Holds>,
     /// Sends.
     pub client: Client,
     /// What is counted.
@@ -132,7 +136,7 @@ impl Deliverer {
             clock: Arc::clone(&self.clock),
         };
         let recording = tokio::spawn(recorder.run());
-        let mut turns: Turns<Work> = Turns::new(limits(concurrency));
+        let mut turns: Turns<Work> = Turns::new(limits(concurrency), Arc::clone(&self.holds));
         let streaks = Arc::new(Streaks::default());
         let mut under_way = 0;
         let mut reserving = JoinSet::new();
@@ -233,7 +237,9 @@ impl Deliverer {
                     let error = "its receiver failed all the time".to_owned();
                     Successor::Dead(Death { cause: Cause::Exhausted, error })
                 }
-                Reason::Open | Reason::Full | Reason::Paced => Successor::Retry(until),
+                Reason::Open | Reason::Full | Reason::Paced | Reason::Disabled => {
+                    Successor::Retry(until)
+                }
             };
             self.give_back(piece, successor, verdicts).await;
         }

@@ -10,22 +10,29 @@
 
 use std::{
     collections::{BTreeSet, HashMap, VecDeque},
+    sync::Arc,
     time::Duration,
 };
 
 use sidehook_event::UnixMicros;
 
-use super::{circuit::Circuit, slots::Slots};
+use super::{
+    circuit::Circuit,
+    holds::{Holds, Terms},
+    slots::Slots,
+};
 use crate::model::{Pacing, RateLimit, SubscriptionId};
 
 /// How long a line that is full is left alone.
 const REST: Duration = Duration::from_secs(1);
+/// How long the sweep need not offer more of a line that was full.
+const GLANCE: Duration = Duration::from_millis(100);
 /// How long a piece may wait in its line, as far as the pace of the line tells.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How many times its window a line may hold of whose pace little is known.
 const UNKNOWN: usize = 4;
 /// The time between those that are put off to come again, so that they do not come at once.
-const SPACING: Duration = Duration::from_millis(5);
+pub(super) const SPACING: Duration = Duration::from_millis(5);
 
 /// What there may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +65,8 @@ pub enum Reason {
     Open,
     /// It would be faster than its subscription wants.
     Paced,
+    /// Its subscription is not enabled.
+    Disabled,
 }
 
 /// Places that a line needs in its subscription's pace.
@@ -86,6 +95,7 @@ pub enum Ended {
 #[derive(Debug)]
 pub struct Turns<T> {
     limits: Limits,
+    holds: Arc<Holds>,
     lines: HashMap<SubscriptionId, Line<T>>,
     /// The lines that may have a turn, each once.
     order: VecDeque<SubscriptionId>,
@@ -104,8 +114,6 @@ struct Line<T> {
     slots: Option<Slots>,
     /// Whether it stands in the order.
     in_order: bool,
-    /// From when on the next one that is put off comes again.
-    next_put_off: UnixMicros,
     pace: Pace,
 }
 
@@ -119,9 +127,10 @@ struct Pace {
 
 impl<T> Turns<T> {
     /// Without a line.
-    pub fn new(limits: Limits) -> Self {
+    pub fn new(limits: Limits, holds: Arc<Holds>) -> Self {
         Self {
             limits,
+            holds,
             lines: HashMap::new(),
             order: VecDeque::new(),
             sleeping: BTreeSet::new(),
@@ -146,13 +155,17 @@ impl<T> Turns<T> {
         let Limits { in_flight, most_in_flight, all } = self.limits;
         let most = pacing.max_in_flight.map_or(in_flight, |own| own.get().min(most_in_flight));
         let line = self.lines.entry(id).or_insert_with(|| Line::new(most, now));
-        line.keep_to(most, pacing.rate_limit.map(RateLimit::interval), now);
+        if line.keep_to(most, pacing.rate_limit.map(RateLimit::interval)) {
+            self.holds.forget(id);
+        }
         if let Some(until) = line.circuit.open_until(now) {
-            return Some(line.put_off(piece, until, Reason::Open));
+            let terms = line.terms(Reason::Open, until, until);
+            return Some(self.put_off(id, piece, terms));
         }
         if line.waiting.len() >= line.longest(now) || self.waiting >= all {
             let reason = if line.slots.is_some() { Reason::Paced } else { Reason::Full };
-            return Some(line.put_off(piece, now.after(REST), reason));
+            let terms = line.terms(reason, now.after(GLANCE), now.after(REST));
+            return Some(self.put_off(id, piece, terms));
         }
         line.waiting.push_back(piece);
         self.waiting += 1;
@@ -192,18 +205,24 @@ impl<T> Turns<T> {
         line.in_flight = line.in_flight.saturating_sub(1);
         line.pace.ended(now);
         match ended {
-            Ended::Well => line.circuit.succeeded(),
+            Ended::Well => {
+                if !line.circuit.is_well() {
+                    self.holds.release(id);
+                }
+                line.circuit.succeeded();
+            }
             Ended::Badly => {
                 line.circuit.failed(now, dice);
             }
             Ended::Untold => {}
         }
         let put_off = match line.circuit.open_until(now) {
-            Some(until) => self.put_all_off(id, until, Reason::Open),
+            Some(until) => self.put_all_off(id, Reason::Open, until),
             None => Vec::new(),
         };
         if self.lines.get(&id).is_some_and(Line::is_idle) {
             self.lines.remove(&id);
+            self.holds.forget(id);
         } else {
             self.line_up(id, now);
         }
@@ -222,7 +241,7 @@ impl<T> Turns<T> {
         let Some(slots) = slots else { return Vec::new() };
         slots.reserved(from, count);
         match slots.next() {
-            Some(next) if next > now.after(PATIENCE) => self.put_all_off(id, next, Reason::Paced),
+            Some(next) if next > now.after(PATIENCE) => self.put_all_off(id, Reason::Paced, next),
             Some(_) | None => {
                 self.line_up(id, now);
                 Vec::new()
@@ -259,13 +278,18 @@ impl<T> Turns<T> {
     fn put_all_off(
         &mut self,
         id: SubscriptionId,
-        earliest: UnixMicros,
         reason: Reason,
+        until: UnixMicros,
     ) -> Vec<PutOff<T>> {
         let Some(line) = self.lines.get_mut(&id) else { return Vec::new() };
         self.waiting -= line.waiting.len();
+        let terms = line.terms(reason, until, until);
         let pieces = std::mem::take(&mut line.waiting).into_iter();
-        pieces.map(|piece| line.put_off(piece, earliest, reason)).collect()
+        pieces.map(|piece| self.put_off(id, piece, terms)).collect()
+    }
+
+    fn put_off(&self, id: SubscriptionId, piece: T, terms: Terms) -> PutOff<T> {
+        PutOff { piece, until: self.holds.put_off(id, terms), reason: terms.reason }
     }
 
     fn line_up(&mut self, id: SubscriptionId, now: UnixMicros) {
@@ -292,18 +316,18 @@ impl<T> Line<T> {
             circuit: Circuit::new(most),
             slots: None,
             in_order: false,
-            next_put_off: now,
             pace: Pace { since: now, now: 0, before: 0 },
         }
     }
 
-    /// From now on its subscription wants it so.
-    fn keep_to(&mut self, most: u32, interval: Option<Duration>, now: UnixMicros) {
+    /// From now on its subscription wants it so. Says whether its pace is another one.
+    fn keep_to(&mut self, most: u32, interval: Option<Duration>) -> bool {
         self.circuit.allow(most);
-        if self.slots.as_ref().map(Slots::interval) != interval {
+        let changed = self.slots.as_ref().map(Slots::interval) != interval;
+        if changed {
             self.slots = interval.map(Slots::new);
-            self.next_put_off = now;
         }
+        changed
     }
 
     /// Whether nothing would be forgotten with it.
@@ -331,13 +355,11 @@ impl<T> Line<T> {
         usual.min(usize::try_from(in_time).unwrap_or(usize::MAX).max(1))
     }
 
-    fn put_off(&mut self, piece: T, earliest: UnixMicros, reason: Reason) -> PutOff<T> {
+    fn terms(&mut self, reason: Reason, ends: UnixMicros, earliest: UnixMicros) -> Terms {
         let pace = u32::try_from(self.pace.per_second(earliest)).unwrap_or(u32::MAX);
         let usual = (REST / pace.max(1)).min(SPACING);
         let spacing = self.slots.as_ref().map_or(usual, Slots::interval);
-        let until = self.next_put_off.max(earliest);
-        self.next_put_off = until.after(spacing);
-        PutOff { piece, until, reason }
+        Terms { reason, ends, earliest, spacing }
     }
 }
 

@@ -30,7 +30,7 @@ fn offered(turns: &mut Turns<(u8, u32)>, pieces: impl IntoIterator<Item = (u8, u
 
 #[test]
 fn lines_take_turns() {
-    let mut turns = Turns::new(LIMITS);
+    let mut turns = Turns::new(LIMITS, Arc::default());
     assert_eq!(offered(&mut turns, (0..16).map(|n| (1, n)).chain([(2, 0), (3, 0)])), 0);
     let next: Vec<_> = std::iter::from_fn(|| turns.next(at(0))).collect();
     assert_eq!(next, [(1, 0), (2, 0), (3, 0), (1, 1), (1, 2), (1, 3)]);
@@ -38,7 +38,7 @@ fn lines_take_turns() {
 
 #[test]
 fn a_place_that_becomes_free_is_taken() {
-    let mut turns = Turns::new(LIMITS);
+    let mut turns = Turns::new(LIMITS, Arc::default());
     offered(&mut turns, (0..6).map(|n| (1, n)));
     while turns.next(at(0)).is_some() {}
     assert_eq!(turns.finished(subscription(1), Ended::Untold, at(1), 0), []);
@@ -48,7 +48,7 @@ fn a_place_that_becomes_free_is_taken() {
 
 #[test]
 fn a_line_that_does_not_move_puts_off_and_leaves_the_others_alone() {
-    let mut turns = Turns::new(LIMITS);
+    let mut turns = Turns::new(LIMITS, Arc::default());
     assert_eq!(offered(&mut turns, (0..150).map(|n| (1, n))), 134);
     assert_eq!(offered(&mut turns, [(2, 0)]), 0);
     let off = turns.offer(subscription(1), Pacing::default(), (1, 150), at(0)).unwrap();
@@ -58,7 +58,7 @@ fn a_line_that_does_not_move_puts_off_and_leaves_the_others_alone() {
 
 #[test]
 fn a_line_that_moves_may_hold_what_it_takes_in_a_while() {
-    let mut turns = Turns::new(LIMITS);
+    let mut turns = Turns::new(LIMITS, Arc::default());
     for n in 0..300 {
         assert_eq!(turns.offer(subscription(1), Pacing::default(), (1, n), at(0)), None);
         turns.next(at(0)).unwrap();
@@ -78,7 +78,7 @@ fn a_line_that_moves_may_hold_what_it_takes_in_a_while() {
 
 #[test]
 fn a_receiver_that_fails_all_the_time_is_asked_by_one_attempt_when_its_time_is_up() {
-    let mut turns = Turns::new(LIMITS);
+    let mut turns = Turns::new(LIMITS, Arc::default());
     offered(&mut turns, (0..16).map(|n| (1, n)));
     let mut put_off = Vec::new();
     for _ in 0..FAILURES {
@@ -104,7 +104,7 @@ fn a_receiver_that_fails_all_the_time_is_asked_by_one_attempt_when_its_time_is_u
 
 #[test]
 fn at_the_end_all_that_wait_are_given_back() {
-    let mut turns = Turns::new(LIMITS);
+    let mut turns = Turns::new(LIMITS, Arc::default());
     offered(&mut turns, [(1, 0), (1, 1), (2, 0)]);
     turns.next(at(0));
     assert_eq!(turns.clear().len(), 2);
@@ -126,7 +126,7 @@ fn place(turns: &mut Turns<(u8, u32)>, now: UnixMicros) -> Vec<u32> {
 
 #[test]
 fn a_paced_line_has_its_turns_an_interval_apart() {
-    let mut turns = Turns::new(LIMITS);
+    let mut turns = Turns::new(LIMITS, Arc::default());
     for n in 0..3 {
         assert_eq!(turns.offer(subscription(1), paced("50/s"), (1, n), at(0)), None);
     }
@@ -143,7 +143,7 @@ fn a_paced_line_has_its_turns_an_interval_apart() {
 
 #[test]
 fn what_is_too_fast_for_its_subscription_is_put_off_to_the_pace() {
-    let mut turns = Turns::new(LIMITS);
+    let mut turns = Turns::new(LIMITS, Arc::default());
     let mut put_off = Vec::new();
     for n in 0..10 {
         put_off.extend(turns.offer(subscription(1), paced("2/s"), (1, n), at(0)));
@@ -156,7 +156,7 @@ fn what_is_too_fast_for_its_subscription_is_put_off_to_the_pace() {
 
 #[test]
 fn what_would_wait_long_for_its_place_is_put_off_until_then() {
-    let mut turns = Turns::new(LIMITS);
+    let mut turns = Turns::new(LIMITS, Arc::default());
     let hourly = paced("1/h");
     assert_eq!(turns.offer(subscription(1), hourly, (1, 0), at(0)), None);
     let [wish] = turns.wishes()[..] else { panic!("one place") };
@@ -172,7 +172,7 @@ fn what_would_wait_long_for_its_place_is_put_off_until_then() {
 fn a_line_has_as_many_under_way_as_its_subscription_wants_and_no_more_than_may_be() {
     let wide = |own| Pacing { rate_limit: None, max_in_flight: std::num::NonZeroU32::new(own) };
     for (own, expected) in [(1, 1), (10, 10), (500, 16)] {
-        let mut turns = Turns::new(LIMITS);
+        let mut turns = Turns::new(LIMITS, Arc::default());
         for n in 0..16 {
             turns.offer(subscription(1), wide(own), (1, n), at(0));
         }
@@ -182,7 +182,7 @@ fn a_line_has_as_many_under_way_as_its_subscription_wants_and_no_more_than_may_b
 
 #[test]
 fn a_pace_that_changes_holds_at_once() {
-    let mut turns = Turns::new(LIMITS);
+    let mut turns = Turns::new(LIMITS, Arc::default());
     turns.offer(subscription(1), paced("1/h"), (1, 0), at(0));
     turns.offer(subscription(1), paced("1/h"), (1, 1), at(0));
     assert_eq!(turns.offer(subscription(1), Pacing::default(), (1, 2), at(0)), None);
@@ -211,7 +211,7 @@ proptest! {
     #[test]
     fn nothing_is_lost_or_doubled_and_no_window_is_exceeded(steps in vec(step(), 1..400)) {
         let limits = Limits { in_flight: 3, most_in_flight: 16, all: 30 };
-        let mut turns = Turns::new(limits);
+        let mut turns = Turns::new(limits, Arc::default());
         let (mut now, mut number) = (0, 0);
         let (mut inside, mut under_way) = (HashMap::<u32, u8>::new(), HashMap::<u8, u32>::new());
         for step in steps {

@@ -59,6 +59,12 @@ impl Table {
         self.index.read().unwrap_or_else(PoisonError::into_inner).subscription(id)
     }
 
+    /// As if this one had just been read.
+    #[cfg(test)]
+    pub(crate) fn put(&self, subscription: Subscription) {
+        self.change(|index| index.put(Arc::new(subscription)));
+    }
+
     fn change(&self, change: impl FnOnce(&mut Index)) {
         // A panic while the lock was held can at worst have left one subscription unlisted; the
         // next reload puts it right.

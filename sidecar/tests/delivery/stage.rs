@@ -23,7 +23,7 @@ use prometheus_client::registry::Registry;
 use serde_json::Map;
 use sidehook::{
     clock::{Clock, SystemClock, mint},
-    deliver::{Client, Deliverer, Metrics, egress::Rule},
+    deliver::{Client, Deliverer, Metrics, egress::Rule, holds::Holding},
     dispatch::Dispatcher,
     ingest::{self, Ingest},
     model::{
@@ -48,13 +48,13 @@ pub(crate) struct Stage {
     queue_capacity: usize,
     folder: TempDir,
     receiver: Receiver,
-    running: Running,
+    pub(crate) running: Running,
 }
 
-struct Running {
-    store: Arc<dyn Store>,
+pub(crate) struct Running {
+    pub(crate) store: Arc<dyn Store>,
     table: Arc<Table>,
-    clock: Arc<dyn Clock>,
+    pub(crate) clock: Arc<dyn Clock>,
     ingest: Ingest,
     workers: JoinSet<()>,
 }
@@ -293,16 +293,24 @@ impl Running {
             table: Arc::clone(&table),
         };
         let rule = Rule::allowing(["127.0.0.0/8".parse().unwrap()]);
+        let metrics = Metrics::register(&mut registry);
+        let holding =
+            Holding { holds: Arc::default(), table: Arc::clone(&table), metrics: metrics.clone() };
         let deliverer = Deliverer {
             store: Arc::clone(&store),
             queue: queue.clone(),
             clock: Arc::clone(&clock),
             table: Arc::clone(&table),
+            holds: Arc::clone(&holding.holds),
             client: Client::new(Arc::new(rule)).unwrap(),
-            metrics: Metrics::register(&mut registry),
+            metrics,
         };
-        let sweeper =
-            Arc::new(Sweeper { store: Arc::clone(&store), queue, clock: Arc::clone(&clock) });
+        let sweeper = Arc::new(Sweeper {
+            store: Arc::clone(&store),
+            queue,
+            clock: Arc::clone(&clock),
+            holding,
+        });
         let sweeping = Arc::clone(&sweeper);
         let mut workers = JoinSet::new();
         workers.spawn(committer.run());

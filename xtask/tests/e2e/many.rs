@@ -26,7 +26,7 @@ const AT_ONCE: usize = 32;
 const WRITES: usize = 20_000;
 const KILLS_EVERY: Duration = Duration::from_secs(2);
 
-/// What a dead sidecar had in hand is taken over when its lease ends, after 90 seconds at most.
+/// What a dead sidecar had in hand is taken over when its lease ends, after 55 seconds at most.
 const TAKEN_OVER: Duration = Duration::from_secs(150);
 
 /// A stack of sidecars, each with an argument of its own, or none.
