@@ -10,7 +10,6 @@ use axum::{
     extract::{RawQuery, State},
 };
 use http::StatusCode;
-use serde::Serialize;
 use serde_json::Value;
 use sidehook_event::{EventType, UnixMicros};
 
@@ -23,6 +22,7 @@ use super::{
     path::{Keys, id},
     read::{boolean, instant, one_of, parsed},
     routes::{self, Routes, get, post},
+    shape::Done,
 };
 use crate::{
     model::{
@@ -134,13 +134,6 @@ struct Filter {
     since: Option<UnixMicros>,
     /// That were given up before this time.
     until: Option<UnixMicros>,
-}
-
-/// To how many it was done, or would be.
-#[derive(Debug, Serialize)]
-struct Done {
-    count: u64,
-    dry_run: bool,
 }
 
 impl TryFrom<Value> for Asked {

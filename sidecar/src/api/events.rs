@@ -27,7 +27,7 @@ use crate::{
     transform,
 };
 
-const MISSING: &str = "there is no such event";
+pub(super) const MISSING: &str = "there is no such event";
 
 pub(super) fn routes() -> Routes<Arc<Context>> {
     let scope = Scope::EventsRead;

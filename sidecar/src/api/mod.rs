@@ -17,6 +17,7 @@ mod listing;
 mod path;
 mod problem;
 mod read;
+mod replay;
 mod routes;
 pub mod server;
 mod shape;
@@ -94,5 +95,6 @@ fn rest() -> Routes<Arc<Context>> {
         .and(events::routes())
         .and(deliveries::routes())
         .and(dead_letters::routes())
+        .and(replay::routes())
         .and(tokens::routes())
 }

@@ -4,7 +4,14 @@
 
 use std::{fmt::Display, time::Duration};
 
-use serde::Serializer;
+use serde::{Serialize, Serializer};
+
+/// To how many something was done, or would be.
+#[derive(Debug, Serialize)]
+pub(super) struct Done {
+    pub(super) count: u64,
+    pub(super) dry_run: bool,
+}
 
 /// Anything that has a text of its own: ids, instants, patterns.
 pub(super) fn text<S: Serializer>(value: &impl Display, serializer: S) -> Result<S::Ok, S::Error> {

@@ -178,6 +178,16 @@ pub trait Store: Send + Sync + Debug + 'static {
     /// are.
     async fn redrive(&self, ids: &[DeliveryId], now: UnixMicros) -> Result<u64>;
 
+    /// Adds deliveries to events that were dispatched before, and says how many. An event that
+    /// waits to be dispatched or is not stored is left out; so is, if `missing_only`, a delivery to
+    /// a subscription that has one of the same event, whatever became of it.
+    async fn replay(
+        &self,
+        replayed: Vec<Dispatched>,
+        missing_only: bool,
+        now: UnixMicros,
+    ) -> Result<u64>;
+
     /// Deletes dead deliveries with their attempts. Says how many; others stay.
     async fn discard(&self, ids: &[DeliveryId]) -> Result<u64>;
 

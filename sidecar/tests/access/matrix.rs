@@ -51,6 +51,8 @@ fn table() -> Vec<Row> {
         (Method::GET, "/dead-letters/{id}", DELIVERIES),
         (Method::DELETE, "/dead-letters/{id}", REDRIVE),
         (Method::POST, "/dead-letters/{id}/redrive", REDRIVE),
+        (Method::POST, "/events/{id}/replay", REDRIVE),
+        (Method::POST, "/subscriptions/{id}/replay", REDRIVE),
         (Method::POST, "/tokens", TOKENS),
         (Method::GET, "/tokens", TOKENS),
         (Method::DELETE, "/tokens/{id}", TOKENS),

@@ -155,6 +155,16 @@ impl Desk {
         self.append(event).await.id
     }
 
+    /// An event happened and was dispatched; nobody asked for it.
+    pub(crate) async fn dispatched(&self, id: u128, event_type: &str, subject: &str) -> EventId {
+        let event = Event { subject: Some(subject.to_owned()), ..happening(id, event_type) };
+        let event = self.append(event).await;
+        let id = event.id;
+        let dispatched = Dispatched { event, deliveries: Vec::new() };
+        assert_eq!(self.store.dispatch(&[dispatched], UnixMicros::EPOCH).await.unwrap().len(), 1);
+        id
+    }
+
     /// An event happened, and its first attempt at `subscription` was answered 503.
     pub(crate) async fn failed(&self, id: u128, subscription: SubscriptionId) -> DeliveryId {
         let event = self.append(happening(id, "people.created")).await;

@@ -15,5 +15,6 @@ mod guide;
 mod health;
 mod listing;
 mod refusing;
+mod replaying;
 mod subscribing;
 mod trying;

@@ -26,6 +26,7 @@ mod postgres_shared;
 mod postgres_start;
 mod recording;
 mod redriving;
+mod replaying;
 mod samples;
 mod sealing;
 mod sqlite_file;
@@ -127,6 +128,13 @@ macro_rules! conformance {
                 a_late_failure_does_not_disturb_what_was_brought_back,
                 a_dead_letter_is_forgotten_with_its_attempts,
                 what_was_brought_back_does_not_expire,
+            });
+            sentences!($ground, replaying: {
+                a_replayed_event_has_another_delivery_with_a_payload_of_its_own,
+                an_event_that_is_not_dispatched_or_not_stored_is_not_replayed,
+                if_asked_for_only_what_is_missing_is_replayed,
+                an_event_replayed_by_many_at_once_is_replayed_by_each,
+                what_is_replayed_does_not_expire,
             });
             sentences!($ground, sealing: {
                 nothing_of_a_secret_or_a_header_shows_in_the_database,

@@ -42,7 +42,7 @@ use crate::{
     store::{UpdateError, Upserted, patience::until_stored},
 };
 
-const MISSING: &str = "there is no such subscription";
+pub(super) const MISSING: &str = "there is no such subscription";
 const NO_PART: &str = "a subscription has no such part";
 
 pub(super) fn routes() -> Routes<Arc<Context>> {

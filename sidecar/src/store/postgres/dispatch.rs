@@ -11,7 +11,7 @@ use sqlx::types::Uuid;
 use super::{
     events::due_columns,
     pool::Pool,
-    rows::{headers_column, id, key, keys, micros},
+    rows::{headers_column, id, key, keys, micros, unwritable},
 };
 use crate::store::{Dispatched, NewDelivery};
 
@@ -39,7 +39,7 @@ pub(super) async fn dispatch(
     dispatched: &[Dispatched],
     now: UnixMicros,
 ) -> sqlx::Result<HashSet<EventId>> {
-    let Columns { payloads, deliveries } = Columns::of(dispatched)?;
+    let Columns { payloads, deliveries } = Columns::of(dispatched, |_| Some(0))?;
     let dispatch = sqlx::query(DISPATCH)
         .bind(keys(dispatched.iter().map(|dispatched| dispatched.event.id)))
         .bind(payloads.event_ids)
@@ -61,39 +61,43 @@ pub(super) async fn dispatch(
 }
 
 #[derive(Default)]
-struct Payloads<'a> {
-    event_ids: Vec<Uuid>,
-    numbers: Vec<i32>,
-    content_types: Vec<&'a [u8]>,
-    bodies: Vec<&'a [u8]>,
-    headers: Vec<Option<Vec<u8>>>,
+pub(super) struct Payloads<'a> {
+    pub(super) event_ids: Vec<Uuid>,
+    pub(super) numbers: Vec<i32>,
+    pub(super) content_types: Vec<&'a [u8]>,
+    pub(super) bodies: Vec<&'a [u8]>,
+    pub(super) headers: Vec<Option<Vec<u8>>>,
 }
 
 #[derive(Default)]
-struct Deliveries<'a> {
-    ids: Vec<Uuid>,
-    event_ids: Vec<Uuid>,
-    subscription_ids: Vec<Uuid>,
-    payloads: Vec<i32>,
-    event_types: Vec<&'a str>,
-    due_ats: Vec<i64>,
-    claimed: Vec<bool>,
+pub(super) struct Deliveries<'a> {
+    pub(super) ids: Vec<Uuid>,
+    pub(super) event_ids: Vec<Uuid>,
+    pub(super) subscription_ids: Vec<Uuid>,
+    pub(super) payloads: Vec<i32>,
+    pub(super) event_types: Vec<&'a str>,
+    pub(super) due_ats: Vec<i64>,
+    pub(super) claimed: Vec<bool>,
 }
 
 #[derive(Default)]
-struct Columns<'a> {
-    payloads: Payloads<'a>,
-    deliveries: Deliveries<'a>,
+pub(super) struct Columns<'a> {
+    pub(super) payloads: Payloads<'a>,
+    pub(super) deliveries: Deliveries<'a>,
 }
 
 impl<'a> Columns<'a> {
-    /// Of an event that comes twice, those of the first.
-    fn of(dispatched: &'a [Dispatched]) -> sqlx::Result<Self> {
+    /// Of the events whose first payload has a number; of one that comes twice, those of the first.
+    pub(super) fn of(
+        dispatched: &'a [Dispatched],
+        first: impl Fn(EventId) -> Option<i32>,
+    ) -> sqlx::Result<Self> {
         let mut columns = Self::default();
         let mut seen = HashSet::new();
         for dispatched in dispatched {
-            if seen.insert(dispatched.event.id) {
-                columns.add(dispatched)?;
+            let first = first(dispatched.event.id).filter(|_| seen.insert(dispatched.event.id));
+            if let Some(first) = first {
+                columns.add(dispatched, first)?;
             }
         }
         Ok(columns)
@@ -101,7 +105,7 @@ impl<'a> Columns<'a> {
 
     /// Deliveries that share their body's memory share its row: comparing the bytes of thousands
     /// of bodies would cost more than it saves.
-    fn add(&mut self, dispatched: &'a Dispatched) -> sqlx::Result<()> {
+    fn add(&mut self, dispatched: &'a Dispatched, first: i32) -> sqlx::Result<()> {
         let mut numbers = HashMap::new();
         for delivery in &dispatched.deliveries {
             let payload = &delivery.payload;
@@ -111,8 +115,9 @@ impl<'a> Columns<'a> {
                 &*payload.content_type,
                 &*payload.headers,
             );
-            let next = i32::try_from(numbers.len());
-            let next = next.map_err(|error| sqlx::Error::Encode(error.into()))?;
+            let next =
+                i32::try_from(numbers.len()).ok().and_then(|number| first.checked_add(number));
+            let next = next.ok_or_else(|| unwritable("number", "too many payloads"))?;
             let headers = headers_column(&payload.headers)?;
             let number = *numbers.entry(place).or_insert_with(|| {
                 self.payloads.event_ids.push(key(dispatched.event.id));

@@ -48,6 +48,7 @@ mod pool;
 mod pulse;
 mod record;
 mod redrive;
+mod replay;
 mod rows;
 mod schema;
 mod sealing;
@@ -172,6 +173,15 @@ impl Store for PostgresStore {
 
     async fn redrive(&self, ids: &[DeliveryId], now: UnixMicros) -> Result<u64> {
         self.bounded(redrive::redrive(&self.pool, ids, now)).await
+    }
+
+    async fn replay(
+        &self,
+        replayed: Vec<Dispatched>,
+        missing_only: bool,
+        now: UnixMicros,
+    ) -> Result<u64> {
+        self.bounded(replay::replay(&self.pool, replayed, missing_only, now)).await
     }
 
     async fn discard(&self, ids: &[DeliveryId]) -> Result<u64> {

@@ -71,6 +71,16 @@ const STATEMENTS: &[(&str, &str, &[&str])] = &[
     ("redrive: redrive", redrive::REDRIVE, &["finished_deliveries_pkey", "subscriptions_pkey"]),
     ("redrive: discard", redrive::DISCARD, &["finished_deliveries_pkey"]),
     ("redrive: forget", redrive::FORGET, &["attempts_pkey"]),
+    ("replay: lock", replay::LOCK, &["events_pkey"]),
+    ("replay: waiting", replay::WAITING, &["undispatched_pkey"]),
+    ("replay: numbers", replay::NUMBERS, &["payloads_pkey"]),
+    (
+        "replay: known",
+        replay::KNOWN,
+        &["pending_deliveries_by_event", "finished_deliveries_by_event"],
+    ),
+    ("replay: payloads", replay::PAYLOADS, &[]),
+    ("replay: deliveries", replay::DELIVERIES, &[]),
     (
         "expire: look",
         expire::LOOK,

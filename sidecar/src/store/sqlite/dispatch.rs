@@ -9,7 +9,7 @@ use std::{
 };
 
 use sidehook_event::{EventId, UnixMicros};
-use sqlx::SqlitePool;
+use sqlx::{SqliteConnection, SqlitePool};
 
 use super::{
     batch::{self, Batch},
@@ -50,35 +50,8 @@ pub(super) async fn dispatch(
     let taken: HashSet<EventId> =
         taken.iter().map(|row| id(row, "event_id")).collect::<sqlx::Result<_>>()?;
 
-    let Rows { payloads, deliveries } = Rows::of(dispatched, &taken);
-    for (text, piece) in PAYLOADS.split(&payloads) {
-        let mut insert = sqlx::query(text);
-        for row in piece {
-            insert = insert
-                .bind(bytes(row.event_id))
-                .bind(row.number)
-                .bind(row.payload.content_type.to_string())
-                .bind(headers_column(&row.payload.headers)?)
-                .bind(row.payload.body.to_vec());
-        }
-        insert.execute(&mut *tx).await?;
-    }
-    for (text, piece) in DELIVERIES.split(&deliveries) {
-        let insert = piece.iter().fold(sqlx::query(text), |insert, row| {
-            let (due_at, claimed) = due_columns(row.delivery.due);
-            insert
-                .bind(bytes(row.delivery.id))
-                .bind(bytes(row.dispatched.event.id))
-                .bind(row.payload)
-                .bind(bytes(row.delivery.subscription_id))
-                .bind(row.dispatched.event.event_type.as_str().to_owned())
-                .bind(due_at)
-                .bind(claimed)
-                .bind(micros(now))
-                .bind(micros(now))
-        });
-        insert.execute(&mut *tx).await?;
-    }
+    let first = taken.iter().map(|id| (*id, 0)).collect();
+    Rows::of(dispatched, first).insert(&mut tx, now).await?;
     tx.commit().await?;
     Ok(taken)
 }
@@ -96,33 +69,76 @@ struct DeliveryRow<'a> {
 }
 
 #[derive(Default)]
-struct Rows<'a> {
+pub(super) struct Rows<'a> {
     payloads: Vec<PayloadRow<'a>>,
     deliveries: Vec<DeliveryRow<'a>>,
 }
 
 impl<'a> Rows<'a> {
-    /// The rows of the events in `taken`; of an event that comes twice, those of the first.
-    fn of(dispatched: &'a [Dispatched], taken: &HashSet<EventId>) -> Self {
+    /// The rows of the events in `first`, with the number of their first payload; of an event that
+    /// comes twice, those of the first.
+    pub(super) fn of(dispatched: &'a [Dispatched], mut first: HashMap<EventId, i64>) -> Self {
         let mut rows = Self::default();
-        let mut left = taken.clone();
         for dispatched in dispatched {
-            if left.remove(&dispatched.event.id) {
-                rows.add(dispatched);
+            if let Some(first) = first.remove(&dispatched.event.id) {
+                rows.add(dispatched, first);
             }
         }
         rows
     }
 
+    /// How many deliveries they are of.
+    pub(super) fn deliveries(&self) -> u64 {
+        u64::try_from(self.deliveries.len()).unwrap_or(u64::MAX)
+    }
+
+    /// Adds them.
+    pub(super) async fn insert(
+        &self,
+        connection: &mut SqliteConnection,
+        now: UnixMicros,
+    ) -> sqlx::Result<()> {
+        let Self { payloads, deliveries } = self;
+        for (text, piece) in PAYLOADS.split(payloads) {
+            let mut insert = sqlx::query(text);
+            for row in piece {
+                insert = insert
+                    .bind(bytes(row.event_id))
+                    .bind(row.number)
+                    .bind(row.payload.content_type.to_string())
+                    .bind(headers_column(&row.payload.headers)?)
+                    .bind(row.payload.body.to_vec());
+            }
+            insert.execute(&mut *connection).await?;
+        }
+        for (text, piece) in DELIVERIES.split(deliveries) {
+            let insert = piece.iter().fold(sqlx::query(text), |insert, row| {
+                let (due_at, claimed) = due_columns(row.delivery.due);
+                insert
+                    .bind(bytes(row.delivery.id))
+                    .bind(bytes(row.dispatched.event.id))
+                    .bind(row.payload)
+                    .bind(bytes(row.delivery.subscription_id))
+                    .bind(row.dispatched.event.event_type.as_str().to_owned())
+                    .bind(due_at)
+                    .bind(claimed)
+                    .bind(micros(now))
+                    .bind(micros(now))
+            });
+            insert.execute(&mut *connection).await?;
+        }
+        Ok(())
+    }
+
     /// Deliveries that share their body's memory share its row: comparing the bytes of thousands
     /// of bodies would cost more than it saves.
-    fn add(&mut self, dispatched: &'a Dispatched) {
+    fn add(&mut self, dispatched: &'a Dispatched, first: i64) {
         let event_id = dispatched.event.id;
         let mut numbers = HashMap::new();
         for delivery in &dispatched.deliveries {
             let payload = &delivery.payload;
             let place = (payload.body.as_ptr(), payload.body.len(), &*payload.headers);
-            let next = i64::try_from(numbers.len()).unwrap_or(i64::MAX);
+            let next = first.saturating_add(i64::try_from(numbers.len()).unwrap_or(i64::MAX));
             let number = *numbers.entry((place, &*payload.content_type)).or_insert_with(|| {
                 self.payloads.push(PayloadRow { event_id, number: next, payload });
                 next

@@ -38,6 +38,7 @@ mod open;
 mod plan_tests;
 mod record;
 mod redrive;
+mod replay;
 mod rows;
 mod sealing;
 mod subscriptions;
@@ -127,6 +128,15 @@ impl Store for SqliteStore {
 
     async fn redrive(&self, ids: &[DeliveryId], now: UnixMicros) -> Result<u64> {
         redrive::redrive(&self.writer, ids, now).await.map_err(failed)
+    }
+
+    async fn replay(
+        &self,
+        replayed: Vec<Dispatched>,
+        missing_only: bool,
+        now: UnixMicros,
+    ) -> Result<u64> {
+        replay::replay(&self.writer, replayed, missing_only, now).await.map_err(failed)
     }
 
     async fn discard(&self, ids: &[DeliveryId]) -> Result<u64> {

@@ -42,6 +42,8 @@ async fn plans() -> Vec<(&'static str, String)> {
         ("record: move", record::MOVE.largest()),
         ("redrive: redrive", redrive::REDRIVE),
         ("redrive: discard", redrive::DISCARD),
+        ("replay: dispatched", replay::DISPATCHED),
+        ("replay: known", replay::KNOWN),
         ("expire: look", expire::LOOK),
         ("expire: delete", expire::DELETE),
         ("subscriptions: one", subscriptions::ONE),

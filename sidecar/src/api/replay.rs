@@ -1,0 +1,220 @@
+//! Events delivered again: one, or all that a subscription would have got since some time.
+//!
+//! Invariant: a replay makes deliveries of their own, under the `webhook-id` of old, as the
+//! subscription wants them now. Only a subscription that asks for an event gets it.
+
+use std::sync::Arc;
+
+use axum::{Json, extract::State};
+use serde_json::{Value, json};
+use sidehook_event::{Event, EventId, EventType, UnixMicros};
+
+use super::{
+    Context, Flaws, Problem,
+    body::{JsonBody, MaybeJsonBody},
+    events,
+    form::Form,
+    path::{Keys, id},
+    read::{boolean, instant, parsed, text},
+    routes::{Routes, post},
+    shape::Done,
+    subscriptions,
+};
+use crate::{
+    clock::mint,
+    model::{Page, PageRequest, Scope, Subscription, SubscriptionId},
+    store::{Dispatched, Due, EventFilter, NewDelivery},
+    transform::Renderer,
+};
+
+pub(super) fn routes() -> Routes<Arc<Context>> {
+    let scope = Scope::DeliveriesRedrive;
+    Routes::new()
+        .at("/events/{id}/replay", [post(scope, one)])
+        .at("/subscriptions/{id}/replay", [post(scope, many)])
+}
+
+/// `POST /events/{id}/replay`.
+async fn one(
+    State(context): State<Arc<Context>>,
+    Keys(key): Keys<String>,
+    MaybeJsonBody(body): MaybeJsonBody,
+) -> Result<Json<Done>, Problem> {
+    let mut form = Form::of(body.unwrap_or_else(|| json!({})))?;
+    let to = form.read("subscription_id", parsed::<SubscriptionId>);
+    form.finish()?;
+    let event = context.store.event(id(&key, events::MISSING)?).await?;
+    let event = event.ok_or(Problem::NotFound(events::MISSING))?;
+    let listeners = match to {
+        None => context.routes.listeners(&event.event_type),
+        Some(id) => {
+            let subscription = context.store.subscription(id).await?;
+            let subscription = subscription
+                .ok_or_else(|| Flaws::at("subscription_id", "is that of no subscription"))?;
+            enabled(&subscription)?;
+            if !subscription.pattern.matches(&event.event_type) {
+                let said = format!("the subscription does not ask for {}", event.event_type);
+                return Err(Problem::Conflict(said));
+            }
+            vec![Arc::new(subscription)]
+        }
+    };
+    let replayed = context.made_of(event, &listeners);
+    let count = context.store.replay(vec![replayed], false, context.clock.now()).await?;
+    if count == 0 && !listeners.is_empty() {
+        let said = "the event is not dispatched yet, and will be delivered anyway";
+        return Err(Problem::Conflict(said.to_owned()));
+    }
+    Ok(Json(Done { count, dry_run: false }))
+}
+
+/// `POST /subscriptions/{id}/replay`.
+async fn many(
+    State(context): State<Arc<Context>>,
+    Keys(key): Keys<String>,
+    JsonBody(body): JsonBody,
+) -> Result<Json<Done>, Problem> {
+    let asked = Asked::try_from(body)?;
+    let subscription = context.store.subscription(id(&key, subscriptions::MISSING)?).await?;
+    let subscription = subscription.ok_or(Problem::NotFound(subscriptions::MISSING))?;
+    enabled(&subscription)?;
+    context.replay(asked, Arc::new(subscription)).await
+}
+
+fn enabled(subscription: &Subscription) -> Result<(), Problem> {
+    if subscription.enabled {
+        Ok(())
+    } else {
+        Err(Problem::Conflict("the subscription is not enabled".to_owned()))
+    }
+}
+
+/// Which events, and whether it is only asked how many there are.
+#[derive(Debug)]
+struct Asked {
+    since: UnixMicros,
+    until: Option<UnixMicros>,
+    event_type: Option<EventType>,
+    subject: Option<String>,
+    /// Only those of which the subscription has no delivery at all.
+    missing_only: bool,
+    dry_run: bool,
+}
+
+impl TryFrom<Value> for Asked {
+    type Error = Flaws;
+
+    fn try_from(body: Value) -> Result<Self, Flaws> {
+        let mut form = Form::of(body)?;
+        let since = form.require("since", instant);
+        let until = form.read("until", instant);
+        let event_type = form.read("event_type", parsed);
+        let subject = form.read("subject", text);
+        let missing_only = form.read("missing_only", |value| boolean(&value)).unwrap_or(false);
+        let dry_run = form.read("dry_run", |value| boolean(&value)).unwrap_or(false);
+        if since.zip(until).is_some_and(|(since, until)| until <= since) {
+            form.note(Flaws::at("until", "must be later than since"));
+        }
+        form.finish()?;
+        let since = since.ok_or_else(|| Flaws::at("since", "is required"))?;
+        Ok(Self { since, until, event_type, subject, missing_only, dry_run })
+    }
+}
+
+impl Context {
+    /// Goes through the events page by page, the newest first, and back again to replay the
+    /// oldest first. Those that happen meanwhile are not among them.
+    async fn replay(
+        &self,
+        asked: Asked,
+        subscription: Arc<Subscription>,
+    ) -> Result<Json<Done>, Problem> {
+        let Asked { since, until, event_type, subject, missing_only, dry_run } = asked;
+        let now = self.clock.now();
+        let until = until.map_or(now, |until| until.min(now));
+        let event_type = event_type.map(|event_type| event_type.to_string());
+        let filter = EventFilter { event_type, subject, since: Some(since) };
+        let wanted =
+            |event: &Event| event.time < until && subscription.pattern.matches(&event.event_type);
+
+        let (mut count, mut after, mut pages) = (0, None, Vec::new());
+        loop {
+            let Page { data, next } = self.page(&filter, after).await?;
+            let here = data.iter().filter(|event| wanted(event)).count();
+            if here > 0 {
+                pages.push(after);
+            }
+            count += u64::try_from(here).unwrap_or(u64::MAX);
+            after = next;
+            if after.is_none() {
+                break;
+            }
+        }
+        if dry_run {
+            return Ok(Json(Done { count, dry_run }));
+        }
+        let listeners = [subscription.clone()];
+        let mut count = 0;
+        for after in pages.into_iter().rev() {
+            let events = self.page(&filter, after).await?.data.into_iter().rev();
+            let replayed = events.filter(wanted).map(|event| self.made_of(event, &listeners));
+            let replayed = replayed.collect();
+            count += self.store.replay(replayed, missing_only, self.clock.now()).await?;
+        }
+        Ok(Json(Done { count, dry_run }))
+    }
+
+    async fn page(
+        &self,
+        filter: &EventFilter,
+        after: Option<EventId>,
+    ) -> Result<Page<Event, EventId>, Problem> {
+        let limit = PageRequest::<EventId>::MAX_LIMIT;
+        Ok(self.store.events(filter, PageRequest { after, limit }).await?)
+    }
+
+    /// A delivery of the event to each of them, due at once.
+    fn made_of(&self, event: Event, listeners: &[Arc<Subscription>]) -> Dispatched {
+        let now = self.clock.now();
+        let mut renderer = Renderer::new(&event);
+        let deliveries = listeners.iter().map(|subscription| NewDelivery {
+            id: mint(&*self.clock),
+            subscription_id: subscription.id,
+            payload: renderer.render(subscription),
+            due: Due::At(now),
+        });
+        let deliveries = deliveries.collect();
+        drop(renderer);
+        Dispatched { event: Arc::new(event), deliveries }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flaws(body: Value) -> Vec<String> {
+        let flaws = Asked::try_from(body).unwrap_err().into_list();
+        flaws.into_iter().map(|flaw| format!("{} {}", flaw.field, flaw.message)).collect()
+    }
+
+    #[test]
+    fn from_when_on_must_be_said() {
+        assert_eq!(flaws(json!({})), ["since is required"]);
+        let asked = Asked::try_from(json!({"since": "2025-11-23T09:30:00Z"})).unwrap();
+        assert!(!asked.dry_run && !asked.missing_only && asked.until.is_none());
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_by_its_field() {
+        let body = json!({
+            "since": "2025-11-23T09:30:00Z", "until": "2025-11-23T09:30:00Z",
+            "event_type": "people.*", "missing_only": 1, "state": "dead",
+        });
+        let flaws = flaws(body);
+        assert_eq!(flaws.len(), 4, "{flaws:?}");
+        for (flaw, field) in flaws.iter().zip(["event_type", "missing_only", "until", "state"]) {
+            assert!(flaw.starts_with(field), "{flaw}");
+        }
+    }
+}
