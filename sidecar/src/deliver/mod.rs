@@ -311,6 +311,10 @@ impl Deliverer {
         if !subscription.enabled {
             return verdict(Successor::Retry(now.after(PAUSE)), now);
         }
+        if schedule::has_ended(&subscription.retry, due.series, due.attempt, now) {
+            let error = "its schedule was made shorter".to_owned();
+            return verdict(Successor::Dead(Death { cause: Cause::Exhausted, error }), now);
+        }
         let Made { attempt, retry_after, resent } =
             attempt::attempt(due, subscription, &self.client, &*self.clock).await;
         self.metrics.attempted(&attempt, resent);

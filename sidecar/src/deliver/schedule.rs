@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use sidehook_event::UnixMicros;
 
-use crate::model::{Retry, Series};
+use crate::{
+    model::{Retry, Series},
+    store::Waiting,
+};
 
 /// When the first attempt of a delivery is made that is made at `now`.
 pub fn first(retry: &Retry, now: UnixMicros, dice: u64) -> UnixMicros {
@@ -43,6 +46,42 @@ pub fn is_over(retry: &Retry, series: Series, at: UnixMicros) -> bool {
     at > series.began_at.after(retry.horizon.unwrap_or(longest))
 }
 
+/// Whether attempt `number` is one that the schedule no longer has: it was made shorter since. The
+/// first one of a series is always made.
+pub fn has_ended(retry: &Retry, series: Series, number: u32, now: UnixMicros) -> bool {
+    let index = number.saturating_sub(series.earlier).saturating_sub(1);
+    let is_one = usize::try_from(index).is_ok_and(|index| index < retry.schedule.len());
+    index > 0 && !(is_one && within_horizon(retry, series, now))
+}
+
+/// When a delivery is due that waits, after its subscription's schedule was changed at `now`: as if
+/// its last attempt had been followed by the new one. One that has no more attempts is due at once,
+/// to be given up. One that waits for longer than the earlier schedule said was asked to by its
+/// receiver, or put off: it comes no earlier.
+pub fn rescheduled(
+    earlier: &Retry,
+    later: &Retry,
+    waiting: &Waiting,
+    now: UnixMicros,
+    dice: u64,
+) -> UnixMicros {
+    let Waiting { attempts, series, due_at, .. } = *waiting;
+    let from = waiting.ended_at.unwrap_or(series.began_at);
+    let number = attempts.saturating_add(1);
+    let Some(due) = due(later, series, number, from, dice) else { return now };
+    // Nothing was asked for before the first attempt.
+    let latest = due_at_most(earlier, series, number, from).filter(|_| attempts > series.earlier);
+    let asked = latest.filter(|latest| due_at > *latest).map(|_| due_at);
+    asked.map_or(due, |asked| asked.max(due)).max(now)
+}
+
+/// As late as the schedule may say, with all of the jitter and the sweep's delay.
+fn due_at_most(retry: &Retry, series: Series, number: u32, from: UnixMicros) -> Option<UnixMicros> {
+    const DELAY: Duration = Duration::from_secs(1);
+    due(&Retry { horizon: None, ..retry.clone() }, series, number, from, u64::MAX)
+        .map(|at| at.after(DELAY))
+}
+
 fn jitter(wait: Duration, share: f64, dice: u64) -> Duration {
     // 32 bits of the dice, as a number from 0 to 1.
     let picked = f64::from(u32::try_from(dice >> 32).unwrap_or(0)) / f64::from(u32::MAX);
@@ -53,7 +92,10 @@ fn jitter(wait: Duration, share: f64, dice: u64) -> Duration {
 mod tests {
     use proptest::prelude::*;
 
+    use sidehook_event::TypeId as _;
+
     use super::*;
+    use crate::model::DeliveryId;
 
     const START: UnixMicros = UnixMicros::new(1_000_000);
 
@@ -123,6 +165,55 @@ mod tests {
         assert_eq!(due(&retry, series(0), 11, now, 0), None);
         // Some three days, as the specification asks for.
         assert!(now.since(START) > Duration::from_hours(3 * 24));
+    }
+
+    fn waiting(attempts: u32, due_at: u64) -> Waiting {
+        let at = |seconds| START.after(Duration::from_secs(seconds));
+        Waiting {
+            id: DeliveryId::from_bits(1),
+            attempts,
+            series: series(0),
+            ended_at: (attempts > 0).then(|| at(100)),
+            due_at: at(due_at),
+        }
+    }
+
+    /// In seconds after the start, when it waits at 150.
+    fn moved(earlier: &Retry, later: &Retry, waiting: &Waiting) -> u64 {
+        let now = START.after(Duration::from_secs(150));
+        rescheduled(earlier, later, waiting, now, 0).since(START).as_secs()
+    }
+
+    #[test]
+    fn what_waits_follows_the_new_schedule_from_its_last_attempt() {
+        let usual = retry(&[0, 300, 300], 0.0, None);
+        let [shorter, longer] = [60, 600].map(|wait| retry(&[0, wait, 300], 0.0, None));
+        assert_eq!(moved(&usual, &shorter, &waiting(1, 400)), 160);
+        assert_eq!(moved(&usual, &longer, &waiting(1, 400)), 700);
+        let at_once = retry(&[0, 1, 1], 0.0, None);
+        assert_eq!(moved(&usual, &at_once, &waiting(1, 400)), 150, "never in the past");
+    }
+
+    #[test]
+    fn what_has_no_more_attempts_is_due_at_once_and_has_ended() {
+        let (usual, short) = (retry(&[0, 300, 300], 0.0, None), retry(&[0], 0.0, None));
+        assert_eq!(moved(&usual, &short, &waiting(1, 400)), 150);
+        assert!(has_ended(&short, series(0), 2, START) && !has_ended(&usual, series(0), 2, START));
+        let bounded = retry(&[0, 300, 300], 0.0, Some(50));
+        assert_eq!(moved(&usual, &bounded, &waiting(1, 400)), 150);
+        let late = START.after(Duration::from_secs(51));
+        assert!(
+            has_ended(&bounded, series(0), 2, late) && !has_ended(&bounded, series(0), 1, late)
+        );
+        assert!(!has_ended(&short, series(7), 8, START), "the first of a series");
+    }
+
+    #[test]
+    fn what_its_receiver_asked_to_wait_for_comes_no_earlier() {
+        let (usual, shorter) = (retry(&[0, 300], 0.1, None), retry(&[0, 60], 0.0, None));
+        assert_eq!(moved(&usual, &shorter, &waiting(1, 430)), 160, "with jitter");
+        assert_eq!(moved(&usual, &shorter, &waiting(1, 3600)), 3600);
+        assert_eq!(moved(&usual, &shorter, &waiting(0, 3600)), 150, "put off before the first");
     }
 
     proptest! {

@@ -12,7 +12,7 @@ use thiserror::Error;
 
 use crate::model::{
     AccessToken, Attempt, Delivery, DeliveryId, DueDelivery, Page, PageRequest, Pattern, Payload,
-    State, Subscription, SubscriptionId, Target, TokenId, Verdict,
+    Series, State, Subscription, SubscriptionId, Target, TokenId, Verdict,
 };
 
 pub mod form;
@@ -59,6 +59,21 @@ pub struct NewDelivery {
     pub payload: Payload,
     /// When it becomes due for the sweep.
     pub due: Due,
+}
+
+/// A pending delivery that nobody has in hand, and what its next time follows from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    /// Which.
+    pub id: DeliveryId,
+    /// How many attempts were made.
+    pub attempts: u32,
+    /// Its current series.
+    pub series: Series,
+    /// When the last attempt ended, if it is known.
+    pub ended_at: Option<UnixMicros>,
+    /// When it is due now.
+    pub due_at: UnixMicros,
 }
 
 /// When the sweep may hand something out.
@@ -177,6 +192,19 @@ pub trait Store: Send + Sync + Debug + 'static {
     /// begins. Says how many; those that are not dead, or whose subscription is gone, stay as they
     /// are.
     async fn redrive(&self, ids: &[DeliveryId], now: UnixMicros) -> Result<u64>;
+
+    /// Deliveries to this subscription that are pending and in nobody's hands, the oldest first,
+    /// after `after` or from the beginning.
+    async fn waiting(
+        &self,
+        id: SubscriptionId,
+        after: Option<DeliveryId>,
+        limit: usize,
+    ) -> Result<Vec<Waiting>>;
+
+    /// Makes deliveries due at another time, each unless it was moved or taken in hand since it was
+    /// read. Says how many.
+    async fn reschedule(&self, moved: &[(Waiting, UnixMicros)]) -> Result<u64>;
 
     /// Adds deliveries to events that were dispatched before, and says how many. An event that
     /// waits to be dispatched or is not stored is left out; so is, if `missing_only`, a delivery to

@@ -258,3 +258,25 @@ async fn a_subscription_is_disabled_and_enabled() {
     let other = desk.ask(Method::POST, &format!("{place}/explode"), "").await;
     assert_eq!(other.status, StatusCode::NOT_FOUND);
 }
+
+#[tokio::test]
+async fn what_waits_follows_a_schedule_that_is_changed() {
+    let desk = Desk::open().await;
+    let made = desk.post("/subscriptions/", hook("people.created")).await;
+    let id = made.text("/id").to_owned();
+    let waits = desk.failed(1, id.parse().unwrap()).await;
+    let due = async || {
+        let shown = desk.get(&format!("/deliveries/{waits}")).await;
+        shown.text("/next_attempt_at").to_owned()
+    };
+    let before = due().await;
+    let place = format!("/subscriptions/{id}");
+    desk.patch(&place, json!({"description": "another"})).await;
+    assert_eq!(due().await, before);
+    desk.patch(&place, json!({"retry": {"schedule": ["0s", "48h"], "jitter": 0}})).await;
+    let later = due().await;
+    assert!(later.starts_with("2025-11-25T09:30"), "{before} {later}");
+    // Asked for anew with the defaults.
+    desk.post("/subscriptions/", hook("people.created")).await;
+    assert!(due().await < later);
+}

@@ -27,6 +27,7 @@ mod postgres_start;
 mod recording;
 mod redriving;
 mod replaying;
+mod rescheduling;
 mod samples;
 mod sealing;
 mod sqlite_file;
@@ -135,6 +136,11 @@ macro_rules! conformance {
                 if_asked_for_only_what_is_missing_is_replayed,
                 an_event_replayed_by_many_at_once_is_replayed_by_each,
                 what_is_replayed_does_not_expire,
+            });
+            sentences!($ground, rescheduling: {
+                what_waits_is_told_with_what_its_next_time_follows_from,
+                what_waits_is_made_due_at_another_time,
+                what_is_in_hand_or_was_moved_meanwhile_stays,
             });
             sentences!($ground, sealing: {
                 nothing_of_a_secret_or_a_header_shows_in_the_database,

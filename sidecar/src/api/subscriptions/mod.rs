@@ -6,6 +6,7 @@
 mod headers;
 mod patch;
 mod request;
+mod reschedule;
 mod retry;
 mod rotate;
 mod shape;
@@ -80,8 +81,12 @@ async fn upsert(
     );
     let upserted = through_to_the_end(async move {
         let upserted = context.store.upsert_subscription(subscription, secret_was_given).await?;
-        let (Upserted::Created(subscription) | Upserted::Updated(subscription)) = &upserted;
-        context.reroute(subscription.id).await;
+        let (Upserted::Created(later) | Upserted::Updated(later)) = &upserted;
+        let earlier = context.routes.subscription(later.id);
+        context.reroute(later.id).await;
+        if let Some(earlier) = earlier {
+            context.reschedule(&earlier, later).await?;
+        }
         Ok(upserted)
     });
     Ok(match upserted.await? {
@@ -126,7 +131,7 @@ async fn change(
     if later.url != earlier.url {
         context.check_egress(&later.url).await?;
     }
-    let later = context.replace(later).await?;
+    let later = context.replace(&earlier, later).await?;
     Ok(answer(&later, later.signing != earlier.signing))
 }
 
@@ -195,19 +200,24 @@ async fn act(
         "disable" => Subscription { enabled: false, updated_at: now, ..earlier.clone() },
         _ => return Err(Problem::NotFound(NO_PART)),
     };
-    let later = context.replace(change).await?;
+    let later = context.replace(&earlier, change).await?;
     Ok(answer(&later, later.signing != earlier.signing))
 }
 
 impl Context {
-    /// Stores and routes a subscription that was changed.
-    async fn replace(self: &Arc<Self>, later: Subscription) -> Result<Subscription, Problem> {
-        let context = Arc::clone(self);
+    /// Stores and routes a subscription that was changed, and what waits for it.
+    async fn replace(
+        self: &Arc<Self>,
+        earlier: &Subscription,
+        later: Subscription,
+    ) -> Result<Subscription, Problem> {
+        let (context, earlier) = (Arc::clone(self), earlier.clone());
         through_to_the_end(async move {
             if !context.store.update_subscription(&later).await.map_err(taken_or_failed)? {
                 return Err(Problem::NotFound(MISSING));
             }
             context.reroute(later.id).await;
+            context.reschedule(&earlier, &later).await?;
             Ok(later)
         })
         .await

@@ -22,7 +22,7 @@ use tokio::time::timeout;
 
 use super::{
     Change, DeliveryFilter, Dispatched, Due, Error, EventFilter, Expired, Result, Store,
-    UpdateError, Upserted, seal::Keyring,
+    UpdateError, Upserted, Waiting, seal::Keyring,
 };
 use crate::{
     clock::Clock,
@@ -49,6 +49,7 @@ mod pulse;
 mod record;
 mod redrive;
 mod replay;
+mod reschedule;
 mod rows;
 mod schema;
 mod sealing;
@@ -173,6 +174,19 @@ impl Store for PostgresStore {
 
     async fn redrive(&self, ids: &[DeliveryId], now: UnixMicros) -> Result<u64> {
         self.bounded(redrive::redrive(&self.pool, ids, now)).await
+    }
+
+    async fn waiting(
+        &self,
+        id: SubscriptionId,
+        after: Option<DeliveryId>,
+        limit: usize,
+    ) -> Result<Vec<Waiting>> {
+        self.bounded(reschedule::waiting(&self.pool, id, after, limit)).await
+    }
+
+    async fn reschedule(&self, moved: &[(Waiting, UnixMicros)]) -> Result<u64> {
+        self.bounded(reschedule::reschedule(&self.pool, moved)).await
     }
 
     async fn replay(

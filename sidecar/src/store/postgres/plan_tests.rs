@@ -79,6 +79,12 @@ const STATEMENTS: &[(&str, &str, &[&str])] = &[
         replay::KNOWN,
         &["pending_deliveries_by_event", "finished_deliveries_by_event"],
     ),
+    (
+        "reschedule: waiting",
+        reschedule::WAITING,
+        &["pending_deliveries_by_subscription", "attempts_pkey"],
+    ),
+    ("reschedule: move", reschedule::MOVE, &["pending_deliveries_pkey"]),
     ("replay: payloads", replay::PAYLOADS, &[]),
     ("replay: deliveries", replay::DELIVERIES, &[]),
     (

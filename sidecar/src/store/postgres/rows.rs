@@ -32,6 +32,11 @@ pub(super) fn below<Id: TypeId>(after: Option<Id>) -> Uuid {
     after.map_or(Uuid::max(), key)
 }
 
+/// The id, younger than which those are that follow. Without one it is the least, which nothing has.
+pub(super) fn above<Id: TypeId>(after: Option<Id>) -> Uuid {
+    after.map_or(Uuid::nil(), key)
+}
+
 /// How many rows show whether there is another page.
 pub(super) fn one_more(limit: u32) -> i64 {
     i64::from(limit) + 1

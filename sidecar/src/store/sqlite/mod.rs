@@ -18,7 +18,7 @@ use sqlx::{Sqlite, SqlitePool, Transaction};
 
 use super::{
     Change, DeliveryFilter, Dispatched, Due, EventFilter, Expired, Result, Store, UpdateError,
-    Upserted, seal::Keyring,
+    Upserted, Waiting, seal::Keyring,
 };
 use crate::model::{
     AccessToken, Attempt, Delivery, DeliveryId, DueDelivery, Page, PageRequest, Pattern,
@@ -39,6 +39,7 @@ mod plan_tests;
 mod record;
 mod redrive;
 mod replay;
+mod reschedule;
 mod rows;
 mod sealing;
 mod subscriptions;
@@ -128,6 +129,19 @@ impl Store for SqliteStore {
 
     async fn redrive(&self, ids: &[DeliveryId], now: UnixMicros) -> Result<u64> {
         redrive::redrive(&self.writer, ids, now).await.map_err(failed)
+    }
+
+    async fn waiting(
+        &self,
+        id: SubscriptionId,
+        after: Option<DeliveryId>,
+        limit: usize,
+    ) -> Result<Vec<Waiting>> {
+        reschedule::waiting(&self.readers, id, after, limit).await.map_err(failed)
+    }
+
+    async fn reschedule(&self, moved: &[(Waiting, UnixMicros)]) -> Result<u64> {
+        reschedule::reschedule(&self.writer, moved).await.map_err(failed)
     }
 
     async fn replay(

@@ -44,6 +44,8 @@ async fn plans() -> Vec<(&'static str, String)> {
         ("redrive: discard", redrive::DISCARD),
         ("replay: dispatched", replay::DISPATCHED),
         ("replay: known", replay::KNOWN),
+        ("reschedule: waiting", reschedule::WAITING),
+        ("reschedule: move", reschedule::MOVE),
         ("expire: look", expire::LOOK),
         ("expire: delete", expire::DELETE),
         ("subscriptions: one", subscriptions::ONE),

@@ -25,6 +25,11 @@ pub(super) fn below<Id: TypeId>(after: Option<Id>) -> Vec<u8> {
     after.map_or_else(|| ABOVE_ALL.to_vec(), bytes)
 }
 
+/// The id, younger than which those are that follow.
+pub(super) fn above<Id: TypeId>(after: Option<Id>) -> Vec<u8> {
+    after.map_or_else(Vec::new, bytes)
+}
+
 /// How many rows show whether there is another page.
 pub(super) fn one_more(limit: u32) -> i64 {
     i64::from(limit) + 1
