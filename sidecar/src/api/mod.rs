@@ -13,6 +13,7 @@ mod flaw;
 mod form;
 mod health;
 mod ingest;
+mod keys;
 mod listing;
 mod path;
 mod problem;
@@ -96,5 +97,6 @@ fn rest() -> Routes<Arc<Context>> {
         .and(deliveries::routes())
         .and(dead_letters::routes())
         .and(replay::routes())
+        .and(keys::routes())
         .and(tokens::routes())
 }

@@ -31,7 +31,7 @@ pub use page::{InvalidCursor, Page, PageRequest};
 pub use pattern::{InvalidPattern, Pattern};
 pub use scope::{Face, InvalidScope, Scope, Scopes};
 pub use sealing_key::{InvalidKey, KeyId, SealingKey};
-pub use secret::{InvalidSecret, Secret};
+pub use secret::{InvalidSecret, Key, PublicKey, Scheme, Secret};
 pub use signing::{Outgoing, Signing};
 pub use subscription::{
     Format, HeaderFlaw, Headers, InvalidUrl, MAX_TIMEOUT, Retry, Subscription, Target,

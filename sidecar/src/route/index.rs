@@ -49,6 +49,11 @@ impl Index {
         self.by_id.get(&id).cloned()
     }
 
+    /// All of them, enabled or not, in no order.
+    pub fn subscriptions(&self) -> Vec<Arc<Subscription>> {
+        self.by_id.values().cloned().collect()
+    }
+
     /// The enabled subscriptions that ask for this type.
     pub fn listeners(&self, event_type: &EventType) -> Vec<Arc<Subscription>> {
         patterns_of(event_type)

@@ -59,6 +59,11 @@ impl Table {
         self.index.read().unwrap_or_else(PoisonError::into_inner).subscription(id)
     }
 
+    /// All subscriptions, enabled or not, in no order.
+    pub fn subscriptions(&self) -> Vec<Arc<Subscription>> {
+        self.index.read().unwrap_or_else(PoisonError::into_inner).subscriptions()
+    }
+
     /// As if this one had just been read.
     #[cfg(test)]
     pub(crate) fn put(&self, subscription: Subscription) {

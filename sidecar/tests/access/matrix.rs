@@ -53,6 +53,7 @@ fn table() -> Vec<Row> {
         (Method::POST, "/dead-letters/{id}/redrive", REDRIVE),
         (Method::POST, "/events/{id}/replay", REDRIVE),
         (Method::POST, "/subscriptions/{id}/replay", REDRIVE),
+        (Method::GET, "/.well-known/sidehook-keys", &[]),
         (Method::POST, "/tokens", TOKENS),
         (Method::GET, "/tokens", TOKENS),
         (Method::DELETE, "/tokens/{id}", TOKENS),

@@ -16,5 +16,6 @@ mod health;
 mod listing;
 mod refusing;
 mod replaying;
+mod signing;
 mod subscribing;
 mod trying;

@@ -39,7 +39,7 @@ use super::{
 use crate::{
     clock::mint,
     deliver::egress::Denied,
-    model::{Pattern, Scope, Secret, Subscription, SubscriptionId, Target},
+    model::{Pattern, Scheme, Scope, Secret, Subscription, SubscriptionId, Target},
     store::{UpdateError, Upserted, patience::until_stored},
 };
 
@@ -75,7 +75,7 @@ async fn upsert(
     let secret_was_given = requested.secret.is_some();
     let subscription = requested.into_subscription(
         mint(&*context.clock),
-        context.fresh_secret(),
+        |scheme| context.fresh_secret(scheme),
         &context.defaults,
         context.clock.now(),
     );
@@ -126,7 +126,8 @@ async fn change(
     JsonBody(patch): JsonBody,
 ) -> Result<Response, Problem> {
     let earlier = context.subscription(&key).await?;
-    let (fresh, now) = (context.fresh_secret(), context.clock.now());
+    let now = context.clock.now();
+    let fresh = |scheme| context.fresh_secret(scheme);
     let later = patched(&earlier, patch, fresh, &context.defaults, now)?;
     if later.url != earlier.url {
         context.check_egress(&later.url).await?;
@@ -190,7 +191,10 @@ async fn act(
     }
     let now = context.clock.now();
     let change = match part.as_str() {
-        "rotate-secret" => Rotation::try_from(body)?.of(&earlier, context.fresh_secret(), now),
+        "rotate-secret" => {
+            let fresh = |scheme| context.fresh_secret(scheme);
+            Rotation::try_from(body)?.of(&earlier, fresh, now)
+        }
         "enable" => Subscription {
             enabled: true,
             disabled_reason: None,
@@ -245,8 +249,8 @@ impl Context {
         until_stored(&*self.clock, "read a subscription that changed", reload).await;
     }
 
-    fn fresh_secret(&self) -> Secret {
-        Secret::generate(|| self.clock.dice())
+    fn fresh_secret(&self, scheme: Scheme) -> Secret {
+        Secret::generate(scheme, || self.clock.dice())
     }
 }
 

@@ -10,16 +10,17 @@ use super::{
     super::{Defaults, Flaws},
     headers::in_lower_case,
     request::Requested,
+    rotate::OVERLAP,
     shape,
 };
-use crate::model::{Secret, Subscription};
+use crate::model::{Scheme, Secret, Subscription};
 
 /// The subscription after `patch`. Null takes a member back to its default; that of `secret` is
-/// `fresh`.
+/// made by `fresh`, and so is one of the other kind if only `signature` is named.
 pub(super) fn patched(
     earlier: &Subscription,
     patch: Value,
-    fresh: Secret,
+    fresh: impl FnOnce(Scheme) -> Secret,
     defaults: &Defaults,
     now: UnixMicros,
 ) -> Result<Subscription, Flaws> {
@@ -36,17 +37,45 @@ pub(super) fn patched(
             retry.entry("schedule").or_insert(Value::Null);
         }
     }
+    let is_exchanged = exchanges_secret(&mut patch, earlier.signing.current.scheme());
     let owner_decided = patch.contains_key("enabled");
     let requested = Requested::try_from(whole(earlier, patch))?;
     let made = requested.into_subscription(earlier.id, fresh, defaults, now);
     let reason = earlier.disabled_reason.clone();
-    let same_secret = made.signing.current == earlier.signing.current;
+    let signing = if made.signing.current == earlier.signing.current {
+        earlier.signing.clone()
+    } else if is_exchanged {
+        earlier.signing.rotated(made.signing.current, now, now.after(OVERLAP))
+    } else {
+        made.signing
+    };
     Ok(Subscription {
         disabled_reason: reason.filter(|_| !owner_decided),
-        signing: if same_secret { earlier.signing.clone() } else { made.signing },
+        signing,
         created_at: earlier.created_at,
         ..made
     })
+}
+
+/// Says whether the secret is exchanged for one that signs in another way, as if it were rotated,
+/// because that way alone is named.
+fn exchanges_secret(patch: &mut Map<String, Value>, earlier: Scheme) -> bool {
+    let names_secret = patch.contains_key("secret");
+    let Some(named) = patch.get_mut("signature") else {
+        if patch.get("secret").is_some_and(|secret| !secret.is_null()) {
+            // It says by itself how it signs.
+            patch.insert("signature".to_owned(), Value::Null);
+        }
+        return false;
+    };
+    if named.is_null() {
+        *named = Scheme::default().name().into();
+    }
+    let is_exchanged = !names_secret && *named != earlier.name();
+    if is_exchanged {
+        patch.insert("secret".to_owned(), Value::Null);
+    }
+    is_exchanged
 }
 
 /// What would have to be asked for to get the patched subscription from nothing. A member that

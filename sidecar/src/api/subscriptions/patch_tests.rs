@@ -2,6 +2,8 @@
 //!
 //! Invariant: the rules of RFC 7396 are tried on each kind of member.
 
+use std::time::Duration;
+
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -24,13 +26,20 @@ fn earlier() -> Subscription {
     }
 }
 
-fn fresh() -> Secret {
-    "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD".parse().unwrap()
+const ED25519: &str =
+    "whsk_6Xb/dCcHpPea21PS1N9VY/NZW723CEc77N4rJCubMbfVKIDij2HKpMKkioLlX0dRqSKJp4AJ6p9lMicMFs6Kvg==";
+
+fn fresh(scheme: Scheme) -> Secret {
+    let text = match scheme {
+        Scheme::V1 => "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD",
+        Scheme::V1a => ED25519,
+    };
+    text.parse().unwrap()
 }
 
 fn apply(patch: Value) -> Result<Subscription, Flaws> {
     let now = UnixMicros::new(1_763_890_200_000_000);
-    patched(&earlier(), patch, fresh(), &Defaults::default(), now)
+    patched(&earlier(), patch, fresh, &Defaults::default(), now)
 }
 
 #[test]
@@ -67,7 +76,31 @@ fn a_secret_is_kept_replaced_or_made_anew() {
     let given = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
     assert_eq!(apply(json!({})).unwrap().signing, earlier().signing);
     assert_eq!(apply(json!({"secret": given})).unwrap().signing.current.reveal(), given);
-    assert_eq!(apply(json!({"secret": null})).unwrap().signing, fresh().into());
+    assert_eq!(apply(json!({"secret": null})).unwrap().signing, fresh(Scheme::V1).into());
+}
+
+#[test]
+fn to_sign_in_another_way_exchanges_the_secret_and_the_old_one_signs_on() {
+    let later = apply(json!({"signature": "v1a"})).unwrap();
+    let old = earlier().signing;
+    let day = Duration::from_hours(24);
+    assert_eq!(
+        later.signing,
+        old.rotated(fresh(Scheme::V1a), later.updated_at, later.updated_at.after(day))
+    );
+    let back = |patch| patched(&later, patch, fresh, &Defaults::default(), later.updated_at);
+    assert_eq!(back(json!({"signature": null})).unwrap().signing.current, fresh(Scheme::V1));
+    assert_eq!(back(json!({"description": "new"})).unwrap().signing, later.signing);
+}
+
+#[test]
+fn a_secret_says_by_itself_how_it_signs() {
+    let later = apply(json!({"secret": ED25519})).unwrap();
+    assert_eq!(later.signing, fresh(Scheme::V1a).into());
+    let flaws = apply(json!({"secret": ED25519, "signature": "v1"})).unwrap_err().into_list();
+    let [flaw] = &flaws[..] else { panic!("{flaws:?}") };
+    assert_eq!(flaw.field, "secret");
+    assert_eq!(flaw.message, "must begin with whsec_ where signature is v1");
 }
 
 #[test]

@@ -18,8 +18,8 @@ use super::{
     retry::{RequestedRetry, retry},
 };
 use crate::model::{
-    Format, Headers, MAX_TIMEOUT, Pacing, Pattern, Retry, Secret, Subscription, SubscriptionId,
-    Target,
+    Format, Headers, MAX_TIMEOUT, Pacing, Pattern, Retry, Scheme, Secret, Subscription,
+    SubscriptionId, Target,
 };
 
 /// No receiver answers faster across a network that fails now and then.
@@ -52,6 +52,8 @@ pub(super) struct Requested {
     pub(super) pattern: Pattern,
     /// The secret that its owner chose.
     pub(super) secret: Option<Secret>,
+    /// How its deliveries are signed.
+    pub(super) scheme: Scheme,
     custom_headers: Headers,
     custom_payload: Map<String, Value>,
     format: Format,
@@ -73,7 +75,15 @@ impl TryFrom<Value> for Requested {
         let custom_headers = form.read("custom_headers", headers).unwrap_or_default();
         let custom_payload = form.read("custom_payload", object).unwrap_or_default();
         let format = form.read("format", one_of(&Format::NAMES)).unwrap_or_default();
-        let secret = form.read("secret", parsed);
+        let secret = form.read("secret", parsed::<Secret>);
+        let scheme = form.read("signature", one_of(&Scheme::NAMES));
+        if let (Some(secret), Some(scheme)) = (&secret, scheme)
+            && secret.scheme() != scheme
+        {
+            let (prefix, name) = (scheme.prefix(), scheme.name());
+            let said = format!("must begin with {prefix} where signature is {name}");
+            form.note(Flaws::at("secret", said));
+        }
         let enabled = form.read("enabled", |value| boolean(&value)).unwrap_or(true);
         let retry = form.read("retry", retry).unwrap_or_default();
         let timeout = form.read("timeout", duration(SHORTEST_TIMEOUT, MAX_TIMEOUT));
@@ -91,6 +101,7 @@ impl TryFrom<Value> for Requested {
         Ok(Self {
             url,
             pattern,
+            scheme: scheme.or(secret.as_ref().map(Secret::scheme)).unwrap_or_default(),
             secret,
             custom_headers,
             custom_payload,
@@ -106,12 +117,12 @@ impl TryFrom<Value> for Requested {
 }
 
 impl Requested {
-    /// The subscription that was asked for, as if it were made at `now`. `fresh` signs for it
-    /// if its owner chose none.
+    /// The subscription that was asked for, as if it were made at `now`. `fresh` makes
+    /// its secret if its owner chose none.
     pub(super) fn into_subscription(
         self,
         id: SubscriptionId,
-        fresh: Secret,
+        fresh: impl FnOnce(Scheme) -> Secret,
         defaults: &Defaults,
         now: UnixMicros,
     ) -> Subscription {
@@ -123,7 +134,7 @@ impl Requested {
             custom_headers: self.custom_headers,
             custom_payload: self.custom_payload,
             format: self.format,
-            signing: self.secret.unwrap_or(fresh).into(),
+            signing: self.secret.unwrap_or_else(|| fresh(self.scheme)).into(),
             enabled: self.enabled,
             disabled_reason: None,
             retry: Retry {

@@ -17,7 +17,7 @@ fn with(member: &str, value: Value) -> Value {
 }
 
 fn made(body: Value) -> Subscription {
-    let fresh = SECRET.parse().unwrap();
+    let fresh = |_| SECRET.parse().unwrap();
     let requested = Requested::try_from(body).unwrap();
     let id = SubscriptionId::from_bits(1);
     requested.into_subscription(id, fresh, &Defaults::default(), UnixMicros::EPOCH)
@@ -84,7 +84,7 @@ fn what_is_missing_or_wrong_is_named_all_at_once() {
             "format must be one of standard, cloudevents, cloudevents-binary, raw",
             "enabled must be true or false",
             "color is unknown; there are url, event_type, custom_headers, custom_payload, \
-             format, secret, enabled, retry, timeout, rate_limit, max_in_flight, description, metadata",
+             format, secret, signature, enabled, retry, timeout, rate_limit, max_in_flight, description, metadata",
         ]
     );
 }
@@ -110,7 +110,7 @@ fn each_field_is_checked() {
             "custom_headers.host is set by Sidehook or by HTTP itself",
         ),
         ("custom_payload", json!([]), "custom_payload must be an object"),
-        ("secret", json!("hunter2"), "secret must begin with whsec_"),
+        ("secret", json!("hunter2"), "secret must begin with whsec_ (v1) or whsk_ (v1a)"),
         ("retry", json!("never"), "retry must be a JSON object"),
         ("retry", json!({"schedule": "5s"}), "retry.schedule must be an array of durations"),
         ("retry", waits(0), "retry.schedule must have 1 to 50 waits"),
@@ -127,6 +127,7 @@ fn each_field_is_checked() {
             json!({"max": 2}),
             "retry.max is unknown; there are schedule, exponential, jitter, horizon",
         ),
+        ("signature", json!("v2"), "signature must be one of v1, v1a"),
         ("timeout", json!("31s"), "timeout must be from 100ms to 30s"),
         ("timeout", json!("0s"), "timeout must be from 100ms to 30s"),
         (

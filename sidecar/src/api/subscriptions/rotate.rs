@@ -13,10 +13,10 @@ use super::super::{
     form::Form,
     read::{duration, parsed},
 };
-use crate::model::{Secret, Subscription};
+use crate::model::{Scheme, Secret, Subscription};
 
 /// For how long the old secret signs on unless something is said.
-const OVERLAP: Duration = Duration::from_hours(24);
+pub(super) const OVERLAP: Duration = Duration::from_hours(24);
 const LONGEST_OVERLAP: Duration = Duration::from_hours(7 * 24);
 
 /// What is asked for.
@@ -42,9 +42,14 @@ impl TryFrom<Option<Value>> for Rotation {
 }
 
 impl Rotation {
-    /// The subscription after it. `fresh` is the new secret if its owner chose none.
-    pub(super) fn of(self, earlier: &Subscription, fresh: Secret, now: UnixMicros) -> Subscription {
-        let fresh = self.secret.unwrap_or(fresh);
+    /// The subscription after it. `fresh` makes the new secret if its owner chose none.
+    pub(super) fn of(
+        self,
+        earlier: &Subscription,
+        fresh: impl FnOnce(Scheme) -> Secret,
+        now: UnixMicros,
+    ) -> Subscription {
+        let fresh = self.secret.unwrap_or_else(|| fresh(earlier.signing.current.scheme()));
         let signing = earlier.signing.rotated(fresh, now, now.after(self.overlap));
         Subscription { signing, updated_at: now, ..earlier.clone() }
     }
@@ -64,7 +69,7 @@ mod tests {
     }
 
     fn rotated(earlier: &Subscription, body: Option<Value>, fresh: &str) -> Subscription {
-        Rotation::try_from(body).unwrap().of(earlier, secret(fresh), NOW)
+        Rotation::try_from(body).unwrap().of(earlier, |_| secret(fresh), NOW)
     }
 
     fn signing(subscription: &Subscription, after: Duration) -> Vec<Secret> {

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use sidehook_event::UnixMicros;
 
 use super::super::shape;
-use crate::model::{Headers, Outgoing, Pattern, Signing, Subscription, SubscriptionId};
+use crate::model::{Headers, Outgoing, Pattern, Secret, Signing, Subscription, SubscriptionId};
 
 /// A subscription, as it is shown.
 #[derive(Debug, Serialize)]
@@ -24,6 +24,9 @@ pub(super) struct Shown<'a> {
     custom_headers: &'a Headers,
     custom_payload: &'a Map<String, Value>,
     format: &'static str,
+    signature: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    public_key: Option<String>,
     enabled: bool,
     disabled_reason: Option<&'a str>,
     retry: ShownRetry<'a>,
@@ -59,6 +62,8 @@ impl<'a> Shown<'a> {
             custom_headers: &subscription.custom_headers,
             custom_payload: &subscription.custom_payload,
             format: subscription.format.name(),
+            signature: subscription.signing.current.scheme().name(),
+            public_key: public_key(&subscription.signing.current),
             enabled: subscription.enabled,
             disabled_reason: subscription.disabled_reason.as_deref(),
             retry: ShownRetry {
@@ -87,6 +92,8 @@ impl<'a> Shown<'a> {
 #[derive(Debug, Serialize)]
 pub(super) struct ShownSecret {
     secret: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    public_key: Option<String>,
     previous: Vec<ShownOutgoing>,
 }
 
@@ -106,19 +113,28 @@ impl ShownSecret {
             secret: secret.reveal(),
             until: *until,
         };
-        Self { secret: signing.current.reveal(), previous: outgoing.map(shown).collect() }
+        Self {
+            secret: signing.current.reveal(),
+            public_key: public_key(&signing.current),
+            previous: outgoing.map(shown).collect(),
+        }
     }
 }
 
 /// The members that a request can set, with their values.
 pub(super) fn writable(subscription: &Subscription) -> Map<String, Value> {
-    const READ_ONLY: [&str; 4] = ["id", "disabled_reason", "created_at", "updated_at"];
+    const READ_ONLY: [&str; 5] =
+        ["id", "public_key", "disabled_reason", "created_at", "updated_at"];
     let Ok(Value::Object(mut members)) = serde_json::to_value(Shown::with_secret(subscription))
     else {
         return Map::new();
     };
     members.retain(|name, _| !READ_ONLY.contains(&name.as_str()));
     members
+}
+
+fn public_key(secret: &Secret) -> Option<String> {
+    secret.public_key().map(|key| key.to_string())
 }
 
 fn headers<S: Serializer>(headers: &Headers, serializer: S) -> Result<S::Ok, S::Error> {

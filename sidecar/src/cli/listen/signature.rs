@@ -9,7 +9,7 @@ use hmac::{Hmac, Mac as _};
 use sha2::Sha256;
 use thiserror::Error;
 
-use crate::model::Secret;
+use crate::model::{Key, Scheme, Secret};
 
 /// How far the timestamp may be from now, in seconds, either way: what the specification's own
 /// libraries allow.
@@ -41,8 +41,8 @@ pub(super) enum Unverified {
     /// Signed in the future: one of the two clocks is wrong.
     #[error("signed {0} s in the future, more than the 300 s allowed")]
     TooNew(i64),
-    /// No symmetric signature among those given.
-    #[error("webhook-signature has no signature of version v1")]
+    /// No signature that could be compared among those given.
+    #[error("webhook-signature has no signature of version v1 or v1a")]
     Version,
     /// There is nothing to compare with.
     #[error("no secret is known")]
@@ -63,25 +63,33 @@ pub(super) fn verify<'s>(
     let timestamp = signature.timestamp.ok_or(Unverified::Missing("webhook-timestamp"))?;
     let given = signature.signatures.ok_or(Unverified::Missing("webhook-signature"))?;
     check_age(timestamp, now)?;
-    let given: Vec<Vec<u8>> = given.split(|byte| *byte == b' ').filter_map(decoded).collect();
+    let given: Vec<(Scheme, Vec<u8>)> =
+        given.split(|byte| *byte == b' ').filter_map(decoded).collect();
     if given.is_empty() {
         return Err(Unverified::Version);
     }
+    let signed = [id, b".", timestamp, b".", body].concat();
     let mut reason = Unverified::NoSecret;
     for secret in secrets {
-        // HMAC takes a key of any length (RFC 2104, section 3): there is always a code to compare.
-        let Ok(mac) = Hmac::<Sha256>::new_from_slice(secret.key()) else {
-            continue;
-        };
-        let mac = mac.chain_update(id).chain_update(b".").chain_update(timestamp);
-        let mac = mac.chain_update(b".").chain_update(body);
-        // `verify_slice` compares in constant time.
-        if given.iter().any(|tag| mac.clone().verify_slice(tag).is_ok()) {
+        let mut of_scheme = given.iter().filter(|(scheme, _)| *scheme == secret.scheme());
+        if of_scheme.any(|(_, tag)| is_of(secret, &signed, tag)) {
             return Ok(());
         }
         reason = Unverified::Mismatch;
     }
     Err(reason)
+}
+
+/// Whether `tag` is the signature of `signed` by `secret`.
+fn is_of(secret: &Secret, signed: &[u8], tag: &[u8]) -> bool {
+    match secret.key() {
+        // HMAC takes a key of any length (RFC 2104, section 3). `verify_slice` compares in
+        // constant time.
+        Key::Hmac(key) => Hmac::<Sha256>::new_from_slice(key)
+            .is_ok_and(|mac| mac.chain_update(signed).verify_slice(tag).is_ok()),
+        Key::Ed25519(key) => ed25519_dalek::Signature::from_slice(tag)
+            .is_ok_and(|tag| key.verifying_key().verify_strict(signed, &tag).is_ok()),
+    }
 }
 
 fn check_age(timestamp: &[u8], now: i64) -> Result<(), Unverified> {
@@ -97,8 +105,11 @@ fn check_age(timestamp: &[u8], now: i64) -> Result<(), Unverified> {
     }
 }
 
-fn decoded(signature: &[u8]) -> Option<Vec<u8>> {
-    STANDARD.decode(signature.strip_prefix(b"v1,")?).ok()
+fn decoded(signature: &[u8]) -> Option<(Scheme, Vec<u8>)> {
+    Scheme::NAMES.iter().find_map(|(name, scheme)| {
+        let encoded = signature.strip_prefix(name.as_bytes())?.strip_prefix(b",")?;
+        Some((*scheme, STANDARD.decode(encoded).ok()?))
+    })
 }
 
 #[cfg(test)]

@@ -45,6 +45,22 @@ fn known_vectors_are_verified() {
 }
 
 #[test]
+fn a_signature_by_ed25519_is_verified() {
+    let (key, signed) = (
+        "whsk_6Xb/dCcHpPea21PS1N9VY/NZW723CEc77N4rJCubMbfVKIDij2HKpMKkioLlX0dRqSKJp4AJ6p9lMicMFs6Kvg==",
+        "v1a,hnO3f9T8Ytu9HwrXslvumlUpqtNVqkhqw/enGzPCXe5BdqzCInXqYXFymVJaA7AZdpXwVLPo3mNl8EM+m7TBAg==",
+    );
+    let verdict = |body: &[u8], key: &str| {
+        verify(headers(ID, "1614265330", &format!("{SIGNED} {signed}")), body, [&secret(key)], NOW)
+    };
+    assert_eq!(verdict(BODY, key), Ok(()));
+    assert_eq!(verdict(b"{}", key), Err(Unverified::Mismatch));
+    let hmac_as_ed25519 = signed.replace("v1a,", "v1,");
+    let signature = headers(ID, "1614265330", &hmac_as_ed25519);
+    assert_eq!(verify(signature, BODY, [&secret(key)], NOW), Err(Unverified::Mismatch));
+}
+
+#[test]
 fn one_of_several_signatures_is_enough() {
     let several = format!("v1a,AAAA v1,AAAA nonsense {SIGNED}");
     assert_eq!(verdict(&several, BODY, NOW), Ok(()));

@@ -1,0 +1,81 @@
+//! Keys of the two kinds, as their owner asks for them and others see them.
+//!
+//! Invariant: what verifies is public, what signs is shown to its owner alone.
+
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+
+use crate::desk::Desk;
+
+fn hook(more: &Value) -> Value {
+    let mut hook = json!({"url": "http://example.com/a", "event_type": "people.created"});
+    hook.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    hook
+}
+
+async fn published(desk: &Desk) -> Vec<Value> {
+    let answer = desk.get("/.well-known/sidehook-keys").await;
+    assert_eq!(
+        (answer.status, answer.header("cache-control")),
+        (StatusCode::OK, "public, max-age=300")
+    );
+    let keys = answer.body["keys"].as_array().unwrap().clone();
+    assert!(keys.iter().all(|key| {
+        key["kty"] == "OKP"
+            && key["crv"] == "Ed25519"
+            && key["alg"] == "EdDSA"
+            && key["use"] == "sig"
+    }));
+    keys
+}
+
+#[tokio::test]
+async fn a_public_key_is_shown_and_published_and_its_secret_is_not() {
+    let desk = Desk::open().await;
+    desk.post("/subscriptions/", hook(&json!({"url": "http://example.com/b"}))).await;
+    assert_eq!(published(&desk).await, [Value::Null; 0], "whsec_ has none");
+    let made = desk.post("/subscriptions/", hook(&json!({"signature": "v1a"}))).await;
+    assert_eq!((made.status, made.text("/signature")), (StatusCode::CREATED, "v1a"));
+    assert!(made.text("/secret").starts_with("whsk_"));
+    assert!(made.text("/public_key").starts_with("whpk_"));
+    let place = format!("/subscriptions/{}", made.text("/id"));
+    let shown = desk.get(&place).await;
+    assert_eq!(shown.text("/public_key"), made.text("/public_key"));
+    assert_eq!(shown.body.get("secret"), None);
+    let secret = desk.get(&format!("{place}/secret")).await;
+    assert_eq!(secret.text("/public_key"), made.text("/public_key"));
+    assert_eq!(secret.text("/secret"), made.text("/secret"));
+    let keys = published(&desk).await;
+    assert_eq!(keys.len(), 1);
+    assert_eq!(keys[0].as_object().unwrap().len(), 6);
+}
+
+#[tokio::test]
+async fn a_key_that_is_exchanged_is_published_as_long_as_it_signs() {
+    let desk = Desk::open().await;
+    let made = desk.post("/subscriptions/", hook(&json!({"signature": "v1a"}))).await;
+    let place = format!("/subscriptions/{}", made.text("/id"));
+    let before = published(&desk).await;
+    let rotated = desk.post(&format!("{place}/rotate-secret"), json!({})).await;
+    assert!(rotated.text("/secret").starts_with("whsk_"));
+    assert_ne!(rotated.text("/public_key"), made.text("/public_key"));
+    let both = published(&desk).await;
+    assert!(both.len() == 2 && both.contains(&before[0]));
+    desk.post(&format!("{place}/rotate-secret"), json!({"overlap": "0s"})).await;
+    assert_eq!(published(&desk).await.len(), 2, "the one before is gone at once, not the first");
+
+    let back = desk.patch(&place, json!({"signature": "v1"})).await;
+    assert!(back.text("/secret").starts_with("whsec_"));
+    assert_eq!(back.body.get("public_key"), None);
+    assert_eq!(published(&desk).await.len(), 2, "it signs on for a day");
+    desk.delete(&place).await;
+    assert_eq!(published(&desk).await, [Value::Null; 0]);
+}
+
+#[tokio::test]
+async fn a_secret_of_the_other_kind_is_refused() {
+    let desk = Desk::open().await;
+    let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    let refused = hook(&json!({"signature": "v1a", "secret": secret}));
+    assert_eq!(desk.post("/subscriptions/", refused).await.wrong_fields(), ["secret"]);
+}
