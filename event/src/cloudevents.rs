@@ -34,7 +34,7 @@ mod tests {
             id: EventId::from_bits(42),
             event_type: "people.created".parse().unwrap(),
             source: "edge".to_owned(),
-            subject: Some("42".to_owned()),
+            subject: Some("people/42".to_owned()),
             time: UnixMicros::new(1_763_890_200_000_000),
             exchange: Exchange::default(),
         };
@@ -43,7 +43,7 @@ mod tests {
             ("id", "evt_0000000000000000000000001a"),
             ("source", "edge"),
             ("type", "people.created"),
-            ("subject", "42"),
+            ("subject", "people/42"),
             ("time", "2025-11-23T09:30:00.000000Z"),
         ];
         assert_eq!(attributes(&event), expected.map(|(name, value)| (name, value.to_owned())));

@@ -86,9 +86,9 @@ pub enum Change {
 /// Where the resource is, as far as the path tells.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Place {
-    /// The parents of an id found elsewhere: `orgs/7/people`.
+    /// The parents of an id found elsewhere: `people`, `orgs/7/people`.
     under: Option<String>,
-    /// The resource that the path itself names: `42`, `orgs/7/people/42`.
+    /// The resource that the path itself names: `people/42`, `orgs/7/people/42`.
     here: Option<String>,
     /// Whether an id found elsewhere goes before `here`.
     elsewhere_first: bool,
@@ -101,9 +101,13 @@ impl Place {
         if self.here.is_some() && !self.elsewhere_first {
             return self.here.clone();
         }
-        let found = elsewhere().map(|id| match &self.under {
-            Some(under) => format!("{under}/{id}"),
-            None => id,
+        let found = elsewhere().map(|id| {
+            // As a path would write it, so that it stays one segment.
+            let id = id.replace('/', "%2F");
+            match &self.under {
+                Some(under) => format!("{under}/{id}"),
+                None => id,
+            }
         });
         found.or_else(|| self.here.clone())
     }
@@ -241,18 +245,12 @@ impl Pattern {
             let numbered = self.segments.iter().enumerate();
             numbered.filter_map(|(at, segment)| (!segment.is_literal()).then_some(at))
         };
-        // A subject begins at the name of its outermost parent: `orgs/7/people/42`.
+        // A subject begins at the name of its outermost parent, or its own: `orgs/7/people/42`.
         let join = |end: usize| {
-            let start = parameters().next()?.saturating_sub(1);
+            let start = parameters().next().unwrap_or(end).checked_sub(1)?;
             Some(path.get(start..end)?.join("/"))
         };
-        let here = || {
-            let last = parameters().next_back()?;
-            match parameters().count() {
-                1 => path.get(last).cloned(),
-                _ => join(last + 1),
-            }
-        };
+        let here = || join(parameters().next_back()? + 1);
         match self.answers {
             Answers::Collection => Place { under: join(path.len()), ..Place::default() },
             Answers::Item => Place { here: here(), ..Place::default() },

@@ -39,7 +39,7 @@ fn a_write_is_held_until_its_event_is_committed() {
 
     let [event] = gateway.events().try_into().unwrap();
     assert_eq!(event.event_type.as_str(), "people.created");
-    assert_eq!(event.subject.as_deref(), Some("42"));
+    assert_eq!(event.subject.as_deref(), Some("people/42"));
     assert_eq!(event.source, "edge");
     assert_eq!(event.exchange.path, "/people?a=1");
     assert_eq!(event.exchange.request.content, "{\"name\":\"Ada\"}");
@@ -81,7 +81,7 @@ fn the_end_of_an_answer_is_seen_in_each_of_its_shapes() {
     assert_eq!(gateway.trailers(with_trailers, Side::Response), Action::Stop);
     gateway.sidecar(2, "202");
     assert_eq!(gateway.resumed(), [empty, with_trailers]);
-    assert_eq!(gateway.events()[1].subject.as_deref(), Some("3"));
+    assert_eq!(gateway.events()[1].subject.as_deref(), Some("people/3"));
 }
 
 #[test]

@@ -22,7 +22,7 @@ fn best_effort_never_holds() {
     assert_eq!(gateway.resumed(), []);
     gateway.host.refuses.borrow_mut().clear();
     gateway.waits(1_100);
-    assert_eq!(gateway.events()[0].subject.as_deref(), Some("5"));
+    assert_eq!(gateway.events()[0].subject.as_deref(), Some("soft/5"));
     assert_eq!(gateway.counted("at_risk"), 0);
 }
 

@@ -24,7 +24,7 @@ fn a_write_comes_out_as_an_event_and_its_answer_is_let_go_after_the_commit() {
     assert_eq!(machine.exchange(7, "POST", "/people?x"), 2);
     let [event] = machine.events().try_into().unwrap();
     assert_eq!(event.event_type.as_str(), "people.created");
-    assert_eq!(event.subject.as_deref(), Some("42"));
+    assert_eq!(event.subject.as_deref(), Some("people/42"));
     let request = String::from_utf8(event.exchange.request.content.to_vec()).unwrap();
     assert!(request.ends_with(r#""password":"[redacted]"}"#), "{request}");
     assert_eq!(machine.store.data().resumed, [0; 0]);

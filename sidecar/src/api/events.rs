@@ -150,10 +150,10 @@ mod tests {
     #[test]
     fn events_are_asked_for_by_type_subject_and_time() {
         let (filter, _) =
-            asked(Some("type=people.created&subject=42&since=2025-11-23T10:30:00%2B01:00"))
+            asked(Some("type=people.created&subject=people/42&since=2025-11-23T10:30:00%2B01:00"))
                 .unwrap();
         assert_eq!(filter.event_type.as_deref(), Some("people.created"));
-        assert_eq!(filter.subject.as_deref(), Some("42"));
+        assert_eq!(filter.subject.as_deref(), Some("people/42"));
         assert_eq!(filter.since, Some(UnixMicros::new(1_763_890_200_000_000)));
     }
 

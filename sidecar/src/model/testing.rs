@@ -32,7 +32,7 @@ pub(crate) fn subscription(id: u128, pattern: &str) -> Subscription {
     }
 }
 
-/// An event of `event_type` about subject 42.
+/// An event of `event_type` about `people/42`.
 pub(crate) fn event(event_type: &str, request: &[u8], response: &[u8]) -> Event {
     let body = |content: &[u8]| Body {
         content: Bytes::copy_from_slice(content),
@@ -44,7 +44,7 @@ pub(crate) fn event(event_type: &str, request: &[u8], response: &[u8]) -> Event 
         id: EventId::from_bits(42),
         event_type: event_type.parse().unwrap(),
         source: "edge".to_owned(),
-        subject: Some("42".to_owned()),
+        subject: Some("people/42".to_owned()),
         time: UnixMicros::new(1_763_890_200_000_000),
         exchange: Exchange {
             method: "POST".to_owned(),

@@ -39,13 +39,18 @@ fn json_of(body: &Body) -> Option<&RawValue> {
     whole.then(|| serde_json::from_slice(&body.content).ok()).flatten()
 }
 
+/// The last segment of the subject: `42` of `people/42`.
+fn id(event: &Event) -> Option<&str> {
+    event.subject.as_deref().and_then(|subject| subject.rsplit('/').next())
+}
+
 fn id_alone(event: &Event) -> Box<RawValue> {
-    raw(&json!({ "id": event.subject }))
+    raw(&json!({ "id": id(event) }))
 }
 
 fn encoded(event: &Event, body: &Body) -> Box<RawValue> {
     raw(&json!({
-        "id": event.subject,
+        "id": id(event),
         "content_type": body.content_type,
         "content_encoding": body.content_encoding,
         "base64": STANDARD.encode(&body.content),

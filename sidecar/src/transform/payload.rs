@@ -186,7 +186,7 @@ mod tests {
     fn a_cloudevent_is_in_the_structured_form() {
         assert_eq!(
             render(Format::CloudEvents, json!({"team": "a"}), b"{\"id\":42}"),
-            r#"{"specversion":"1.0","id":"evt_0000000000000000000000001a","source":"edge","type":"people.created","subject":"42","time":"2025-11-23T09:30:00.000000Z","datacontenttype":"application/json","data":{"id":42},"team":"a"}"#
+            r#"{"specversion":"1.0","id":"evt_0000000000000000000000001a","source":"edge","type":"people.created","subject":"people/42","time":"2025-11-23T09:30:00.000000Z","datacontenttype":"application/json","data":{"id":42},"team":"a"}"#
         );
     }
 

@@ -260,7 +260,7 @@ fn happening(id: u128, event_type: &str) -> Event {
         id: EventId::from_bits(first + id),
         event_type: event_type.parse::<EventType>().unwrap(),
         source: "edge".to_owned(),
-        subject: Some("42".to_owned()),
+        subject: Some("people/42".to_owned()),
         time: UnixMicros::from_nanos(START),
         exchange: Exchange {
             method: "POST".to_owned(),
