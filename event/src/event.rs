@@ -16,8 +16,8 @@ pub struct Event {
     pub event_type: EventType,
     /// The gateway that saw it, the `CloudEvents` source.
     pub source: String,
-    /// What it happened to: the id of the resource (`42`), with its parents if it is nested
-    /// (`orgs/7/people/42`). `None` when neither path nor bodies tell.
+    /// What it happened to, by its path from the outermost collection on: `people/42`,
+    /// `orgs/7/people/42`. `None` when neither path nor bodies tell.
     pub subject: Option<String>,
     /// When the API answered.
     pub time: UnixMicros,

@@ -93,7 +93,8 @@ impl Process {
         };
         let local: Arc<dyn Queue> = Arc::new(LocalQueue::new(lanes, local::CAPACITY));
         let rabbitmq = connect(&config, lanes, &local, &clock).await?;
-        let rule = Arc::new(Rule::allowing(config.egress_allow.clone()));
+        let rule = Rule::allowing(config.egress_allow.clone()).https_only(config.egress_https_only);
+        let rule = Arc::new(rule);
         let client = Client::new(rule).context("reading the platform's certificates")?;
         Ok(Self { config, clock, store, table, access, gate, client, local, rabbitmq })
     }

@@ -65,6 +65,9 @@ pub struct ServeArgs {
         num_args = 1
     )]
     egress_allow: Vec<String>,
+    /// Deliver over https alone
+    #[arg(long, env = "SIDEHOOK_EGRESS_HTTPS_ONLY")]
+    egress_https_only: bool,
     /// Wait so long before each attempt, unless the subscription says otherwise
     /// [default: 0s,5s,5m,30m,2h,5h,10h,14h,20h,24h]
     #[arg(
@@ -110,12 +113,14 @@ impl ServeArgs {
     fn overrides(self) -> impl Iterator<Item = (&'static str, Value)> {
         let keys = env::var_os(KEYS).map(|keys| keys.to_string_lossy().into_owned());
         let in_clear = self.insecure_store_secrets_in_clear.then(|| "true".to_owned());
+        let https_only = self.egress_https_only.then(|| "true".to_owned());
         let texts = [
             ("listen", self.listen),
             ("ingest_listen", self.ingest_listen),
             ("store", self.store),
             ("secret_keys", keys),
             ("insecure_store_secrets_in_clear", in_clear),
+            ("egress_https_only", https_only),
             ("queue", self.queue),
             ("queue_prefix", self.queue_prefix),
             ("api_token", self.api_token),

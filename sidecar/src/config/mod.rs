@@ -47,6 +47,8 @@ pub struct Config {
     pub ingest_token: Option<SecretString>,
     /// Where deliveries may go besides public addresses.
     pub egress_allow: Vec<Allowed>,
+    /// Whether nothing goes out in clear.
+    pub egress_https_only: bool,
     /// The schedule of subscriptions that have none of their own.
     pub retry: Retry,
     /// The most attempts at a time.
@@ -133,6 +135,7 @@ impl Default for Config {
             api_token: None,
             ingest_token: None,
             egress_allow: Vec::new(),
+            egress_https_only: false,
             retry: Retry::default(),
             concurrency: 256,
             drain_timeout: Duration::from_secs(20),
@@ -162,6 +165,7 @@ impl TryFrom<Written> for Config {
             egress_allow: numbered("egress_allow", &written.egress_allow, |text| {
                 text.parse().map_err(|error| format!("{error}"))
             })?,
+            egress_https_only: written.egress_https_only.unwrap_or(usual.egress_https_only),
             retry: Retry {
                 schedule: retry_schedule(&written.retry_schedule)?.unwrap_or(usual.retry.schedule),
                 jitter: written.retry_jitter.unwrap_or(usual.retry.jitter),

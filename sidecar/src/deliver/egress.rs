@@ -138,6 +138,7 @@ impl Rule {
     /// The addresses of `name`, every one of them allowed.
     async fn resolve(&self, name: &str) -> Result<Vec<IpAddr>, Denied> {
         let unresolved = |reason: String| Denied::Unresolved { host: name.to_owned(), reason };
+        let name = if is_localhost(name) { "localhost" } else { name };
         let addresses =
             match tokio::time::timeout(RESOLVE_TIMEOUT, self.resolver.resolve(name)).await {
                 Ok(Ok(addresses)) => addresses,
@@ -179,6 +180,12 @@ impl Rule {
             None => Err(Denied::Address { address, kind }),
         }
     }
+}
+
+/// The names that are this machine's whatever a resolver says (RFC 6761, section 6.3).
+fn is_localhost(name: &str) -> bool {
+    let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
+    name == "localhost" || name.ends_with(".localhost")
 }
 
 #[cfg(test)]

@@ -187,6 +187,11 @@ impl Target {
         if !matches!(url.scheme(), "http" | "https") {
             return Err(InvalidUrl::Scheme);
         }
+        // The parser takes any number of slashes, and the next word for the host.
+        let after = text.split_once("://").map(|(_, after)| after);
+        if after.is_none_or(|after| after.is_empty() || after.starts_with('/')) {
+            return Err(InvalidUrl::Malformed);
+        }
         if !url.username().is_empty() || url.password().is_some() {
             return Err(InvalidUrl::UserInfo);
         }

@@ -81,7 +81,7 @@ impl Desk {
         Self::open_with(None, Rule::allowing(["127.0.0.0/8".parse().unwrap()])).await
     }
 
-    async fn open_with(token: Option<&str>, rule: Rule) -> Self {
+    pub(crate) async fn open_with(token: Option<&str>, rule: Rule) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Arc::new(
             SqliteStore::open(&folder.path().join("test.db"), Keyring::default()).await.unwrap(),

@@ -46,6 +46,7 @@ const LIMIT: Duration = Duration::from_secs(20);
 pub(crate) struct Stage {
     pub(crate) schedule: Vec<Duration>,
     queue_capacity: usize,
+    rule: Rule,
     folder: TempDir,
     receiver: Receiver,
     pub(crate) running: Running,
@@ -120,16 +121,22 @@ impl Stage {
     }
 
     pub(crate) async fn with_queue_of(queue_capacity: usize) -> Self {
+        let loopback = Rule::allowing(["127.0.0.0/8".parse().unwrap()]);
+        Self::with(queue_capacity, loopback).await
+    }
+
+    /// One whose deliveries may go where this rule allows.
+    pub(crate) async fn with(queue_capacity: usize, rule: Rule) -> Self {
         let schedule = vec![Duration::ZERO, Duration::from_millis(50), Duration::from_millis(50)];
         let folder = TempDir::new().unwrap();
         let receiver = Receiver::start().await;
-        let running = Running::start(&folder, queue_capacity).await;
-        Self { schedule, queue_capacity, folder, receiver, running }
+        let running = Running::start(&folder, queue_capacity, rule.clone()).await;
+        Self { schedule, queue_capacity, rule, folder, receiver, running }
     }
 
     /// Ends the workers in the middle of what they do, and starts them anew on the same file.
     pub(crate) async fn killed_and_started(self) -> Self {
-        let Self { schedule, queue_capacity, folder, receiver, running } = self;
+        let Self { schedule, queue_capacity, rule, folder, receiver, running } = self;
         let Running { store, table, ingest, mut workers, .. } = running;
         workers.shutdown().await;
         drop((table, ingest));
@@ -142,9 +149,9 @@ impl Stage {
             opened.map(drop).map_err(|error| format!("{error}, {last:?} others hold it"))
         })
         .await;
-        let running = Running::start(&folder, queue_capacity).await;
+        let running = Running::start(&folder, queue_capacity, rule.clone()).await;
         receiver.heard.lock().unwrap().hangs = false;
-        Self { schedule, queue_capacity, folder, receiver, running }
+        Self { schedule, queue_capacity, rule, folder, receiver, running }
     }
 
     pub(crate) async fn subscribe(&self, pattern: &str) -> Subscription {
@@ -270,7 +277,7 @@ impl Stage {
 }
 
 impl Running {
-    async fn start(folder: &TempDir, queue_capacity: usize) -> Self {
+    async fn start(folder: &TempDir, queue_capacity: usize, rule: Rule) -> Self {
         let file = folder.path().join("sidehook.db");
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
         let store: Arc<dyn Store> =
@@ -292,7 +299,6 @@ impl Running {
             clock: Arc::clone(&clock),
             table: Arc::clone(&table),
         };
-        let rule = Rule::allowing(["127.0.0.0/8".parse().unwrap()]);
         let metrics = Metrics::register(&mut registry);
         let holding =
             Holding { holds: Arc::default(), table: Arc::clone(&table), metrics: metrics.clone() };
