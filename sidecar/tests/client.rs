@@ -14,7 +14,7 @@ use sidehook::{
         client::{Answer, Client, EXCERPT, Failure},
         egress::Rule,
     },
-    model::{Outcome, Target},
+    model::{Outcome, Target, Tls},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -60,7 +60,7 @@ fn local() -> Client {
 async fn send(client: &Client, url: &str, limit: Duration) -> Result<Answer, Failure> {
     let target = Target::parse(url).unwrap();
     let request = Request::post(target.as_str()).body(Full::new(Bytes::from_static(b"{}")));
-    timeout(LIMIT, client.send(&target, request.unwrap(), limit)).await.unwrap()
+    timeout(LIMIT, client.send(&target, &Tls::default(), request.unwrap(), limit)).await.unwrap()
 }
 
 async fn outcome(address: SocketAddr, limit: Duration) -> Outcome {

@@ -86,7 +86,10 @@ pub async fn trial(
     let request = request(delivery, subscription, clock.now());
     let headers = request.as_ref().map(|request| request.headers().clone()).unwrap_or_default();
     let answer = match request {
-        Ok(request) => client.send(&subscription.url, request, subscription.timeout).await,
+        Ok(request) => {
+            let Subscription { url, tls, timeout, .. } = subscription;
+            client.send(url, tls, request, *timeout).await
+        }
         Err(error) => {
             Err(Failure { outcome: Outcome::Malformed, error: format!("cannot be sent: {error}") })
         }

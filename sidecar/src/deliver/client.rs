@@ -33,10 +33,12 @@ use tokio::{
 use super::{
     connect::{Connector, Unconnected},
     egress::Rule,
-    outcome, trust,
+    outcome,
+    settings::Kept,
+    trust::{self, TlsFlaw},
     wire::Tally,
 };
-use crate::model::{Outcome, Target};
+use crate::model::{Outcome, Target, Tls};
 
 /// How much of an answer is kept, in bytes.
 pub const EXCERPT: usize = 16 * 1024;
@@ -66,7 +68,7 @@ const IDLE_PER_HOST: usize = 64;
 #[derive(Debug, Clone)]
 pub struct Client {
     rule: Arc<Rule>,
-    routes: Routes,
+    routes: Arc<Kept<Routes>>,
 }
 
 type Http = legacy::Client<Connector, Full<Bytes>>;
@@ -78,6 +80,7 @@ struct Routes {
     kept: Http,
     /// Over a connection of its own.
     fresh: Http,
+    connector: Connector,
 }
 
 /// What a receiver answered.
@@ -106,9 +109,14 @@ pub struct Failure {
 impl Client {
     /// A client that goes where `rule` allows and trusts the platform's certificates.
     pub fn new(rule: Arc<Rule>) -> io::Result<Self> {
-        let tls = trust::trusting(trust::platform_roots()?)?;
-        let routes = Routes::through(&Connector { rule: Arc::clone(&rule), tls });
-        Ok(Self { rule, routes })
+        let roots = trust::platform_roots()?;
+        let tls = trust::settings(&roots, &Tls::default());
+        let tls = tls.map_err(|flaw| io::Error::other(flaw.reason))?;
+        let usual = Routes::through(Connector { rule: Arc::clone(&rule), tls });
+        let routes = Kept::new(roots, usual, |usual, tls| {
+            Routes::through(Connector { tls, ..usual.connector.clone() })
+        });
+        Ok(Self { rule, routes: Arc::new(routes) })
     }
 
     /// Where it goes.
@@ -121,6 +129,7 @@ impl Client {
     pub async fn send(
         &self,
         target: &Target,
+        tls: &Tls,
         request: Request<Full<Bytes>>,
         limit: Duration,
     ) -> Result<Answer, Failure> {
@@ -128,10 +137,14 @@ impl Client {
             outcome: outcome::of_denial(&denied),
             error: denied.to_string(),
         })?;
+        let routes = self.routes.of(tls).map_err(|TlsFlaw { field, reason }| Failure {
+            outcome: Outcome::Malformed,
+            error: format!("tls.{field} {reason}"),
+        })?;
         let sent = timeout(limit, async {
             // Inside, so that the end is counted from the same instant as the time limit.
             let end = deadline(limit);
-            (self.routes.head_of_answer(request).await, end)
+            (routes.head_of_answer(request).await, end)
         });
         match sent.await {
             Ok((Ok((response, resent)), end)) => {
@@ -150,7 +163,7 @@ impl Client {
 }
 
 impl Routes {
-    fn through(connector: &Connector) -> Self {
+    fn through(connector: Connector) -> Self {
         let with_idle = |idle: usize| {
             legacy::Client::builder(TokioExecutor::new())
                 .pool_idle_timeout(IDLE_TIMEOUT)
@@ -166,7 +179,7 @@ impl Routes {
                 .http2_keep_alive_while_idle(true)
                 .build(connector.clone())
         };
-        Self { kept: with_idle(IDLE_PER_HOST), fresh: with_idle(0) }
+        Self { kept: with_idle(IDLE_PER_HOST), fresh: with_idle(0), connector }
     }
 
     /// The head of the answer to `request`, and whether it had to be sent a second time.

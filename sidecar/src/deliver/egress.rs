@@ -105,7 +105,7 @@ impl Rule {
     /// Whether something may be sent to `target` as far as it is written: by its scheme, and its
     /// address if it is one. Names are checked when they are resolved.
     pub fn check_written(&self, target: &Target) -> Result<(), Denied> {
-        if self.https_only && target.url().scheme() != "https" {
+        if self.https_only && !target.is_https() {
             return Err(Denied::Clear);
         }
         match target.url().host() {

@@ -19,9 +19,10 @@ pub mod resolve;
 pub mod retry_after;
 pub mod schedule;
 pub mod sign;
+mod settings;
 mod slots;
 pub mod streak;
-mod trust;
+pub mod trust;
 pub mod turns;
 mod wire;
 

@@ -16,6 +16,7 @@ mod scope;
 mod secret;
 mod signing;
 mod subscription;
+mod tls;
 #[cfg(test)]
 pub(crate) mod testing;
 
@@ -36,3 +37,4 @@ pub use signing::{Outgoing, Signing};
 pub use subscription::{
     Format, HeaderFlaw, Headers, InvalidUrl, MAX_TIMEOUT, Retry, Subscription, Target,
 };
+pub use tls::{ClientIdentity, ClientKey, Tls};

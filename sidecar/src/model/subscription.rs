@@ -11,7 +11,7 @@ use sidehook_event::UnixMicros;
 use thiserror::Error;
 use url::Url;
 
-use super::{Pacing, Pattern, Signing, SubscriptionId};
+use super::{Pacing, Pattern, Signing, SubscriptionId, Tls};
 
 /// The longest a whole attempt may take. A lease outlasts it, so that no other worker takes over
 /// an attempt that is still under way.
@@ -42,6 +42,8 @@ pub struct Subscription {
     pub retry: Retry,
     /// How long an attempt may take as a whole, at most [`MAX_TIMEOUT`].
     pub timeout: Duration,
+    /// How its receiver is known by TLS.
+    pub tls: Tls,
     /// How fast its deliveries may come.
     pub pacing: Pacing,
     /// The owner's own words.
@@ -212,6 +214,11 @@ impl Target {
     /// The URL.
     pub fn url(&self) -> &Url {
         &self.0
+    }
+
+    /// Whether it is reached by TLS.
+    pub fn is_https(&self) -> bool {
+        self.0.scheme() == "https"
     }
 
     /// The URL as text.

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use serde_json::Map;
 use sidehook_event::{Body, Event, EventId, Exchange, TypeId, UnixMicros};
 
-use super::{Format, Headers, Pacing, Retry, Secret, Subscription, SubscriptionId, Target};
+use super::{Format, Headers, Pacing, Retry, Secret, Subscription, SubscriptionId, Target, Tls};
 
 /// A subscription to `pattern`.
 pub(crate) fn subscription(id: u128, pattern: &str) -> Subscription {
@@ -24,6 +24,7 @@ pub(crate) fn subscription(id: u128, pattern: &str) -> Subscription {
         disabled_reason: None,
         retry: Retry::default(),
         timeout: Duration::from_secs(15),
+        tls: Tls::default(),
         pacing: Pacing::default(),
         description: None,
         metadata: BTreeMap::new(),

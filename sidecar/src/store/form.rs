@@ -12,8 +12,8 @@ use sidehook_event::UnixMicros;
 
 use super::seal::{Keyring, Place};
 use crate::model::{
-    Format, Headers, InvalidRate, Outgoing, Pacing, Retry, Secret, Signing, Subscription,
-    SubscriptionId, Target,
+    ClientIdentity, Format, Headers, InvalidRate, Outgoing, Pacing, Retry, Secret, Signing,
+    Subscription, SubscriptionId, Target, Tls,
 };
 
 /// The column of the settings.
@@ -55,6 +55,8 @@ struct Settings {
     jitter: f64,
     horizon: Option<u64>,
     timeout: u64,
+    ca: Option<String>,
+    client_certificate: Option<String>,
     rate_limit: Option<String>,
     max_in_flight: Option<NonZeroU32>,
     description: Option<String>,
@@ -69,6 +71,7 @@ struct Secrets {
     secret: String,
     previous: Vec<(String, i64)>,
     custom_headers: Vec<(String, String)>,
+    client_key: Option<String>,
 }
 
 /// The columns of a subscription.
@@ -88,6 +91,7 @@ pub fn write(
         disabled_reason,
         retry: Retry { schedule, jitter, horizon },
         timeout,
+        tls: Tls { ca, client },
         pacing: Pacing { rate_limit, max_in_flight },
         description,
         metadata,
@@ -103,6 +107,8 @@ pub fn write(
         jitter: *jitter,
         horizon: horizon.map(micros),
         timeout: micros(*timeout),
+        ca: ca.clone(),
+        client_certificate: client.as_ref().map(|client| client.certificate.clone()),
         rate_limit: rate_limit.map(|rate| rate.to_string()),
         max_in_flight: *max_in_flight,
         description: description.clone(),
@@ -115,6 +121,7 @@ pub fn write(
         secret: signing.current.reveal(),
         previous: previous.map(|old| (old.secret.reveal(), old.until.micros())).collect(),
         custom_headers: pairs(custom_headers)?,
+        client_key: client.as_ref().map(|client| client.key.reveal().to_owned()),
     };
     let clear = json(SECRETS, &secrets)?;
     let place = Place { subscription: *id, column: SECRETS };
@@ -144,6 +151,12 @@ pub fn read(
     let headers = Headers::parse(headers).map_err(|(name, what)| format!("{name} {what}"));
     let rate_limit = settings.rate_limit.map(|text| text.parse()).transpose();
     let rate_limit = rate_limit.map_err(|flawed: InvalidRate| flaw(SETTINGS)(flawed))?;
+    let client = match (settings.client_certificate, secrets.client_key.clone()) {
+        (None, None) => None,
+        (Some(certificate), Some(key)) => Some(ClientIdentity { certificate, key: key.into() }),
+        (Some(_), None) => return Err(flaw(SECRETS)("holds no client_key")),
+        (None, Some(_)) => return Err(flaw(SETTINGS)("holds no client_certificate")),
+    };
     Ok(Subscription {
         id,
         url: Target::parse(columns.url).map_err(flaw("url"))?,
@@ -160,6 +173,7 @@ pub fn read(
             horizon: settings.horizon.map(Duration::from_micros),
         },
         timeout: Duration::from_micros(settings.timeout),
+        tls: Tls { ca: settings.ca, client },
         pacing: Pacing { rate_limit, max_in_flight: settings.max_in_flight },
         description: settings.description,
         metadata: settings.metadata,

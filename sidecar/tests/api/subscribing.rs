@@ -280,3 +280,34 @@ async fn what_waits_follows_a_schedule_that_is_changed() {
     desk.post("/subscriptions/", hook("people.created")).await;
     assert!(due().await < later);
 }
+
+#[tokio::test]
+async fn a_client_key_is_kept_and_shown_nowhere() {
+    let identity = rcgen::generate_simple_self_signed(vec!["sidehook".to_owned()]).unwrap();
+    let (certificate, key) = (identity.cert.pem(), identity.signing_key.serialize_pem());
+    let tls = json!({"ca": certificate, "client_certificate": certificate, "client_key": key});
+    let desk = Desk::open().await;
+    let mut asked = hook("people.created");
+    asked["tls"] = tls;
+    let made = desk.post("/subscriptions/", asked.clone()).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{made:?}");
+    let shown = json!({"ca": certificate, "client_certificate": certificate});
+    let place = format!("/subscriptions/{}", made.text("/id"));
+    let patched = desk.patch(&place, json!({"description": "it stays"})).await;
+    for answer in [&made, &patched, &desk.get(&place).await] {
+        assert_eq!(answer.body["tls"], shown);
+        assert!(!answer.body.to_string().contains("PRIVATE"));
+    }
+    let half = desk.patch(&place, json!({"tls": {"client_key": null}})).await;
+    assert_eq!(half.wrong_fields(), ["tls.client_key"], "the certificate alone is of no use");
+    let none = desk.patch(&place, json!({"tls": null})).await;
+    assert_eq!((none.status, none.body.get("tls")), (StatusCode::OK, None));
+
+    asked["url"] = json!("http://93.184.215.14/webhook");
+    assert_eq!(desk.post("/subscriptions/", asked.clone()).await.wrong_fields(), ["tls"]);
+    asked["url"] = json!("https://93.184.215.14/webhook");
+    asked["tls"]["client_key"] = json!("-----BEGIN PRIVATE KEY-----");
+    let refused = desk.post("/subscriptions/", asked).await;
+    assert_eq!(refused.wrong_fields(), ["tls.client_key"]);
+    assert!(!refused.body.to_string().contains("BEGIN"));
+}

@@ -8,6 +8,7 @@ use sidehook::{
     clock::SystemClock,
     model::{
         Format, Headers, Pacing, Retry, SealingKey, Secret, Subscription, SubscriptionId, Target,
+        Tls,
     },
     store::{Store as _, seal::Keyring, sqlite::SqliteStore},
 };
@@ -28,6 +29,7 @@ fn subscription() -> Subscription {
         disabled_reason: None,
         retry: Retry::default(),
         timeout: Duration::from_secs(10),
+        tls: Tls::default(),
         pacing: Pacing::default(),
         description: None,
         metadata: BTreeMap::new(),

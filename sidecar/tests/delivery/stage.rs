@@ -28,7 +28,7 @@ use sidehook::{
     ingest::{self, Ingest},
     model::{
         Attempt, Delivery, DeliveryId, Format, Headers, Pacing, PageRequest, Retry, Secret, State,
-        Subscription, SubscriptionId, Target,
+        Subscription, SubscriptionId, Target, Tls,
     },
     queue::{Lanes, local::LocalQueue},
     route::Table,
@@ -107,6 +107,7 @@ pub(crate) fn subscription(id: SubscriptionId, url: &str, pattern: &str) -> Subs
         disabled_reason: None,
         retry: Retry::default(),
         timeout: Duration::from_secs(5),
+        tls: Tls::default(),
         pacing: Pacing::default(),
         description: None,
         metadata: BTreeMap::new(),

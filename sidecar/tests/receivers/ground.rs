@@ -28,7 +28,7 @@ use sidehook::{
         client::{Answer, Client, Failure},
         egress::Rule,
     },
-    model::Target,
+    model::{Target, Tls},
 };
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -79,7 +79,8 @@ pub(crate) async fn send_body(
     let target = Target::parse(url).unwrap();
     let request = Request::post(target.as_str()).body(Full::new(body)).unwrap();
     let began = Instant::now();
-    let Ok(sent) = timeout(PATIENCE, client.send(&target, request, limit)).await else {
+    let Ok(sent) = timeout(PATIENCE, client.send(&target, &Tls::default(), request, limit)).await
+    else {
         panic!("{url} was never done with");
     };
     (sent, began.elapsed())

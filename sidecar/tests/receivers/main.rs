@@ -7,3 +7,4 @@ mod ground;
 mod heads;
 mod keeping;
 mod table;
+mod tls;

@@ -8,8 +8,9 @@ use bytes::Bytes;
 use serde_json::json;
 use sidehook::{
     model::{
-        Attempt, Cause, Death, DeliveryId, Format, Headers, Outcome, Outgoing, Pacing, Payload,
-        Retry, Secret, Signing, Subscription, SubscriptionId, Successor, Target, Verdict,
+        Attempt, Cause, ClientIdentity, Death, DeliveryId, Format, Headers, Outcome, Outgoing,
+        Pacing, Payload, Retry, Secret, Signing, Subscription, SubscriptionId, Successor, Target,
+        Tls, Verdict,
     },
     store::{Dispatched, Due, NewDelivery, Store},
 };
@@ -149,6 +150,7 @@ pub(crate) fn subscription(number: u64) -> Subscription {
         disabled_reason: None,
         retry: Retry::default(),
         timeout: Duration::from_secs(10),
+        tls: Tls::default(),
         pacing: Pacing::default(),
         description: None,
         metadata: BTreeMap::new(),
@@ -185,6 +187,13 @@ pub(crate) fn elaborate(number: u64, target: u64) -> Subscription {
             horizon: Some(Duration::from_hours(7)),
         },
         timeout: Duration::from_millis(2_500),
+        tls: Tls {
+            ca: Some("an authority\n".to_owned()),
+            client: Some(ClientIdentity {
+                certificate: "a certificate".to_owned(),
+                key: "a private key".to_owned().into(),
+            }),
+        },
         pacing: Pacing {
             rate_limit: Some("90/m".parse().unwrap()),
             max_in_flight: NonZeroU32::new(3),

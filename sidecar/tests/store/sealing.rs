@@ -3,7 +3,7 @@
 //! Invariant: whoever copies the database without the keys has no secret, and no header.
 
 use futures::future::join_all;
-use sidehook::model::{Headers, Subscription};
+use sidehook::model::{ClientIdentity, Headers, Subscription, Tls};
 
 use crate::{
     ground::{Ground, key},
@@ -11,6 +11,7 @@ use crate::{
 };
 
 const HEADER: &str = "Bearer of-a-value-that-is-found-nowhere-else";
+const KEY: &str = "a private key that is found nowhere else";
 
 pub(crate) async fn nothing_of_a_secret_or_a_header_shows_in_the_database(ground: &mut dyn Ground) {
     store(ground, 1..=3).await;
@@ -23,7 +24,7 @@ pub(crate) async fn nothing_of_a_secret_or_a_header_shows_in_the_database(ground
 pub(crate) async fn without_a_key_they_are_kept_in_clear(ground: &mut dyn Ground) {
     ground.reopen(&[]).await.unwrap();
     store(ground, 1..=1).await;
-    assert_eq!(shown(ground).await.len(), 2);
+    assert_eq!(shown(ground).await.len(), 3);
     ground.reopen(&[]).await.unwrap();
     are_read_back(ground, 1..=1).await;
 }
@@ -107,7 +108,9 @@ pub(crate) async fn without_a_key_no_seal_is_exchanged(ground: &mut dyn Ground) 
 /// A subscription with a header that gives it away.
 fn telling(number: u64) -> Subscription {
     let custom_headers = Headers::parse([("authorization", HEADER)]).unwrap();
-    Subscription { custom_headers, ..subscription(number) }
+    let client = ClientIdentity { certificate: "public".to_owned(), key: KEY.to_owned().into() };
+    let tls = Tls { ca: None, client: Some(client) };
+    Subscription { custom_headers, tls, ..subscription(number) }
 }
 
 async fn store(ground: &dyn Ground, numbers: std::ops::RangeInclusive<u64>) {
@@ -130,7 +133,7 @@ async fn shown(ground: &dyn Ground) -> Vec<String> {
     let raw = ground.raw().await;
     assert!(holds(&raw, "https://example.com/1"), "the search finds nothing at all");
     let secret = telling(1).signing.current.reveal();
-    let forbidden = [secret.trim_start_matches("whsec_"), HEADER];
+    let forbidden = [secret.trim_start_matches("whsec_"), HEADER, KEY];
     forbidden.into_iter().filter(|text| holds(&raw, text)).map(str::to_owned).collect()
 }
 

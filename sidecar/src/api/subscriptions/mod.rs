@@ -10,6 +10,7 @@ mod reschedule;
 mod retry;
 mod rotate;
 mod shape;
+mod tls;
 mod trial;
 
 use std::sync::Arc;

@@ -16,10 +16,11 @@ use super::super::{
 use super::{
     headers::headers,
     retry::{RequestedRetry, retry},
+    tls::tls,
 };
 use crate::model::{
     Format, Headers, MAX_TIMEOUT, Pacing, Pattern, Retry, Scheme, Secret, Subscription,
-    SubscriptionId, Target,
+    SubscriptionId, Target, Tls,
 };
 
 /// No receiver answers faster across a network that fails now and then.
@@ -60,6 +61,7 @@ pub(super) struct Requested {
     enabled: bool,
     retry: RequestedRetry,
     timeout: Option<Duration>,
+    tls: Tls,
     pacing: Pacing,
     description: Option<String>,
     metadata: BTreeMap<String, String>,
@@ -87,6 +89,10 @@ impl TryFrom<Value> for Requested {
         let enabled = form.read("enabled", |value| boolean(&value)).unwrap_or(true);
         let retry = form.read("retry", retry).unwrap_or_default();
         let timeout = form.read("timeout", duration(SHORTEST_TIMEOUT, MAX_TIMEOUT));
+        let tls = form.read("tls", tls).unwrap_or_default();
+        if tls != Tls::default() && url.as_ref().is_some_and(|url| !url.is_https()) {
+            form.note(Flaws::at("tls", "must stand beside a url that begins with https://"));
+        }
         let rate_limit = form.read("rate_limit", parsed);
         let max_in_flight = form.read("max_in_flight", |value| max_in_flight(&value));
         let description = form.read("description", text_up_to(LONGEST_DESCRIPTION));
@@ -109,6 +115,7 @@ impl TryFrom<Value> for Requested {
             enabled,
             retry,
             timeout,
+            tls,
             pacing: Pacing { rate_limit, max_in_flight },
             description,
             metadata,
@@ -143,6 +150,7 @@ impl Requested {
                 horizon: self.retry.horizon.or(retry.horizon),
             },
             timeout: self.timeout.unwrap_or(*timeout),
+            tls: self.tls,
             pacing: self.pacing,
             description: self.description,
             metadata: self.metadata,

@@ -10,7 +10,9 @@ use serde_json::{Map, Value};
 use sidehook_event::UnixMicros;
 
 use super::super::shape;
-use crate::model::{Headers, Outgoing, Pattern, Secret, Signing, Subscription, SubscriptionId};
+use crate::model::{
+    Headers, Outgoing, Pattern, Secret, Signing, Subscription, SubscriptionId, Tls,
+};
 
 /// A subscription, as it is shown.
 #[derive(Debug, Serialize)]
@@ -32,6 +34,8 @@ pub(super) struct Shown<'a> {
     retry: ShownRetry<'a>,
     #[serde(serialize_with = "shape::duration")]
     timeout: Duration,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls: Option<ShownTls<'a>>,
     rate_limit: Option<String>,
     max_in_flight: Option<NonZeroU32>,
     description: Option<&'a str>,
@@ -50,6 +54,22 @@ struct ShownRetry<'a> {
     schedule: &'a [Duration],
     jitter: f64,
     horizon: Option<String>,
+}
+
+/// Without the private key.
+#[derive(Debug, Serialize)]
+struct ShownTls<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ca: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_certificate: Option<&'a str>,
+}
+
+impl<'a> ShownTls<'a> {
+    fn of(tls: &'a Tls) -> Option<Self> {
+        let client_certificate = tls.client.as_ref().map(|client| client.certificate.as_str());
+        (*tls != Tls::default()).then_some(Self { ca: tls.ca.as_deref(), client_certificate })
+    }
 }
 
 impl<'a> Shown<'a> {
@@ -72,6 +92,7 @@ impl<'a> Shown<'a> {
                 horizon: subscription.retry.horizon.map(shape::written),
             },
             timeout: subscription.timeout,
+            tls: ShownTls::of(&subscription.tls),
             rate_limit: subscription.pacing.rate_limit.map(|rate| rate.to_string()),
             max_in_flight: subscription.pacing.max_in_flight,
             description: subscription.description.as_deref(),
@@ -130,6 +151,11 @@ pub(super) fn writable(subscription: &Subscription) -> Map<String, Value> {
         return Map::new();
     };
     members.retain(|name, _| !READ_ONLY.contains(&name.as_str()));
+    if let (Some(Value::Object(tls)), Some(client)) =
+        (members.get_mut("tls"), &subscription.tls.client)
+    {
+        tls.insert("client_key".to_owned(), client.key.reveal().into());
+    }
     members
 }
 
