@@ -95,7 +95,8 @@ impl Process {
         let rabbitmq = connect(&config, lanes, &local, &clock).await?;
         let rule = Rule::allowing(config.egress_allow.clone()).https_only(config.egress_https_only);
         let rule = Arc::new(rule);
-        let client = Client::new(rule).context("reading the platform's certificates")?;
+        let client = Client::through(rule, config.egress_proxy.clone())
+            .context("reading the platform's certificates")?;
         Ok(Self { config, clock, store, table, access, gate, client, local, rabbitmq })
     }
 

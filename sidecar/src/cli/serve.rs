@@ -65,6 +65,9 @@ pub struct ServeArgs {
         num_args = 1
     )]
     egress_allow: Vec<String>,
+    /// Deliver through this proxy: http://USER:PASSWORD@HOST:PORT
+    #[arg(long, env = "SIDEHOOK_EGRESS_PROXY", hide_env_values = true, value_name = "URL")]
+    egress_proxy: Option<String>,
     /// Deliver over https alone
     #[arg(long, env = "SIDEHOOK_EGRESS_HTTPS_ONLY")]
     egress_https_only: bool,
@@ -120,6 +123,7 @@ impl ServeArgs {
             ("store", self.store),
             ("secret_keys", keys),
             ("insecure_store_secrets_in_clear", in_clear),
+            ("egress_proxy", self.egress_proxy),
             ("egress_https_only", https_only),
             ("queue", self.queue),
             ("queue_prefix", self.queue_prefix),

@@ -16,7 +16,7 @@ use secrecy::SecretString;
 use thiserror::Error;
 use url::Url;
 
-use crate::model::{Allowed, Retry, SealingKey};
+use crate::model::{Allowed, Proxy, Retry, SealingKey};
 pub use listen::{InvalidListen, Listen};
 pub use roles::{Role, Roles};
 pub use store::StoreUrl;
@@ -47,6 +47,8 @@ pub struct Config {
     pub ingest_token: Option<SecretString>,
     /// Where deliveries may go besides public addresses.
     pub egress_allow: Vec<Allowed>,
+    /// Through whom deliveries go.
+    pub egress_proxy: Option<Proxy>,
     /// Whether nothing goes out in clear.
     pub egress_https_only: bool,
     /// The schedule of subscriptions that have none of their own.
@@ -135,6 +137,7 @@ impl Default for Config {
             api_token: None,
             ingest_token: None,
             egress_allow: Vec::new(),
+            egress_proxy: None,
             egress_https_only: false,
             retry: Retry::default(),
             concurrency: 256,
@@ -165,6 +168,7 @@ impl TryFrom<Written> for Config {
             egress_allow: numbered("egress_allow", &written.egress_allow, |text| {
                 text.parse().map_err(|error| format!("{error}"))
             })?,
+            egress_proxy: written.egress_proxy.map(egress_proxy).transpose()?,
             egress_https_only: written.egress_https_only.unwrap_or(usual.egress_https_only),
             retry: Retry {
                 schedule: retry_schedule(&written.retry_schedule)?.unwrap_or(usual.retry.schedule),
@@ -257,6 +261,10 @@ fn queue_url(text: String) -> Result<QueueUrl, Error> {
         return Ok(QueueUrl::RabbitMq(text.into()));
     }
     Err(wrong("queue", "must be local or amqp://USER:PASSWORD@HOST:PORT/VHOST"))
+}
+
+fn egress_proxy(url: String) -> Result<Proxy, Error> {
+    Proxy::parse(&url.into()).map_err(|invalid| wrong("egress_proxy", invalid.to_string()))
 }
 
 fn token(key: &str, text: Option<String>) -> Result<Option<SecretString>, Error> {

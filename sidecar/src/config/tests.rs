@@ -145,6 +145,8 @@ fn what_is_wrong_is_named() {
         ("queue = \"amqp://\"", "key queue: must be local or amqp://"),
         ("queue_prefix = \"a b\"", "key queue_prefix: must have 1 to 100 characters"),
         ("egress_allow = [\"10.0.0.0/8\", \"10.0.0.0/99\"]", "key egress_allow[1]: "),
+        ("egress_proxy = \"http://user:hunter2@\"", "key egress_proxy: must be http://HOST:PORT"),
+        ("egress_https_only = \"maybe\"", "key egress_https_only: "),
         ("retry_schedule = [\"0s\", \"soon\"]", "key retry_schedule[1]: \"soon\""),
         ("retry_schedule = [\"8days\"]", "key retry_schedule[0]: \"8days\": must be a week"),
         ("retry_jitter = 1.5", "key retry_jitter: must be 0 to 1"),

@@ -32,6 +32,8 @@ pub(super) struct Written {
     pub(super) ingest_token: Option<String>,
     /// `["10.1.0.0/16", "hooks.internal"]`
     pub(super) egress_allow: Vec<String>,
+    /// `http://USER:PASSWORD@HOST:PORT`
+    pub(super) egress_proxy: Option<String>,
     /// `false`
     pub(super) egress_https_only: Option<bool>,
     /// `["0s", "5s", "5m"]`

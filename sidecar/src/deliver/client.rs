@@ -1,5 +1,5 @@
 //! The one HTTP client for everything that leaves: connects only to addresses that the egress
-//! rule allows, follows no redirect, uses no proxy from the environment.
+//! rule allows, follows no redirect, uses no proxy but the one that it is given.
 //!
 //! Invariant: a request ends within its time limit; never more than [`READ`] bytes of an answer's
 //! body are read, and never more than [`EXCERPT`] are kept.
@@ -38,7 +38,7 @@ use super::{
     trust::{self, TlsFlaw},
     wire::Tally,
 };
-use crate::model::{Outcome, Target, Tls};
+use crate::model::{Outcome, Proxy, Target, Tls};
 
 /// How much of an answer is kept, in bytes.
 pub const EXCERPT: usize = 16 * 1024;
@@ -109,10 +109,16 @@ pub struct Failure {
 impl Client {
     /// A client that goes where `rule` allows and trusts the platform's certificates.
     pub fn new(rule: Arc<Rule>) -> io::Result<Self> {
+        Self::through(rule, None)
+    }
+
+    /// The same, through this proxy.
+    pub fn through(rule: Arc<Rule>, proxy: Option<Proxy>) -> io::Result<Self> {
         let roots = trust::platform_roots()?;
         let tls = trust::settings(&roots, &Tls::default());
         let tls = tls.map_err(|flaw| io::Error::other(flaw.reason))?;
-        let usual = Routes::through(Connector { rule: Arc::clone(&rule), tls });
+        let proxy = proxy.map(|proxy| (proxy, Arc::clone(&tls)));
+        let usual = Routes::through(Connector { rule: Arc::clone(&rule), tls, proxy });
         let routes = Kept::new(roots, usual, |usual, tls| {
             Routes::through(Connector { tls, ..usual.connector.clone() })
         });

@@ -24,9 +24,10 @@ use super::{
     dial::dial,
     egress::{Denied, Rule},
     outcome,
+    proxy::Refused,
     wire::{Stream, Wire},
 };
-use crate::model::Outcome;
+use crate::model::{Outcome, Proxy};
 
 /// How long TCP and TLS may take together.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -40,6 +41,8 @@ pub(super) struct Connector {
     pub(super) rule: Arc<Rule>,
     /// Whom they trust.
     pub(super) tls: Arc<ClientConfig>,
+    /// Through whom they go, and whom that trusts.
+    pub(super) proxy: Option<(Proxy, Arc<ClientConfig>)>,
 }
 
 /// Why there is no connection.
@@ -57,6 +60,9 @@ pub(super) enum Unconnected {
     /// It took too long.
     #[error("no {0} within {limit}", limit = humantime::format_duration(LIMIT))]
     TooSlow(&'static str),
+    /// The proxy made none.
+    #[error("{0}")]
+    Proxy(#[from] Refused),
     /// A URL that cannot be connected to.
     #[error("has no host that can be connected to")]
     Hostless,
@@ -67,7 +73,8 @@ impl Unconnected {
     pub(super) fn outcome(&self) -> Outcome {
         match self {
             Self::Denied(denied) => outcome::of_denial(denied),
-            Self::Tcp(_) => Outcome::Connection,
+            Self::Tcp(_) | Self::Proxy(Refused::Receiver(_)) => Outcome::Connection,
+            Self::Proxy(Refused::Proxy(_)) => Outcome::Proxy,
             Self::Tls(_) => Outcome::Tls,
             Self::TooSlow(_) => Outcome::Timeout,
             Self::Hostless => Outcome::Malformed,
@@ -97,8 +104,10 @@ impl Connector {
     }
 
     async fn reach(&self, addresses: &[SocketAddr]) -> Result<Box<dyn Stream>, Unconnected> {
-        let stream = dial(addresses).await.map_err(Unconnected::Tcp)?;
-        Ok(Box::new(stream))
+        match &self.proxy {
+            Some((proxy, tls)) => Ok(proxy.reach(addresses, tls).await?),
+            None => Ok(Box::new(dial(addresses).await.map_err(Unconnected::Tcp)?)),
+        }
     }
 
     async fn agree(&self, host: &str, stream: Box<dyn Stream>) -> Result<Wire, Unconnected> {

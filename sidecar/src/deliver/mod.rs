@@ -13,6 +13,7 @@ mod disabling;
 pub mod holds;
 mod metrics;
 pub mod outcome;
+mod proxy;
 mod ranges;
 mod record;
 pub mod resolve;

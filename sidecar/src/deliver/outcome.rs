@@ -37,7 +37,7 @@ pub fn fault_of(outcome: Outcome) -> Option<Fault> {
         Outcome::Status | Outcome::Timeout | Outcome::Dns | Outcome::Connection | Outcome::Tls => {
             Some(Fault::Receiver)
         }
-        Outcome::Egress | Outcome::Malformed => Some(Fault::Pipeline),
+        Outcome::Egress | Outcome::Malformed | Outcome::Proxy => Some(Fault::Pipeline),
     }
 }
 
@@ -65,7 +65,12 @@ pub fn successor(
         Outcome::Malformed => dead(Cause::Malformed),
         Outcome::Status if is_unsubscribing(attempt) => dead(Cause::Refused),
         // Any other status too, even 4xx: receivers are deployed, and keys are mended.
-        Outcome::Status | Outcome::Timeout | Outcome::Dns | Outcome::Connection | Outcome::Tls => {
+        Outcome::Status
+        | Outcome::Timeout
+        | Outcome::Dns
+        | Outcome::Connection
+        | Outcome::Tls
+        | Outcome::Proxy => {
             let next = attempt.number.saturating_add(1);
             match schedule::due(retry, series, next, now, dice) {
                 Some(at) => Successor::Retry(no_earlier(at, retry_after, now)),

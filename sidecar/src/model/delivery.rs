@@ -149,11 +149,13 @@ pub enum Outcome {
     Egress,
     /// The request could not be built: our own fault.
     Malformed,
+    /// The operator's own proxy is not there, or does not do what it is for.
+    Proxy,
 }
 
 impl Outcome {
     /// All of them, with their names.
-    pub const NAMES: [(&'static str, Self); 8] = [
+    pub const NAMES: [(&'static str, Self); 9] = [
         ("success", Self::Success),
         ("status", Self::Status),
         ("timeout", Self::Timeout),
@@ -162,6 +164,7 @@ impl Outcome {
         ("tls", Self::Tls),
         ("egress", Self::Egress),
         ("malformed", Self::Malformed),
+        ("proxy", Self::Proxy),
     ];
 
     /// Its name.
@@ -175,6 +178,7 @@ impl Outcome {
             Self::Tls => "tls",
             Self::Egress => "egress",
             Self::Malformed => "malformed",
+            Self::Proxy => "proxy",
         }
     }
 }

@@ -6,5 +6,6 @@
 mod ground;
 mod heads;
 mod keeping;
+mod proxy;
 mod table;
 mod tls;
