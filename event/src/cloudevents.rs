@@ -16,6 +16,8 @@ pub fn attributes(event: &Event) -> Vec<(&'static str, String)> {
     ];
     attributes.extend(event.subject.clone().map(|subject| ("subject", subject)));
     attributes.push(("time", event.time.to_string()));
+    // The extension `sequence`: as text its order is that of the numbers.
+    attributes.extend(event.sequence.map(|sequence| ("sequence", format!("{sequence:020}"))));
     // The extension `traceparent`, of CloudEvents' own Distributed Tracing extension.
     attributes.extend(event.exchange.traceparent.clone().map(|trace| ("traceparent", trace)));
     attributes.extend(event.exchange.tracestate.clone().map(|trace| ("tracestate", trace)));
@@ -35,6 +37,7 @@ mod tests {
             event_type: "people.created".parse().unwrap(),
             source: "edge".to_owned(),
             subject: Some("people/42".to_owned()),
+            sequence: Some(7),
             time: UnixMicros::new(1_763_890_200_000_000),
             exchange: Exchange::default(),
         };
@@ -45,6 +48,7 @@ mod tests {
             ("type", "people.created"),
             ("subject", "people/42"),
             ("time", "2025-11-23T09:30:00.000000Z"),
+            ("sequence", "00000000000000000007"),
         ];
         assert_eq!(attributes(&event), expected.map(|(name, value)| (name, value.to_owned())));
     }

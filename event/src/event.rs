@@ -19,6 +19,8 @@ pub struct Event {
     /// What it happened to, by its path from the outermost collection on: `people/42`,
     /// `orgs/7/people/42`. `None` when neither path nor bodies tell.
     pub subject: Option<String>,
+    /// Grows from event to event about the same subject, as they were stored; `None` until then.
+    pub sequence: Option<u64>,
     /// When the API answered.
     pub time: UnixMicros,
     /// The request and its answer.

@@ -116,6 +116,8 @@ struct EventMessage {
     traceparent: Option<String>,
     #[prost(string, optional, tag = "12")]
     tracestate: Option<String>,
+    #[prost(uint64, optional, tag = "13")]
+    sequence: Option<u64>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -171,6 +173,7 @@ impl EventMessage {
             event_type,
             source: source.to_owned(),
             subject: self.subject,
+            sequence: self.sequence,
             time: UnixMicros::new(self.time_us),
             exchange: Exchange {
                 method: self.method,
@@ -188,7 +191,7 @@ impl EventMessage {
 
 impl From<Event> for EventMessage {
     fn from(event: Event) -> Self {
-        let Event { id, event_type, source: _, subject, time, exchange } = event;
+        let Event { id, event_type, source: _, subject, sequence, time, exchange } = event;
         let Exchange { method, path, status, request, response, .. } = exchange;
         Self {
             id: Bytes::copy_from_slice(&id.bits().to_be_bytes()),
@@ -207,6 +210,7 @@ impl From<Event> for EventMessage {
                 .collect(),
             traceparent: exchange.traceparent,
             tracestate: exchange.tracestate,
+            sequence,
         }
     }
 }

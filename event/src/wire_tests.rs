@@ -14,6 +14,7 @@ fn ada() -> Event {
         event_type: "people.created".parse().unwrap(),
         source: "edge".to_owned(),
         subject: Some("42".to_owned()),
+        sequence: None,
         time: UnixMicros::new(1_763_890_200_000_042),
         exchange: Exchange {
             method: "POST".to_owned(),
@@ -37,6 +38,12 @@ fn batch(source: &str, events: impl IntoIterator<Item = Event>) -> Bytes {
     let mut bytes = prologue(source);
     events.into_iter().for_each(|event| bytes.extend(frame(event)));
     bytes.into()
+}
+
+#[test]
+fn a_sequence_is_carried_on() {
+    let numbered = Event { sequence: Some(u64::MAX), ..ada() };
+    assert_eq!(decode(batch("edge", [numbered.clone()]).into()).unwrap(), [numbered]);
 }
 
 #[test]
@@ -161,6 +168,7 @@ prop_compose! {
             event_type: event_type.parse().unwrap(),
             source: "edge".to_owned(),
             subject,
+            sequence: None,
             time: UnixMicros::new(micros),
             exchange,
         }

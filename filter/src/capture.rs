@@ -130,6 +130,7 @@ pub fn event(seen: Seen, source: &str, random: u64) -> Option<Event> {
         event_type: route.names.of(change, answer.status).clone(),
         source: source.to_owned(),
         subject,
+        sequence: None,
         time: UnixMicros::from_nanos(answer.unix_nanos),
         exchange: Exchange {
             method: method.as_str().to_owned(),

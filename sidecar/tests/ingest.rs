@@ -103,6 +103,7 @@ fn batch_of(event_type: &str, ids: impl IntoIterator<Item = u128>) -> Vec<u8> {
             event_type: event_type.parse().unwrap(),
             source: "edge".to_owned(),
             subject: None,
+            sequence: None,
             time: UnixMicros::EPOCH,
             exchange: Exchange { status: 201, ..Exchange::default() },
         }));

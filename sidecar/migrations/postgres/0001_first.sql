@@ -13,8 +13,13 @@
 
 -- Events never change. That one waits for its deliveries is said in `undispatched`, so that
 -- dispatching does not rewrite the event.
+-- Counts the statements that store events. An event's sequence is its number and the event's place
+-- in it: greater than that of all that were stored before it began.
+CREATE SEQUENCE appends;
+
 CREATE TABLE events (
     id        uuid   NOT NULL PRIMARY KEY,
+    sequence  bigint NOT NULL,
     stored_at bigint NOT NULL,
     time_us   bigint NOT NULL,
     -- How much later the event happened than its id says.

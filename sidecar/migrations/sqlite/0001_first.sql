@@ -10,7 +10,9 @@
 -- Events never change. That one waits for its deliveries is said in `undispatched`, so that
 -- dispatching does not rewrite the event.
 CREATE TABLE events (
-    id        BLOB    NOT NULL PRIMARY KEY CHECK (length(id) = 16),
+    -- Grows with each event that is stored, and is never given out again.
+    sequence  INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+    id        BLOB    NOT NULL UNIQUE CHECK (length(id) = 16),
     type      TEXT    NOT NULL,
     subject   TEXT,
     time_us   INTEGER NOT NULL,

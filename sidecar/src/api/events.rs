@@ -71,6 +71,7 @@ struct Shown {
     #[serde(serialize_with = "shape::text")]
     r#type: EventType,
     subject: Option<String>,
+    sequence: Option<u64>,
     source: String,
     #[serde(serialize_with = "shape::text")]
     time: UnixMicros,
@@ -114,6 +115,7 @@ impl Shown {
             id: event.id,
             r#type: event.event_type.clone(),
             subject: event.subject.clone(),
+            sequence: event.sequence,
             source: event.source.clone(),
             time: event.time,
             data: transform::data(event),

@@ -65,6 +65,9 @@ async fn take(State(ingest): State<Ingest>, request: Request) -> Result<StatusCo
 
 fn decode(body: Bytes) -> Result<Vec<Event>, String> {
     let events = wire::decode(body).map_err(|error| error.to_string())?;
+    // Nobody but the store numbers events.
+    let events = events.into_iter().map(|event| Event { sequence: None, ..event });
+    let events: Vec<_> = events.collect();
     match events.iter().position(|event| event.event_type.is_operational()) {
         Some(index) => Err(format!("events[{index}].type: is told by Sidehook alone")),
         None => Ok(events),

@@ -6,7 +6,7 @@
 
 mod metrics;
 
-use std::{collections::HashSet, error::Error, sync::Arc, time::Duration};
+use std::{collections::HashMap, error::Error, sync::Arc, time::Duration};
 
 use sidehook_event::{Event, EventId, UnixMicros};
 use thiserror::Error;
@@ -156,8 +156,11 @@ struct Stored {
     known: usize,
 }
 
-/// The events that are new, each once.
-fn only(mut events: Vec<Arc<Event>>, mut new: HashSet<EventId>) -> Vec<Arc<Event>> {
-    events.retain(|event| new.remove(&event.id));
-    events
+/// The events that are new, each once, with its sequence.
+fn only(events: Vec<Arc<Event>>, mut new: HashMap<EventId, u64>) -> Vec<Arc<Event>> {
+    let numbered = events.into_iter().filter_map(|event| {
+        let sequence = Some(new.remove(&event.id)?);
+        Some(Arc::new(Event { sequence, ..Arc::unwrap_or_clone(event) }))
+    });
+    numbered.collect()
 }

@@ -83,6 +83,7 @@ fn event(name: &str, (kind, id): (&str, &str), at: UnixMicros, data: &Value) -> 
         event_type,
         source: SOURCE.to_owned(),
         subject: Some(format!("{kind}/{id}")),
+        sequence: None,
         time: at,
         exchange: Exchange {
             // A batch holds what an API accepted: there is no other way to say so.

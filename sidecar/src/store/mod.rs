@@ -3,7 +3,12 @@
 //! Invariant: when a call returned `Ok`, what it wrote survives a power cut; when it returned an
 //! error, it wrote nothing, or the caller may repeat it without harm.
 
-use std::{collections::HashSet, fmt::Debug, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt::Debug,
+    sync::Arc,
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
@@ -148,13 +153,14 @@ pub trait Store: Send + Sync + Debug + 'static {
 
     /// Stores events, each once however often it comes. `due` says when those that are not
     /// dispatched by then are handed out by [`Store::claim_events`]. Returns the ids that were
-    /// not there before.
+    /// not there before, each with its sequence: greater than that of every event that was stored
+    /// before this was called, and of those before it in `events`.
     async fn append(
         &self,
         events: &[Arc<Event>],
         stored_at: UnixMicros,
         due: Due,
-    ) -> Result<HashSet<EventId>>;
+    ) -> Result<HashMap<EventId, u64>>;
 
     /// Hands out events that are due and not dispatched, oldest first, and leases them. One that
     /// cannot be read is leased too, said in the log and left out: it stands in nobody's way.

@@ -261,6 +261,7 @@ fn happening(id: u128, event_type: &str) -> Event {
         event_type: event_type.parse::<EventType>().unwrap(),
         source: "edge".to_owned(),
         subject: Some("people/42".to_owned()),
+        sequence: None,
         time: UnixMicros::from_nanos(START),
         exchange: Exchange {
             method: "POST".to_owned(),

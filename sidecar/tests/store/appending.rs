@@ -8,13 +8,13 @@ use bytes::Bytes;
 use futures::future::join_all;
 use sidehook::{
     model::PageRequest,
-    store::{Due, EventFilter, Store},
+    store::{Dispatched, Due, EventFilter, Store},
 };
 use sidehook_event::{Body, Event, Exchange, UnixMicros};
 
 use crate::{
     ground::Ground,
-    samples::{at, event, events, ids, minted},
+    samples::{all_unnumbered, at, event, events, ids, minted, unnumbered},
 };
 
 const DUE: Due = Due::At(UnixMicros::EPOCH);
@@ -36,6 +36,7 @@ pub(crate) async fn an_event_is_read_back_as_it_came(ground: &mut dyn Ground) {
     let odd = Event {
         source: "gateway \u{1F980}\0".to_owned(),
         subject: Some("orgs/7/people/\0größe' OR 1=1 --".to_owned()),
+        sequence: None,
         exchange: Exchange {
             method: "PATCH".to_owned(),
             path: "/people/%00?x=ä&y='".to_owned(),
@@ -52,19 +53,22 @@ pub(crate) async fn an_event_is_read_back_as_it_came(ground: &mut dyn Ground) {
         ..event(1)
     };
     append(&*ground.store(), &[Arc::new(odd.clone())]).await;
-    assert_eq!(ground.store().event(odd.id).await.unwrap(), Some(odd));
+    let read = ground.store().event(odd.id).await.unwrap();
+    assert_eq!(read.map(unnumbered), Some(odd));
 }
 
 pub(crate) async fn an_event_without_anything_optional_is_read_back(ground: &mut dyn Ground) {
     let bare = Event {
         source: String::new(),
         subject: None,
+        sequence: None,
         time: UnixMicros::EPOCH,
         exchange: Exchange { status: 200, ..Exchange::default() },
         ..event(1)
     };
     append(&*ground.store(), &[Arc::new(bare.clone())]).await;
-    assert_eq!(ground.store().event(bare.id).await.unwrap(), Some(bare));
+    let read = ground.store().event(bare.id).await.unwrap();
+    assert_eq!(read.map(unnumbered), Some(bare));
 }
 
 pub(crate) async fn large_bodies_are_read_back(ground: &mut dyn Ground) {
@@ -78,7 +82,7 @@ pub(crate) async fn large_bodies_are_read_back(ground: &mut dyn Ground) {
     let large = [large(1), large(2)];
     append(&*ground.store(), &large).await;
     for event in &large {
-        let read = ground.store().event(event.id).await.unwrap();
+        let read = ground.store().event(event.id).await.unwrap().map(unnumbered);
         assert!(read.as_ref() == Some(event), "another event was read");
     }
 }
@@ -107,7 +111,8 @@ pub(crate) async fn the_first_version_of_an_event_stays(ground: &mut dyn Ground)
     append(&*store, &events([1])).await;
     let other = Event { id: minted(1), ..event(2) };
     append(&*store, &[Arc::new(other)]).await;
-    assert_eq!(store.event(minted(1)).await.unwrap(), Some(event(1)));
+    let read = store.event(minted(1)).await.unwrap();
+    assert_eq!(read.map(unnumbered), Some(event(1)));
 }
 
 pub(crate) async fn a_group_of_five_thousand_is_stored(ground: &mut dyn Ground) {
@@ -116,7 +121,7 @@ pub(crate) async fn a_group_of_five_thousand_is_stored(ground: &mut dyn Ground) 
     let new = append(&*store, &group).await;
     assert_eq!(new, ids(&group).into_iter().collect());
     let claimed = store.claim_events(at(0), at(9), 5_000).await.unwrap();
-    assert_eq!(claimed, group);
+    assert_eq!(all_unnumbered(claimed), group);
 }
 
 pub(crate) async fn no_events_are_no_events(ground: &mut dyn Ground) {
@@ -149,11 +154,61 @@ pub(crate) async fn what_was_appended_survives_a_crash(ground: &mut dyn Ground) 
 }
 
 async fn append(store: &dyn Store, events: &[Arc<Event>]) -> HashSet<sidehook_event::EventId> {
-    store.append(events, at(0), DUE).await.unwrap()
+    store.append(events, at(0), DUE).await.unwrap().into_keys().collect()
 }
 
 async fn stored(store: &dyn Store) -> Vec<sidehook_event::EventId> {
     let page = PageRequest { after: None, limit: 200 };
     let page = store.events(&EventFilter::default(), page).await.unwrap();
     page.data.iter().map(|event| event.id).collect()
+}
+
+/// In the order in which they were stored, and of one group in its order, whatever their ids.
+pub(crate) async fn a_sequence_grows_as_events_are_stored(ground: &mut dyn Ground) {
+    let mut last = 0;
+    for group in [vec![5, 3, 4], vec![2], vec![9, 1, 3, 0]] {
+        let store = ground.store();
+        let group = events(group);
+        let new = store.append(&group, at(0), DUE).await.unwrap();
+        for event in &group {
+            let Some(sequence) = new.get(&event.id) else {
+                assert_eq!(event.id, minted(3), "one that was there");
+                continue;
+            };
+            assert!(*sequence > last, "{new:?}");
+            last = *sequence;
+            let read = store.event(event.id).await.unwrap().unwrap();
+            assert_eq!(read.sequence, Some(*sequence));
+        }
+        // Not given out again, even if all that had them is gone.
+        store.dispatch(&undelivered(&group), at(0)).await.unwrap();
+        store.expire(at(100_000), None, 100).await.unwrap();
+        drop(store);
+        ground.crash().await;
+    }
+    let claimed = ground.store().claim_events(at(0), at(9), 100).await.unwrap();
+    assert_eq!(claimed, [], "all are dispatched");
+}
+
+pub(crate) async fn what_is_stored_later_has_the_greater_sequence(ground: &mut dyn Ground) {
+    let store = ground.store();
+    let appends = (0..8_u64).map(async |writer| {
+        let mut last = 0;
+        for number in 0..20 {
+            let group = events([writer * 100 + number]);
+            let new = store.append(&group, at(0), DUE).await.unwrap();
+            let sequence = new.into_values().next().unwrap();
+            assert!(sequence > last, "{sequence} after {last}");
+            last = sequence;
+        }
+    });
+    futures::future::join_all(appends).await;
+    let claimed = store.claim_events(at(0), at(9), 1_000).await.unwrap();
+    let sequences: HashSet<_> = claimed.iter().filter_map(|event| event.sequence).collect();
+    assert_eq!(sequences.len(), 160, "each has its own");
+}
+
+fn undelivered(events: &[Arc<Event>]) -> Vec<Dispatched> {
+    let events = events.iter().map(Arc::clone);
+    events.map(|event| Dispatched { event, deliveries: Vec::new() }).collect()
 }

@@ -147,6 +147,7 @@ impl<G: Ground> World<G> {
         let due = until.map_or(Due::At(self.now), Due::Leased);
         let group = events(numbers);
         let new = self.store().append(&group, self.now, due).await.unwrap();
+        let new: HashSet<EventId> = new.into_keys().collect();
         let asked: HashSet<_> = group.iter().map(|event| event.id).collect();
         let expected: HashSet<_> = asked.difference(&self.appended).copied().collect();
         assert_eq!(new, expected);

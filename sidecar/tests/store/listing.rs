@@ -12,7 +12,7 @@ use sidehook_event::{Event, EventId, TypeId, UnixMicros};
 
 use crate::{
     ground::Ground,
-    samples::{at, dead, delivered, event, failed, minted, new_delivery, pending},
+    samples::{at, dead, delivered, event, failed, minted, new_delivery, pending, unnumbered},
 };
 
 const DUE: Due = Due::At(UnixMicros::EPOCH);
@@ -29,7 +29,8 @@ pub(crate) async fn events_are_listed_newest_first_page_by_page(ground: &mut dyn
     let after = Some(minted(4));
     let page = PageRequest { after, limit: 4 };
     let last = store.events(&filter, page).await.unwrap();
-    assert_eq!(last.data, [event(3), event(2), event(1), event(0)]);
+    let data: Vec<_> = last.data.into_iter().map(unnumbered).collect();
+    assert_eq!(data, [event(3), event(2), event(1), event(0)]);
     assert_eq!(last.next, None);
 }
 
@@ -101,7 +102,8 @@ pub(crate) async fn an_event_hardly_later_than_its_id_is_listed_by_its_time(
         append(&*store, [late.clone()]).await;
         let since = EventFilter { since: Some(time), ..EventFilter::default() };
         let listed = store.events(&since, PageRequest::default()).await.unwrap();
-        assert!(listed.data.contains(&late), "{micros} µs late");
+        let data: Vec<_> = listed.data.into_iter().map(unnumbered).collect();
+        assert!(data.contains(&late), "{micros} µs late");
     }
 }
 

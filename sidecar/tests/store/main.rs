@@ -53,6 +53,8 @@ macro_rules! conformance {
                 the_first_version_of_an_event_stays,
                 a_group_of_five_thousand_is_stored,
                 no_events_are_no_events,
+                a_sequence_grows_as_events_are_stored,
+                what_is_stored_later_has_the_greater_sequence,
                 events_appended_by_many_at_once_are_new_to_one_of_them,
                 what_was_appended_survives_a_crash,
             });

@@ -13,8 +13,8 @@ use sidehook_event::{EventId, TypeId as _};
 use crate::{
     ground::{Ground as _, PostgresGround},
     samples::{
-        at, dead, elaborate, event, failed, minted, new_delivery, one_pending, pending,
-        subscription,
+        all_unnumbered, at, dead, elaborate, event, failed, minted, new_delivery, one_pending,
+        pending, subscription,
     },
 };
 
@@ -119,9 +119,9 @@ async fn what_cannot_be_read_stands_in_nobodys_way() {
         ground.database.run(damage).await;
     }
     let claimed = store.claim_events(at(1), at(100), 2).await.unwrap();
-    assert_eq!(claimed, events[1..2]);
+    assert_eq!(all_unnumbered(claimed), events[1..2]);
     let claimed = store.claim_events(at(1), at(100), 2).await.unwrap();
-    assert_eq!(claimed, events[2..]);
+    assert_eq!(all_unnumbered(claimed), events[2..]);
     let claimed = store.claim_deliveries(at(1), at(100), 10).await.unwrap();
     let ids: Vec<DeliveryId> = claimed.iter().map(|delivery| delivery.id).collect();
     assert_eq!(ids, [minted(5), minted(6)]);

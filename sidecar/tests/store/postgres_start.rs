@@ -207,7 +207,8 @@ async fn a_user_who_may_only_read_and_write_rows_is_enough_to_serve() {
         .run(format!(
             "CREATE ROLE {role} LOGIN PASSWORD 'serve';
              REVOKE CREATE ON SCHEMA public FROM PUBLIC;
-             GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}"
+             GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role};
+             GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {role}"
         ))
         .await;
     let url = changed(&ground.database.url, |url| {

@@ -34,6 +34,7 @@ pub(crate) fn event(number: u64) -> Event {
         event_type: "people.created".parse().unwrap(),
         source: "edge".to_owned(),
         subject: Some(number.to_string()),
+        sequence: None,
         time: at(number),
         exchange: Exchange {
             method: "POST".to_owned(),
@@ -73,6 +74,17 @@ pub(crate) fn payload(number: u64) -> Payload {
         headers: [("ce-id".to_owned(), format!("größe {number}"))].into(),
         body: Bytes::from(format!("{{\"delivery\":{number}}}")),
     }
+}
+
+/// As it was before it was stored.
+pub(crate) fn unnumbered(event: Event) -> Event {
+    assert!(event.sequence.is_some(), "what is stored has a sequence");
+    Event { sequence: None, ..event }
+}
+
+/// As they were before they were stored.
+pub(crate) fn all_unnumbered(events: Vec<Arc<Event>>) -> Vec<Arc<Event>> {
+    events.into_iter().map(|event| Arc::new(unnumbered(Arc::unwrap_or_clone(event)))).collect()
 }
 
 /// Stores event `number` with one delivery of the same number to subscription 0, due at once.

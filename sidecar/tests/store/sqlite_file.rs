@@ -24,8 +24,8 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, sqlite::SqliteConnectOptio
 use crate::{
     ground::{Ground, SqliteGround, keyring},
     samples::{
-        at, dead, elaborate, event, failed, minted, new_delivery, one_pending, pending,
-        subscription,
+        all_unnumbered, at, dead, elaborate, event, failed, minted, new_delivery, one_pending,
+        pending, subscription,
     },
 };
 
@@ -249,9 +249,9 @@ async fn what_cannot_be_read_stands_in_nobodys_way() {
     tamper(&ground.path(), &damaged).await;
 
     let claimed = store.claim_events(at(1), at(100), 2).await.unwrap();
-    assert_eq!(claimed, events[1..2]);
+    assert_eq!(all_unnumbered(claimed), events[1..2]);
     let claimed = store.claim_events(at(1), at(100), 2).await.unwrap();
-    assert_eq!(claimed, events[2..]);
+    assert_eq!(all_unnumbered(claimed), events[2..]);
     let claimed = store.claim_deliveries(at(1), at(100), 10).await.unwrap();
     let ids: Vec<DeliveryId> = claimed.iter().map(|delivery| delivery.id).collect();
     assert_eq!(ids, [minted(5), minted(6)]);

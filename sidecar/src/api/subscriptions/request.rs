@@ -33,11 +33,12 @@ const LONGEST_LABEL_VALUE: usize = 512;
 /// Keys that a payload has of its own in every format but `raw`.
 const PAYLOAD_KEYS: [&str; 4] = ["type", "timestamp", "data", "truncated"];
 /// Keys that a cloud event has of its own besides: its context attributes.
-const CLOUDEVENT_KEYS: [&str; 8] = [
+const CLOUDEVENT_KEYS: [&str; 9] = [
     "specversion",
     "id",
     "source",
     "subject",
+    "sequence",
     "time",
     "datacontenttype",
     "traceparent",

@@ -124,6 +124,7 @@ impl Example {
             event_type: self.event_type,
             source: "sidehook".to_owned(),
             subject: Some("example".to_owned()),
+            sequence: None,
             time,
             exchange: Exchange {
                 method: "POST".to_owned(),

@@ -2,7 +2,7 @@
 //!
 //! Invariant: the row of an event is never rewritten.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashMap, sync::Arc};
 
 use sidehook_event::{Event, EventId, TypeId, UnixMicros, wire};
 use sqlx::{
@@ -14,7 +14,7 @@ use sqlx::{
 use super::{
     claim,
     pool::Pool,
-    rows::{below, id, key, micros, one_more, rows, text, unreadable},
+    rows::{below, id, key, micros, number, one_more, rows, text, unreadable},
 };
 use crate::{
     model::{Page, PageRequest},
@@ -22,15 +22,18 @@ use crate::{
 };
 
 pub(super) const APPEND: &str = "WITH new AS (
-        INSERT INTO events (id, type, subject, time_us, skew_us, source, frame, stored_at)
-        SELECT *, $8::bigint FROM unnest($1::uuid[], $2::text[], $3::bytea[], $4::bigint[],
-            $5::bigint[], $6::bytea[], $7::bytea[])
-        ON CONFLICT DO NOTHING RETURNING id
+        INSERT INTO events (id, type, subject, time_us, skew_us, source, frame, sequence, stored_at)
+        SELECT id, type, subject, time_us, skew_us, source, frame,
+            (SELECT nextval('appends')) * 65536 + place, $8::bigint
+        FROM unnest($1::uuid[], $2::text[], $3::bytea[], $4::bigint[], $5::bigint[], $6::bytea[],
+            $7::bytea[], $11::integer[])
+            AS given (id, type, subject, time_us, skew_us, source, frame, place)
+        ON CONFLICT DO NOTHING RETURNING id, sequence
     ), waiting AS (
         INSERT INTO undispatched (event_id, due_at, claimed)
         SELECT id, $9::bigint, $10::boolean FROM new
     )
-    SELECT id FROM new";
+    SELECT id, sequence FROM new";
 
 /// Walks from the oldest: before the first that is due stand only those in hand, which are few.
 pub(super) const CLAIM: &str = "WITH due AS MATERIALIZED (
@@ -40,24 +43,24 @@ pub(super) const CLAIM: &str = "WITH due AS MATERIALIZED (
         UPDATE undispatched SET due_at = $3, claimed = true
         WHERE event_id = ANY (ARRAY (SELECT event_id FROM due))
     )
-    SELECT due.event_id AS id, e.source, e.frame
+    SELECT due.event_id AS id, e.source, e.frame, e.sequence
     FROM due LEFT JOIN LATERAL (
-        SELECT source, frame FROM events WHERE id = due.event_id LIMIT 1
+        SELECT source, frame, sequence FROM events WHERE id = due.event_id LIMIT 1
     ) AS e ON true ORDER BY due.event_id";
 
-pub(super) const ONE: &str = "SELECT id, source, frame FROM events WHERE id = $1";
+pub(super) const ONE: &str = "SELECT id, source, frame, sequence FROM events WHERE id = $1";
 
-pub(super) const LIST: &str = "SELECT id, source, frame FROM events
+pub(super) const LIST: &str = "SELECT id, source, frame, sequence FROM events
     WHERE id < $1 AND id >= $2 AND time_us >= $3 ORDER BY id DESC LIMIT $4";
 
 // A row is compared, and sorted by, as a whole, where an equality would do for a part of it: only
 // the index of just these columns can then be used.
 
-pub(super) const LIST_BY_TYPE: &str = "SELECT id, source, frame FROM events
+pub(super) const LIST_BY_TYPE: &str = "SELECT id, source, frame, sequence FROM events
     WHERE (type, id) < ($5, $1) AND (type, id) >= ($5, $2) AND time_us >= $3
     ORDER BY type DESC, id DESC LIMIT $4";
 
-pub(super) const LIST_BY_SUBJECT: &str = "SELECT id, source, frame FROM events
+pub(super) const LIST_BY_SUBJECT: &str = "SELECT id, source, frame, sequence FROM events
     WHERE (substr(subject, 1, 64), id) < (substr($6::bytea, 1, 64), $1)
         AND (substr(subject, 1, 64), id) >= (substr($6::bytea, 1, 64), $2)
         AND time_us >= $3 AND ($5::text IS NULL OR type = $5) AND subject = $6
@@ -69,7 +72,7 @@ pub(super) const LATEST: &str = "SELECT max(skew_us) FROM events WHERE skew_us >
 /// By how much an event may be later than its id says without being in the index of those.
 const USUAL_SKEW: i64 = 1_000_000;
 
-/// The events as columns, in the order of their ids: two who append the same ones do not wait for
+/// The events as columns, each with its place among them, in the order of their ids: two who append the same ones do not wait for
 /// each other. Of one that comes twice the first is kept.
 #[derive(Default)]
 struct Columns<'a> {
@@ -80,14 +83,16 @@ struct Columns<'a> {
     skews: Vec<i64>,
     sources: Vec<&'a [u8]>,
     frames: Vec<Vec<u8>>,
+    places: Vec<i32>,
 }
 
 impl<'a> Columns<'a> {
     fn of(events: &'a [Arc<Event>]) -> Self {
-        let mut sorted: Vec<_> = events.iter().map(AsRef::as_ref).collect();
-        sorted.sort_by_key(|event: &&Event| event.id);
+        let mut sorted: Vec<(usize, &Event)> =
+            events.iter().map(AsRef::as_ref).enumerate().collect();
+        sorted.sort_by_key(|(_, event)| event.id);
         let mut columns = Self::default();
-        for event in sorted {
+        for (place, event) in sorted {
             columns.ids.push(key(event.id));
             columns.types.push(event.event_type.as_str());
             columns.subjects.push(event.subject.as_deref().map(str::as_bytes));
@@ -95,6 +100,7 @@ impl<'a> Columns<'a> {
             columns.skews.push(skew(event));
             columns.sources.push(event.source.as_bytes());
             columns.frames.push(wire::frame(event.clone()));
+            columns.places.push(i32::try_from(place).unwrap_or(i32::MAX).min(65_535));
         }
         columns
     }
@@ -105,12 +111,12 @@ pub(super) async fn append(
     events: &[Arc<Event>],
     stored_at: UnixMicros,
     due: Due,
-) -> sqlx::Result<HashSet<EventId>> {
+) -> sqlx::Result<HashMap<EventId, u64>> {
     // Encoded before a connection is taken: others wait for it.
     let insert = insertion(events, stored_at, due);
     let mut connection = pool.lend().await?;
     let new = insert.fetch_all(&mut *connection).await?;
-    connection.done(new.iter().map(|row| id(row, "id")).collect())
+    connection.done(new.iter().map(|row| Ok((id(row, "id")?, number(row, "sequence")?))).collect())
 }
 
 /// The statement that adds events, those that are there already left out.
@@ -119,7 +125,8 @@ pub(super) fn insertion(
     stored_at: UnixMicros,
     due: Due,
 ) -> Query<'static, Postgres, PgArguments> {
-    let Columns { ids, types, subjects, times, skews, sources, frames } = Columns::of(events);
+    let Columns { ids, types, subjects, times, skews, sources, frames, places } =
+        Columns::of(events);
     let (due_at, claimed) = due_columns(due);
     sqlx::query(APPEND)
         .bind(ids)
@@ -132,6 +139,7 @@ pub(super) fn insertion(
         .bind(micros(stored_at))
         .bind(due_at)
         .bind(claimed)
+        .bind(places)
 }
 
 /// Adds what is told of things, due when they happened.
@@ -225,7 +233,7 @@ fn event(row: &PgRow) -> sqlx::Result<Event> {
     batch.extend_from_slice(frame);
     let mut events = wire::decode(batch.into()).map_err(unreadable("frame"))?;
     match (events.pop(), events.pop()) {
-        (Some(event), None) => Ok(event),
+        (Some(event), None) => Ok(Event { sequence: Some(number(row, "sequence")?), ..event }),
         _ => Err(unreadable("frame")("holds several events")),
     }
 }

@@ -9,7 +9,11 @@
 //!
 //! Invariant: a statement's text is fixed when the program starts; values are always bound.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use futures::{
@@ -138,7 +142,7 @@ impl Store for PostgresStore {
         events: &[Arc<Event>],
         stored_at: UnixMicros,
         due: Due,
-    ) -> Result<HashSet<EventId>> {
+    ) -> Result<HashMap<EventId, u64>> {
         self.bounded(events::append(&self.pool, events, stored_at, due)).await
     }
 

@@ -191,8 +191,8 @@ async fn fill(database: &Database, count: u64) {
     let rows = format!("FROM generate_series(1, {count}) AS n");
     for insert in [
         format!(
-            "INSERT INTO events (id, stored_at, time_us, skew_us, type, source, subject, frame)
-             SELECT {event}, n, n / 10 * 1000, CASE WHEN n % 100000 = 0 THEN 2000000 ELSE 0 END,
+            "INSERT INTO events (id, sequence, stored_at, time_us, skew_us, type, source, subject, frame)
+             SELECT {event}, n, n, n / 10 * 1000, CASE WHEN n % 100000 = 0 THEN 2000000 ELSE 0 END,
                  CASE WHEN n % 3000 = 0 THEN 'orders.created' ELSE 'people.created' END, 'edge',
                  convert_to((n % 1000)::text, 'UTF8'), 'frame' {rows} WHERE n % 10 = 0"
         ),

@@ -3,7 +3,7 @@
 //! Invariant: the row of an event is never rewritten.
 
 use std::{
-    collections::HashSet,
+    collections::HashMap,
     sync::{Arc, LazyLock},
 };
 
@@ -18,7 +18,7 @@ use super::{
     batch::{self, Batch},
     begin,
     claim::{self, Claim},
-    rows::{below, bytes, id, micros, one_more, unreadable},
+    rows::{below, bytes, id, micros, number, one_more, unreadable},
 };
 use crate::{
     model::{Page, PageRequest},
@@ -29,7 +29,7 @@ static APPEND: LazyLock<Batch> = LazyLock::new(|| {
     Batch::new(
         "INSERT INTO events (id, type, subject, time_us, skew_us, stored_at, source, frame) VALUES",
         8,
-        "ON CONFLICT DO NOTHING RETURNING id",
+        "ON CONFLICT DO NOTHING RETURNING id, sequence",
     )
 });
 
@@ -37,24 +37,24 @@ const WAIT: &str = "INSERT INTO undispatched (event_id, due_at, claimed)
     SELECT unhex(value), ?2, ?3 FROM json_each(?1)";
 
 /// Walks from the oldest: before the first that is due stand only those in hand, which are few.
-pub(super) const CLAIM: &str = "SELECT e.id, e.source, e.frame
+pub(super) const CLAIM: &str = "SELECT e.id, e.source, e.frame, e.sequence
     FROM undispatched AS u CROSS JOIN events AS e ON e.id = u.event_id
     WHERE u.due_at <= ?1 ORDER BY u.event_id LIMIT ?2";
 
 pub(super) const LEASE: &str = "UPDATE undispatched SET due_at = ?2, claimed = 1
     WHERE event_id IN (SELECT unhex(value) FROM json_each(?1))";
 
-pub(super) const ONE: &str = "SELECT id, source, frame FROM events WHERE id = ?1";
+pub(super) const ONE: &str = "SELECT id, source, frame, sequence FROM events WHERE id = ?1";
 
-pub(super) const LIST: &str = "SELECT id, source, frame FROM events
+pub(super) const LIST: &str = "SELECT id, source, frame, sequence FROM events
     WHERE id < ?1 AND id >= ?2 AND time_us >= ?3
     ORDER BY id DESC LIMIT ?4";
 
-pub(super) const LIST_BY_TYPE: &str = "SELECT id, source, frame FROM events
+pub(super) const LIST_BY_TYPE: &str = "SELECT id, source, frame, sequence FROM events
     WHERE id < ?1 AND id >= ?2 AND time_us >= ?3 AND type = ?5
     ORDER BY id DESC LIMIT ?4";
 
-pub(super) const LIST_BY_SUBJECT: &str = "SELECT id, source, frame FROM events
+pub(super) const LIST_BY_SUBJECT: &str = "SELECT id, source, frame, sequence FROM events
     WHERE id < ?1 AND id >= ?2 AND time_us >= ?3 AND (?5 IS NULL OR type = ?5) AND subject = ?6
     ORDER BY id DESC LIMIT ?4";
 
@@ -69,7 +69,7 @@ pub(super) async fn append(
     events: &[Arc<Event>],
     stored_at: UnixMicros,
     due: Due,
-) -> sqlx::Result<HashSet<EventId>> {
+) -> sqlx::Result<HashMap<EventId, u64>> {
     // Encoded before the transaction begins: others wait for it.
     let addition = Addition::of(events, stored_at, due);
     let mut tx = begin(writer).await?;
@@ -103,15 +103,18 @@ impl Addition {
     }
 
     /// Adds them, those that are there already left out, and says which were not.
-    pub(super) async fn add(self, tx: &mut SqliteConnection) -> sqlx::Result<HashSet<EventId>> {
-        let mut new = HashSet::new();
+    pub(super) async fn add(
+        self,
+        tx: &mut SqliteConnection,
+    ) -> sqlx::Result<HashMap<EventId, u64>> {
+        let mut new = HashMap::new();
         for insert in self.inserts {
             for row in insert.fetch_all(&mut *tx).await? {
-                new.insert(id(&row, "id")?);
+                new.insert(id(&row, "id")?, number(&row, "sequence")?);
             }
         }
         let (due_at, claimed) = due_columns(self.due);
-        let wait = sqlx::query(WAIT).bind(batch::list(new.iter().copied()));
+        let wait = sqlx::query(WAIT).bind(batch::list(new.keys().copied()));
         wait.bind(due_at).bind(claimed).execute(tx).await?;
         Ok(new)
     }
@@ -200,7 +203,7 @@ fn event(row: &SqliteRow) -> sqlx::Result<Event> {
     batch.extend_from_slice(row.try_get("frame")?);
     let mut events = wire::decode(batch.into()).map_err(unreadable("frame"))?;
     match (events.pop(), events.pop()) {
-        (Some(event), None) => Ok(event),
+        (Some(event), None) => Ok(Event { sequence: Some(number(row, "sequence")?), ..event }),
         _ => Err(unreadable("frame")("holds several events")),
     }
 }

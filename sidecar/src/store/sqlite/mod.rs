@@ -6,7 +6,13 @@
 //!
 //! Invariant: a statement's text is fixed when the program starts; values are always bound.
 
-use std::{collections::HashSet, fs::File, path::Path, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    fs::File,
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use futures::{
@@ -88,7 +94,7 @@ impl Store for SqliteStore {
         events: &[Arc<Event>],
         stored_at: UnixMicros,
         due: Due,
-    ) -> Result<HashSet<EventId>> {
+    ) -> Result<HashMap<EventId, u64>> {
         let appended = events::append(&self.writer, events, stored_at, due).await;
         appended.map_err(failed)
     }
