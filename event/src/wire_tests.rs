@@ -43,7 +43,7 @@ fn batch(source: &str, events: impl IntoIterator<Item = Event>) -> Bytes {
 #[test]
 fn a_sequence_is_carried_on() {
     let numbered = Event { sequence: Some(u64::MAX), ..ada() };
-    assert_eq!(decode(batch("edge", [numbered.clone()]).into()).unwrap(), [numbered]);
+    assert_eq!(decode(batch("edge", [numbered.clone()])).unwrap(), [numbered]);
 }
 
 #[test]
