@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     clock::{Clock, mint},
     deliver::{lease_from, schedule},
-    model::{DueDelivery, Series, operational},
+    model::{DueDelivery, Order, Series, operational},
     queue::{Lane, Queue, Taken},
     route::Table,
     store::{Dispatched, Due, NewDelivery, Store, patience::until_stored},
@@ -111,6 +111,7 @@ impl Dispatcher {
                     id: mint(&*self.clock),
                     subscription_id: subscription.id,
                     payload: renderer.render(subscription),
+                    is_ordered: subscription.ordering == Order::Subject,
                     due: if at_once { Due::Leased(lease_from(now)) } else { Due::At(first) },
                 }
             })

@@ -103,6 +103,7 @@ impl Stage {
                 subscription_id: id,
                 payload: payload(&event),
                 due: Due::At(now),
+                is_ordered: false,
             };
             Dispatched { event, deliveries: vec![delivery] }
         });

@@ -121,6 +121,20 @@ CREATE INDEX finished_deliveries_by_state ON finished_deliveries (state, id)
 CREATE INDEX finished_deliveries_by_subscription_and_state
     ON finished_deliveries (subscription_id, state, id) WHERE state <> 'delivered';
 
+-- The ordered deliveries that are pending, in the order of their events. Subjects by their hashes:
+-- there is no limit to their length, and to have the same one only means to wait too.
+CREATE TABLE lines (
+    subscription_id uuid   NOT NULL,
+    subject         bigint NOT NULL,
+    sequence        bigint NOT NULL,
+    delivery_id     uuid   NOT NULL UNIQUE,
+    PRIMARY KEY (subscription_id, subject, sequence, delivery_id)
+) WITH (
+    autovacuum_vacuum_scale_factor = 0,
+    autovacuum_vacuum_threshold = 5000,
+    autovacuum_vacuum_cost_delay = 0
+);
+
 CREATE TABLE attempts (
     delivery_id      uuid    NOT NULL,
     number           bigint  NOT NULL,

@@ -86,6 +86,15 @@ CREATE INDEX deliveries_by_state ON deliveries (state, id) WHERE state <> 'deliv
 CREATE INDEX deliveries_by_subscription_and_state ON deliveries (subscription_id, state, id)
     WHERE state <> 'delivered';
 
+-- The ordered deliveries that are pending, in the order of their events.
+CREATE TABLE lines (
+    subscription_id BLOB    NOT NULL,
+    subject         TEXT    NOT NULL,
+    sequence        INTEGER NOT NULL,
+    delivery_id     BLOB    NOT NULL UNIQUE REFERENCES deliveries (id) ON DELETE CASCADE,
+    PRIMARY KEY (subscription_id, subject, sequence, delivery_id)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE attempts (
     delivery_id      BLOB    NOT NULL REFERENCES deliveries (id) ON DELETE CASCADE,
     number           INTEGER NOT NULL,

@@ -182,6 +182,8 @@ impl Context {
             subscription_id: subscription.id,
             payload: renderer.render(subscription),
             due: Due::At(now),
+            // Its time in the order is over.
+            is_ordered: false,
         });
         let deliveries = deliveries.collect();
         drop(renderer);

@@ -12,6 +12,7 @@ pub mod egress;
 mod disabling;
 pub mod holds;
 mod metrics;
+mod order;
 pub mod outcome;
 mod proxy;
 mod ranges;
@@ -45,8 +46,8 @@ use turns::{Ended, Limits, PutOff, Reason, Turns, Wish};
 use crate::{
     clock::Clock,
     model::{
-        Attempt, Cause, Death, DueDelivery, Fault, MAX_TIMEOUT, Subscription, SubscriptionId,
-        Successor, Verdict,
+        Attempt, Cause, Death, DueDelivery, Fault, MAX_TIMEOUT, Order, Subscription,
+        SubscriptionId, Successor, Verdict,
     },
     queue::{Lane, Queue, Taken},
     route::Table,
@@ -312,6 +313,11 @@ impl Deliverer {
         };
         if !subscription.enabled {
             return verdict(Successor::Retry(now.after(PAUSE)), now);
+        }
+        if subscription.ordering == Order::Subject
+            && let Some(until) = self.waits_until(due.id).await
+        {
+            return verdict(Successor::Retry(until), now);
         }
         if schedule::has_ended(&subscription.retry, due.series, due.attempt, now) {
             let error = "its schedule was made shorter".to_owned();

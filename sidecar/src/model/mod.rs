@@ -7,6 +7,7 @@ mod access;
 mod allowed;
 mod delivery;
 mod id;
+mod order;
 mod pacing;
 mod page;
 pub mod operational;
@@ -28,6 +29,7 @@ pub use delivery::{
     Successor, Verdict,
 };
 pub use id::{DeliveryId, SubscriptionId, TokenId};
+pub use order::Order;
 pub use pacing::{InvalidRate, Pacing, RateLimit};
 pub use page::{InvalidCursor, Page, PageRequest};
 pub use pattern::{InvalidPattern, Pattern};

@@ -11,7 +11,7 @@ use sidehook_event::UnixMicros;
 use thiserror::Error;
 use url::Url;
 
-use super::{Pacing, Pattern, Signing, SubscriptionId, Tls};
+use super::{Order, Pacing, Pattern, Signing, SubscriptionId, Tls};
 
 /// The longest a whole attempt may take. A lease outlasts it, so that no other worker takes over
 /// an attempt that is still under way.
@@ -46,6 +46,8 @@ pub struct Subscription {
     pub tls: Tls,
     /// How fast its deliveries may come.
     pub pacing: Pacing,
+    /// Whether its deliveries wait for each other.
+    pub ordering: Order,
     /// The owner's own words.
     pub description: Option<String>,
     /// The owner's own labels.

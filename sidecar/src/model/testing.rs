@@ -8,7 +8,9 @@ use bytes::Bytes;
 use serde_json::Map;
 use sidehook_event::{Body, Event, EventId, Exchange, TypeId, UnixMicros};
 
-use super::{Format, Headers, Pacing, Retry, Secret, Subscription, SubscriptionId, Target, Tls};
+use super::{
+    Format, Headers, Order, Pacing, Retry, Secret, Subscription, SubscriptionId, Target, Tls,
+};
 
 /// A subscription to `pattern`.
 pub(crate) fn subscription(id: u128, pattern: &str) -> Subscription {
@@ -26,6 +28,7 @@ pub(crate) fn subscription(id: u128, pattern: &str) -> Subscription {
         timeout: Duration::from_secs(15),
         tls: Tls::default(),
         pacing: Pacing::default(),
+        ordering: Order::None,
         description: None,
         metadata: BTreeMap::new(),
         created_at: UnixMicros::EPOCH,

@@ -12,7 +12,7 @@ use sidehook_event::UnixMicros;
 
 use super::seal::{Keyring, Place};
 use crate::model::{
-    ClientIdentity, Format, Headers, InvalidRate, Outgoing, Pacing, Retry, Secret, Signing,
+    ClientIdentity, Format, Headers, InvalidRate, Order, Outgoing, Pacing, Retry, Secret, Signing,
     Subscription, SubscriptionId, Target, Tls,
 };
 
@@ -59,6 +59,7 @@ struct Settings {
     client_certificate: Option<String>,
     rate_limit: Option<String>,
     max_in_flight: Option<NonZeroU32>,
+    ordering: String,
     description: Option<String>,
     metadata: BTreeMap<String, String>,
     created_at: i64,
@@ -93,6 +94,7 @@ pub fn write(
         timeout,
         tls: Tls { ca, client },
         pacing: Pacing { rate_limit, max_in_flight },
+        ordering,
         description,
         metadata,
         created_at,
@@ -111,6 +113,7 @@ pub fn write(
         client_certificate: client.as_ref().map(|client| client.certificate.clone()),
         rate_limit: rate_limit.map(|rate| rate.to_string()),
         max_in_flight: *max_in_flight,
+        ordering: ordering.name().to_owned(),
         description: description.clone(),
         metadata: metadata.clone(),
         created_at: created_at.micros(),
@@ -147,6 +150,8 @@ pub fn read(
         .map_err(|_| flaw(SECRETS)("holds something else than secrets"))?;
     let named = Format::NAMES.iter().find(|(name, _)| *name == settings.format);
     let (_, format) = named.ok_or_else(|| flaw(SETTINGS)("no such format"))?;
+    let named = Order::NAMES.iter().find(|(name, _)| *name == settings.ordering);
+    let (_, ordering) = named.ok_or_else(|| flaw(SETTINGS)("no such ordering"))?;
     let headers = secrets.custom_headers.iter().map(|(name, value)| (&**name, &**value));
     let headers = Headers::parse(headers).map_err(|(name, what)| format!("{name} {what}"));
     let rate_limit = settings.rate_limit.map(|text| text.parse()).transpose();
@@ -175,6 +180,7 @@ pub fn read(
         timeout: Duration::from_micros(settings.timeout),
         tls: Tls { ca: settings.ca, client },
         pacing: Pacing { rate_limit, max_in_flight: settings.max_in_flight },
+        ordering: *ordering,
         description: settings.description,
         metadata: settings.metadata,
         created_at: UnixMicros::new(settings.created_at),

@@ -64,6 +64,8 @@ pub struct NewDelivery {
     pub payload: Payload,
     /// When it becomes due for the sweep.
     pub due: Due,
+    /// Whether it waits for the earlier ones about its subject.
+    pub is_ordered: bool,
 }
 
 /// A pending delivery that nobody has in hand, and what its next time follows from.
@@ -189,7 +191,13 @@ pub trait Store: Send + Sync + Debug + 'static {
         limit: usize,
     ) -> Result<Vec<DueDelivery>>;
 
-    /// Records attempts and what follows them. A verdict on a delivery that is no longer
+    /// For how many others a delivery waits that is ordered: those to the same subscription about
+    /// the same subject whose events were stored earlier and that are pending, and such events that
+    /// are not dispatched. It counts to a hundred. 0 for one that is not ordered.
+    async fn ahead(&self, id: DeliveryId) -> Result<u32>;
+
+    /// Records attempts and what follows them. When one that is ordered is no longer pending, the
+    /// next one, if nothing was attempted of it, is due. A verdict on a delivery that is no longer
     /// pending changes nothing about its state; a retry or a death is only accepted from the
     /// latest attempt. Each attempt is recorded once however often it comes.
     async fn record(&self, verdicts: &[Verdict]) -> Result<()>;

@@ -179,6 +179,7 @@ impl Desk {
                 body: Bytes::from("{}"),
             },
             due: Due::At(at),
+            is_ordered: false,
         };
         let dispatched = Dispatched { event, deliveries: vec![delivery] };
         self.store.dispatch(&[dispatched], at).await.unwrap();

@@ -7,8 +7,8 @@ use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 use sidehook::{
     clock::SystemClock,
     model::{
-        Format, Headers, Pacing, Retry, SealingKey, Secret, Subscription, SubscriptionId, Target,
-        Tls,
+        Format, Headers, Order, Pacing, Retry, SealingKey, Secret, Subscription, SubscriptionId,
+        Target, Tls,
     },
     store::{Store as _, seal::Keyring, sqlite::SqliteStore},
 };
@@ -31,6 +31,7 @@ fn subscription() -> Subscription {
         timeout: Duration::from_secs(10),
         tls: Tls::default(),
         pacing: Pacing::default(),
+        ordering: Order::None,
         description: None,
         metadata: BTreeMap::new(),
         created_at: UnixMicros::EPOCH,

@@ -5,6 +5,7 @@
 
 mod ending;
 mod isolation;
+mod ordering;
 mod stage;
 
 use std::{collections::BTreeMap, time::Duration};

@@ -27,8 +27,8 @@ use sidehook::{
     dispatch::Dispatcher,
     ingest::{self, Ingest},
     model::{
-        Attempt, Delivery, DeliveryId, Format, Headers, Pacing, PageRequest, Retry, Secret, State,
-        Subscription, SubscriptionId, Target, Tls,
+        Attempt, Delivery, DeliveryId, Format, Headers, Order, Pacing, PageRequest, Retry, Secret,
+        State, Subscription, SubscriptionId, Target, Tls,
     },
     queue::{Lanes, local::LocalQueue},
     route::Table,
@@ -110,6 +110,7 @@ pub(crate) fn subscription(id: SubscriptionId, url: &str, pattern: &str) -> Subs
         timeout: Duration::from_secs(5),
         tls: Tls::default(),
         pacing: Pacing::default(),
+        ordering: Order::None,
         description: None,
         metadata: BTreeMap::new(),
         created_at: UnixMicros::EPOCH,

@@ -24,6 +24,7 @@ mod postgres_broken;
 mod postgres_damaged;
 mod postgres_shared;
 mod postgres_start;
+mod ordering;
 mod recording;
 mod redriving;
 mod replaying;
@@ -138,6 +139,15 @@ macro_rules! conformance {
                 if_asked_for_only_what_is_missing_is_replayed,
                 an_event_replayed_by_many_at_once_is_replayed_by_each,
                 what_is_replayed_does_not_expire,
+            });
+            sentences!($ground, ordering: {
+                an_ordered_delivery_waits_for_the_earlier_ones_about_its_subject,
+                when_one_is_finished_the_next_is_due,
+                what_is_tried_again_keeps_its_place_and_its_time,
+                an_event_that_is_not_dispatched_yet_is_ahead_too,
+                what_is_not_ordered_or_about_something_else_does_not_wait,
+                with_a_subscription_its_lines_are_gone,
+                what_is_redriven_does_not_wait,
             });
             sentences!($ground, rescheduling: {
                 what_waits_is_told_with_what_its_next_time_follows_from,

@@ -8,9 +8,9 @@ use bytes::Bytes;
 use serde_json::json;
 use sidehook::{
     model::{
-        Attempt, Cause, ClientIdentity, Death, DeliveryId, Format, Headers, Outcome, Outgoing,
-        Pacing, Payload, Retry, Secret, Signing, Subscription, SubscriptionId, Successor, Target,
-        Tls, Verdict,
+        Attempt, Cause, ClientIdentity, Death, DeliveryId, Format, Headers, Order, Outcome,
+        Outgoing, Pacing, Payload, Retry, Secret, Signing, Subscription, SubscriptionId, Successor,
+        Target, Tls, Verdict,
     },
     store::{Dispatched, Due, NewDelivery, Store},
 };
@@ -65,6 +65,7 @@ pub(crate) fn new_delivery(number: u64, subscription: u64, due: Due) -> NewDeliv
         subscription_id: minted(subscription),
         payload: payload(number),
         due,
+        is_ordered: false,
     }
 }
 
@@ -164,6 +165,7 @@ pub(crate) fn subscription(number: u64) -> Subscription {
         timeout: Duration::from_secs(10),
         tls: Tls::default(),
         pacing: Pacing::default(),
+        ordering: Order::None,
         description: None,
         metadata: BTreeMap::new(),
         created_at: at(number),
@@ -210,6 +212,7 @@ pub(crate) fn elaborate(number: u64, target: u64) -> Subscription {
             rate_limit: Some("90/m".parse().unwrap()),
             max_in_flight: NonZeroU32::new(3),
         },
+        ordering: Order::Subject,
         description: Some("two\nlines \0".to_owned()),
         metadata: BTreeMap::from([("team\0".to_owned(), "größe".to_owned())]),
         created_at: at(number + 1),

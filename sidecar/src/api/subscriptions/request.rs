@@ -19,7 +19,7 @@ use super::{
     tls::tls,
 };
 use crate::model::{
-    Format, Headers, MAX_TIMEOUT, Pacing, Pattern, Retry, Scheme, Secret, Subscription,
+    Format, Headers, MAX_TIMEOUT, Order, Pacing, Pattern, Retry, Scheme, Secret, Subscription,
     SubscriptionId, Target, Tls,
 };
 
@@ -64,6 +64,7 @@ pub(super) struct Requested {
     timeout: Option<Duration>,
     tls: Tls,
     pacing: Pacing,
+    ordering: Order,
     description: Option<String>,
     metadata: BTreeMap<String, String>,
 }
@@ -96,6 +97,7 @@ impl TryFrom<Value> for Requested {
         }
         let rate_limit = form.read("rate_limit", parsed);
         let max_in_flight = form.read("max_in_flight", |value| max_in_flight(&value));
+        let ordering = form.read("ordering", one_of(&Order::NAMES)).unwrap_or_default();
         let description = form.read("description", text_up_to(LONGEST_DESCRIPTION));
         let metadata = form.read("metadata", metadata).unwrap_or_default();
         if let Err(flaws) = check_keys(&custom_payload, format) {
@@ -118,6 +120,7 @@ impl TryFrom<Value> for Requested {
             timeout,
             tls,
             pacing: Pacing { rate_limit, max_in_flight },
+            ordering,
             description,
             metadata,
         })
@@ -153,6 +156,7 @@ impl Requested {
             timeout: self.timeout.unwrap_or(*timeout),
             tls: self.tls,
             pacing: self.pacing,
+            ordering: self.ordering,
             description: self.description,
             metadata: self.metadata,
             created_at: now,

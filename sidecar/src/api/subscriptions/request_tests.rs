@@ -56,6 +56,7 @@ fn everything_can_be_said() {
         "timeout": "30s",
         "rate_limit": "600/m",
         "max_in_flight": 1000,
+        "ordering": "subject",
         "description": "the mailing list",
         "metadata": {"team": "a"}
     }));
@@ -84,7 +85,7 @@ fn what_is_missing_or_wrong_is_named_all_at_once() {
             "format must be one of standard, cloudevents, cloudevents-binary, raw",
             "enabled must be true or false",
             "color is unknown; there are url, event_type, custom_headers, custom_payload, \
-             format, secret, signature, enabled, retry, timeout, tls, rate_limit, max_in_flight, description, metadata",
+             format, secret, signature, enabled, retry, timeout, tls, rate_limit, max_in_flight, ordering, description, metadata",
         ]
     );
 }
@@ -137,6 +138,7 @@ fn each_field_is_checked() {
              600/m or 10/h",
         ),
         ("rate_limit", json!("0/s"), "rate_limit must be 1 to 10000 in a second, minute or hour"),
+        ("ordering", json!("strict"), "ordering must be one of none, subject"),
         ("max_in_flight", json!(0), "max_in_flight must be a whole number from 1 to 1000"),
         ("max_in_flight", json!(1001), "max_in_flight must be a whole number from 1 to 1000"),
         ("max_in_flight", json!("3"), "max_in_flight must be a whole number from 1 to 1000"),

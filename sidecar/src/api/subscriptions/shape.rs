@@ -38,6 +38,7 @@ pub(super) struct Shown<'a> {
     tls: Option<ShownTls<'a>>,
     rate_limit: Option<String>,
     max_in_flight: Option<NonZeroU32>,
+    ordering: &'static str,
     description: Option<&'a str>,
     metadata: &'a BTreeMap<String, String>,
     #[serde(serialize_with = "shape::text")]
@@ -95,6 +96,7 @@ impl<'a> Shown<'a> {
             tls: ShownTls::of(&subscription.tls),
             rate_limit: subscription.pacing.rate_limit.map(|rate| rate.to_string()),
             max_in_flight: subscription.pacing.max_in_flight,
+            ordering: subscription.ordering.name(),
             description: subscription.description.as_deref(),
             metadata: &subscription.metadata,
             created_at: subscription.created_at,

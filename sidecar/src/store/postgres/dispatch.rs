@@ -6,10 +6,11 @@
 use std::{collections::HashMap, collections::HashSet};
 
 use sidehook_event::{EventId, UnixMicros};
-use sqlx::types::Uuid;
+use sqlx::{Connection as _, types::Uuid};
 
 use super::{
     events::due_columns,
+    order::Lines,
     pool::Pool,
     rows::{headers_column, id, key, keys, micros, unwritable},
 };
@@ -56,8 +57,24 @@ pub(super) async fn dispatch(
         .bind(micros(now))
         .bind(payloads.headers);
     let mut connection = pool.lend().await?;
-    let taken = dispatch.fetch_all(&mut *connection).await?;
-    connection.done(taken.iter().map(|row| id(row, "event_id")).collect())
+    if !dispatched.iter().any(|one| one.deliveries.iter().any(|delivery| delivery.is_ordered)) {
+        let taken = dispatch.fetch_all(&mut *connection).await?;
+        return connection.done(taken.iter().map(|row| id(row, "event_id")).collect());
+    }
+    let mut tx = connection.begin().await?;
+    let taken = dispatch.fetch_all(&mut *tx).await?;
+    let taken: HashSet<EventId> =
+        taken.iter().map(|row| id(row, "event_id")).collect::<sqlx::Result<_>>()?;
+    let mut left = taken.clone();
+    let mut lines = Lines::default();
+    for dispatched in dispatched {
+        if left.remove(&dispatched.event.id) {
+            lines.add(dispatched);
+        }
+    }
+    lines.line_up(&mut tx).await?;
+    tx.commit().await?;
+    connection.done(Ok(taken))
 }
 
 #[derive(Default)]

@@ -46,6 +46,7 @@ mod events;
 mod expire;
 mod list;
 mod open;
+mod order;
 #[cfg(test)]
 mod plan_tests;
 mod pool;
@@ -170,6 +171,10 @@ impl Store for PostgresStore {
         limit: usize,
     ) -> Result<Vec<DueDelivery>> {
         self.bounded(deliveries::claim(&self.pool, now, lease_until, limit)).await
+    }
+
+    async fn ahead(&self, id: DeliveryId) -> Result<u32> {
+        self.bounded(order::ahead(&self.pool, id)).await
     }
 
     async fn record(&self, verdicts: &[Verdict]) -> Result<()> {

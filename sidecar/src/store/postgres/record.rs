@@ -11,7 +11,7 @@ use sidehook_event::{EventId, TypeId as _, UnixMicros};
 use sqlx::{Connection as _, PgConnection, Row, postgres::PgRow, types::Uuid};
 
 use super::{
-    events,
+    events, order,
     pool::Pool,
     rows::{death, id, keys, maybe_instant, maybe_named, micros, named, number, unreadable},
 };
@@ -77,7 +77,10 @@ pub(super) async fn record(pool: &Pool, verdicts: &[Verdict]) -> sqlx::Result<()
     let mut moved: Vec<_> = moved.collect();
     // In the order of time, in which an index grows at its end.
     moved.sort_unstable_by_key(|moved| moved.id);
-    write::write(&mut tx, &attempts, &moved).await?;
+    let left = write::write(&mut tx, &attempts, &moved).await?;
+    if let Some(now) = verdicts.iter().map(|verdict| verdict.at).max() {
+        order::next(&mut tx, left, now).await?;
+    }
     let died = moved.iter().filter(|moved| moved.after.death != moved.found.before.death);
     let died = died.map(Moved::delivery).collect::<sqlx::Result<Vec<_>>>()?;
     events::tell(&mut tx, died.iter().filter_map(operational::of_death)).await?;

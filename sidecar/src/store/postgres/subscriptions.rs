@@ -11,7 +11,7 @@ use sqlx::{
 };
 
 use super::{
-    events,
+    events, order,
     pool::Pool,
     rows::{below, id, key, micros, one_more, span, unreadable, unwritable},
 };
@@ -192,6 +192,7 @@ pub(super) async fn delete(pool: &Pool, id: SubscriptionId, now: UnixMicros) -> 
     let mut connection = pool.lend().await?;
     let mut tx = connection.begin().await?;
     let deleted = sqlx::query(DELETE).bind(key(id)).execute(&mut *tx).await?.rows_affected() > 0;
+    sqlx::query(order::LEAVE_ALL).bind(key(id)).execute(&mut *tx).await?;
     let mut buried = if deleted { bury(&mut tx, id, now).await? } else { 0 };
     tx.commit().await?;
     for _ in 0..MORE_BURIALS {

@@ -15,6 +15,7 @@ use super::{
     batch::{self, Batch},
     begin,
     events::due_columns,
+    order,
     rows::{bytes, headers_column, id, micros},
 };
 use crate::{
@@ -52,6 +53,12 @@ pub(super) async fn dispatch(
 
     let first = taken.iter().map(|id| (*id, 0)).collect();
     Rows::of(dispatched, first).insert(&mut tx, now).await?;
+    let mut left = taken.clone();
+    for dispatched in dispatched {
+        if left.remove(&dispatched.event.id) {
+            order::line_up(&mut tx, dispatched).await?;
+        }
+    }
     tx.commit().await?;
     Ok(taken)
 }

@@ -40,6 +40,7 @@ mod expire;
 #[cfg(test)]
 mod failure_tests;
 mod open;
+mod order;
 #[cfg(test)]
 mod plan_tests;
 mod record;
@@ -126,6 +127,10 @@ impl Store for SqliteStore {
     ) -> Result<Vec<DueDelivery>> {
         let claimed = deliveries::claim(&self.writer, now, lease_until, limit).await;
         claimed.map_err(failed)
+    }
+
+    async fn ahead(&self, id: DeliveryId) -> Result<u32> {
+        order::ahead(&self.readers, id).await.map_err(failed)
     }
 
     async fn record(&self, verdicts: &[Verdict]) -> Result<()> {

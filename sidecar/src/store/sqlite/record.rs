@@ -8,7 +8,7 @@ use sqlx::{SqliteConnection, SqlitePool, sqlite::SqliteRow};
 
 use super::{
     batch::{self, Batch},
-    begin, deliveries, events,
+    begin, deliveries, events, order,
     rows::{bytes, death, id, maybe_instant, maybe_named, micros, named, number, span},
 };
 use crate::{
@@ -70,6 +70,11 @@ pub(super) async fn record(writer: &SqlitePool, verdicts: &[Verdict]) -> sqlx::R
         update(text, piece).execute(&mut *tx).await?;
     }
     tell(&mut tx, &moved).await?;
+    let finished = moved.iter().filter(|(_, standing)| standing.state != State::Pending);
+    let finished: Vec<_> = finished.map(|(id, _)| *id).collect();
+    if let Some(now) = verdicts.iter().map(|verdict| verdict.at).max() {
+        order::leave(&mut tx, finished, now).await?;
+    }
     tx.commit().await
 }
 

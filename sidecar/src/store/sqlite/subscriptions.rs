@@ -9,7 +9,7 @@ use sidehook_event::UnixMicros;
 use sqlx::{Row, Sqlite, SqlitePool, sqlite::SqliteRow};
 
 use super::{
-    begin, events,
+    begin, events, order,
     rows::{below, bytes, failed, id, micros, one_more, span, unreadable, unwritable},
 };
 use crate::{
@@ -158,6 +158,7 @@ pub(super) async fn delete(
     if deleted.rows_affected() == 0 {
         return Ok(false);
     }
+    sqlx::query(order::LEAVE_ALL).bind(bytes(id)).execute(&mut *tx).await?;
     sqlx::query(BURY)
         .bind(bytes(id))
         .bind(State::Dead.name())

@@ -2,7 +2,7 @@
 //!
 //! Invariant: a delivery is pending or finished, never both and never neither.
 
-use sqlx::{PgConnection, Postgres, postgres::PgArguments, query::Query};
+use sqlx::{PgConnection, Postgres, Row as _, postgres::PgArguments, query::Query, types::Uuid};
 
 use super::{Columns, Moved};
 use crate::{
@@ -25,12 +25,16 @@ pub(crate) const FINISH: &str = "WITH logged AS (
         ON CONFLICT DO NOTHING
     ), gone AS (
         DELETE FROM pending_deliveries WHERE id = ANY ($9)
-    )
+    ), left_lines AS (
+        DELETE FROM lines WHERE delivery_id = ANY ($9) RETURNING subscription_id, subject
+    ), finished AS (
     INSERT INTO finished_deliveries (id, event_id, subscription_id, created_at, payload,
         event_type, attempts, last_outcome, finished_at, state, cause, error)
     SELECT * FROM unnest($9::uuid[], $10::uuid[], $11::uuid[], $12::bigint[], $13::integer[],
         $14::text[], $15::bigint[], $16::text[], $17::bigint[], $18::text[], $19::text[],
-        $20::bytea[])";
+        $20::bytea[])
+    )
+    SELECT subscription_id, subject FROM left_lines";
 
 /// Each of the rows is there, and locked: an insertion that always conflicts.
 pub(crate) const KEEP: &str = "INSERT INTO pending_deliveries (id, event_id, subscription_id,
@@ -44,11 +48,13 @@ pub(crate) const KEEP: &str = "INSERT INTO pending_deliveries (id, event_id, sub
 /// An attempt that came to its end after its delivery had.
 pub(crate) const COUNT: &str = "UPDATE finished_deliveries SET attempts = $2 WHERE id = $1";
 
+/// Returns the lines in which a place became free.
 pub(super) async fn write(
     tx: &mut PgConnection,
     attempts: &[(DeliveryId, &Attempt)],
     moved: &[Moved<'_>],
-) -> sqlx::Result<()> {
+) -> sqlx::Result<Vec<(Uuid, i64)>> {
+    let mut left = Vec::new();
     let (mut finished, mut states) = (Columns::default(), Vec::new());
     let (mut causes, mut errors) = (Vec::new(), Vec::new());
     let (mut kept, mut claimed) = (Columns::default(), Vec::new());
@@ -71,7 +77,9 @@ pub(super) async fn write(
     }
     if !states.is_empty() {
         let finish = bind(log(FINISH, attempts), &finished).bind(states).bind(causes).bind(errors);
-        finish.execute(&mut *tx).await?;
+        let rows = finish.fetch_all(&mut *tx).await?;
+        let rows = rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?)));
+        left = rows.collect::<sqlx::Result<_>>()?;
     } else if !attempts.is_empty() {
         log(LOG, attempts).execute(&mut *tx).await?;
     }
@@ -82,7 +90,7 @@ pub(super) async fn write(
         let count = sqlx::query(COUNT).bind(key(moved.id)).bind(i64::from(moved.after.attempts));
         count.execute(&mut *tx).await?;
     }
-    Ok(())
+    Ok(left)
 }
 
 type Statement = Query<'static, Postgres, PgArguments>;
