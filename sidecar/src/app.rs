@@ -177,7 +177,7 @@ impl Process {
             clock: Arc::clone(&self.clock),
             table: Arc::clone(&self.table),
             holds: Arc::clone(&holding.holds),
-            client: self.client.clone(),
+            courier: Arc::new(self.client.clone()),
             metrics: holding.metrics.clone(),
         }
     }

@@ -164,7 +164,7 @@ async fn a_hundred_thousand_for_a_dead_receiver_cost_no_memory_and_delay_nobody(
         dead.refused.load(Ordering::SeqCst)
     );
     // Below some milliseconds it is the machine that is measured.
-    assert!(beside <= alone.max(Duration::from_millis(15)) * 2, "{beside:?}, {alone:?} alone");
+    assert!(beside <= alone.max(Duration::from_millis(30)) * 2, "{beside:?}, {alone:?} alone");
     assert!(grown <= MEMORY, "{grown} bytes");
     assert!(dead.refused.load(Ordering::SeqCst) <= 40, "a dead one is left alone");
 

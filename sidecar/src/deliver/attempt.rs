@@ -11,7 +11,8 @@ use http_body_util::Full;
 use sidehook_event::UnixMicros;
 
 use super::{
-    client::{Answer, Client, Failure},
+    client::{Answer, Failure},
+    courier::Courier,
     outcome, retry_after, sign,
 };
 use crate::{
@@ -51,12 +52,12 @@ pub struct Trial {
 pub(super) async fn attempt(
     delivery: &DueDelivery,
     subscription: &Subscription,
-    client: &Client,
+    courier: &dyn Courier,
     clock: &dyn Clock,
 ) -> Made {
     let started_at = clock.now();
     let Trial { headers: _, outcome, duration, answer, error } =
-        trial(delivery, subscription, client, clock).await;
+        trial(delivery, subscription, courier, clock).await;
     let retry_after = answer.as_ref();
     let retry_after =
         retry_after.and_then(|answer| retry_after::retry_after(&answer.headers, clock.now()));
@@ -79,7 +80,7 @@ pub(super) async fn attempt(
 pub async fn trial(
     delivery: &DueDelivery,
     subscription: &Subscription,
-    client: &Client,
+    courier: &dyn Courier,
     clock: &dyn Clock,
 ) -> Trial {
     let started = clock.monotonic();
@@ -88,7 +89,7 @@ pub async fn trial(
     let answer = match request {
         Ok(request) => {
             let Subscription { url, tls, timeout, .. } = subscription;
-            client.send(url, tls, request, *timeout).await
+            courier.send(url, tls, request, *timeout).await
         }
         Err(error) => {
             Err(Failure { outcome: Outcome::Malformed, error: format!("cannot be sent: {error}") })

@@ -7,6 +7,7 @@ pub mod attempt;
 pub mod circuit;
 pub mod client;
 mod connect;
+pub mod courier;
 mod dial;
 pub mod egress;
 mod disabling;
@@ -37,6 +38,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use attempt::Made;
 pub use client::Client;
+use courier::Courier;
 use holds::Holds;
 pub use metrics::Metrics;
 use record::{Found, Recorder};
@@ -99,7 +101,7 @@ pub struct Deliverer {
     /// What is put off together.
     pub holds: Arc<Holds>,
     /// Sends.
-    pub client: Client,
+    pub courier: Arc<dyn Courier>,
     /// What is counted.
     pub metrics: Metrics,
 }
@@ -324,7 +326,7 @@ impl Deliverer {
             return verdict(Successor::Dead(Death { cause: Cause::Exhausted, error }), now);
         }
         let Made { attempt, retry_after, resent } =
-            attempt::attempt(due, subscription, &self.client, &*self.clock).await;
+            attempt::attempt(due, subscription, &*self.courier, &*self.clock).await;
         self.metrics.attempted(&attempt, resent);
         let end = self.clock.now();
         let successor = outcome::successor(

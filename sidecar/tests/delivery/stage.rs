@@ -311,7 +311,7 @@ impl Running {
             clock: Arc::clone(&clock),
             table: Arc::clone(&table),
             holds: Arc::clone(&holding.holds),
-            client: Client::new(Arc::new(rule)).unwrap(),
+            courier: Arc::new(Client::new(Arc::new(rule)).unwrap()),
             metrics,
         };
         let sweeper = Arc::new(Sweeper {
