@@ -83,13 +83,14 @@ impl Dispatcher {
         let mut room = self.queue.room(Lane::Deliveries);
         let dispatched: Vec<_> =
             events.into_iter().map(|event| self.route(event, now, &mut room)).collect();
-        let stored = until_stored(&*self.clock, "store deliveries", || {
+        let mut stored = until_stored(&*self.clock, "store deliveries", || {
             self.store.dispatch(&dispatched, now)
         })
         .await;
         let ready: Vec<_> = dispatched
             .into_iter()
-            .filter(|dispatched| stored.contains(&dispatched.event.id))
+            // Of one that came twice, since its message did, the first was stored.
+            .filter(|dispatched| stored.remove(&dispatched.event.id))
             .flat_map(|dispatched| ready(dispatched, now))
             .collect();
         self.queue.publish_deliveries(ready).await;

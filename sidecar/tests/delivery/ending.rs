@@ -44,3 +44,27 @@ async fn what_the_queue_still_holds_at_the_end_is_due_at_once_for_others() {
     assert_eq!(due.len(), 700);
     assert!(due.iter().all(|due| due.attempt == 1));
 }
+
+/// A broker may hand a message over twice.
+#[tokio::test]
+async fn an_event_whose_message_comes_twice_has_one_delivery_in_the_queue() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("sidehook.db");
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
+    let store: Arc<dyn Store> =
+        Arc::new(SqliteStore::open(&file, Keyring::default()).await.unwrap());
+    let subscription = subscription(mint(&*clock), "http://127.0.0.1:9/", "created");
+    store.upsert_subscription(subscription, true).await.unwrap();
+    let table = Arc::new(Table::default());
+    table.reload_all(&*store).await.unwrap();
+    let queue: Arc<dyn Queue> = Arc::new(LocalQueue::default());
+    let event = Arc::new(event(1, "people.created"));
+    let now = clock.now();
+    store.append(&[Arc::clone(&event)], now, Due::Leased(lease_from(now))).await.unwrap();
+    queue.publish_events(vec![Arc::clone(&event), event]).await;
+    Dispatcher { store: store.clone(), queue: queue.clone(), clock, table }.finish().await;
+    let taken = queue.take_deliveries(10).await;
+    assert_eq!(taken.len(), 1);
+    let stored = store.delivery(taken[0].work.id).await.unwrap();
+    assert!(stored.is_some(), "what is not stored must not be sent");
+}
