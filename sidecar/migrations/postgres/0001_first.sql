@@ -128,6 +128,8 @@ CREATE TABLE lines (
     subject         bigint NOT NULL,
     sequence        bigint NOT NULL,
     delivery_id     uuid   NOT NULL UNIQUE,
+    -- When its first attempt was to be made.
+    earliest        bigint NOT NULL,
     PRIMARY KEY (subscription_id, subject, sequence, delivery_id)
 ) WITH (
     autovacuum_vacuum_scale_factor = 0,

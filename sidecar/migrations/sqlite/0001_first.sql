@@ -92,6 +92,8 @@ CREATE TABLE lines (
     subject         TEXT    NOT NULL,
     sequence        INTEGER NOT NULL,
     delivery_id     BLOB    NOT NULL UNIQUE REFERENCES deliveries (id) ON DELETE CASCADE,
+    -- When its first attempt was to be made.
+    earliest        INTEGER NOT NULL,
     PRIMARY KEY (subscription_id, subject, sequence, delivery_id)
 ) STRICT, WITHOUT ROWID;
 

@@ -122,6 +122,7 @@ impl Holding {
             self.metrics.put_off(reason);
             put_off.push(Verdict {
                 delivery_id: delivery.id,
+                number: delivery.attempt,
                 attempt: None,
                 successor: Successor::Retry(until),
                 at: now,

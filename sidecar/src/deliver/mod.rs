@@ -78,6 +78,7 @@ pub async fn put_back(queue: &dyn Queue, store: &dyn Store, clock: &dyn Clock) {
         let at = clock.now();
         let verdict = |Taken { work, .. }: &Taken<DueDelivery>| Verdict {
             delivery_id: work.id,
+            number: work.attempt,
             attempt: None,
             successor: Successor::Retry(at),
             at,
@@ -264,7 +265,8 @@ impl Deliverer {
             self.queue.settle(Lane::Deliveries, vec![receipt]).await;
             return;
         }
-        let verdict = Verdict { delivery_id: due.id, attempt: None, successor, at };
+        let (delivery_id, number) = (due.id, due.attempt);
+        let verdict = Verdict { delivery_id, number, attempt: None, successor, at };
         // Whoever listens is there until the last sender is gone.
         let _ = verdicts.send((verdict, receipt)).await;
     }
@@ -308,7 +310,8 @@ impl Deliverer {
     /// Makes the attempt, if there is one to make, and says what follows.
     async fn judge(&self, due: &DueDelivery, subscription: Option<&Subscription>) -> Verdict {
         let now = self.clock.now();
-        let verdict = |successor, at| Verdict { delivery_id: due.id, attempt: None, successor, at };
+        let (delivery_id, number) = (due.id, due.attempt);
+        let verdict = |successor, at| Verdict { delivery_id, number, attempt: None, successor, at };
         let Some(subscription) = subscription else {
             let death = Death { cause: Cause::Unsubscribed, error: store::UNSUBSCRIBED.to_owned() };
             return verdict(Successor::Dead(death), now);

@@ -272,7 +272,10 @@ pub enum Successor {
 pub struct Verdict {
     /// The delivery.
     pub delivery_id: DeliveryId,
-    /// The attempt; `None` when none was made because the subscription is not enabled or gone.
+    /// The attempt that was handed out, from 1. A message may have been handed out twice, and what
+    /// is found out about the second comes when the delivery has moved on.
+    pub number: u32,
+    /// That attempt, if it was made.
     pub attempt: Option<Attempt>,
     /// What follows.
     pub successor: Successor,

@@ -92,6 +92,16 @@ pub enum Due {
     Leased(UnixMicros),
 }
 
+impl Due {
+    /// When something may be done about it, of what is made at `now`.
+    fn earliest(self, now: UnixMicros) -> UnixMicros {
+        match self {
+            Self::At(at) => at,
+            Self::Leased(_) => now,
+        }
+    }
+}
+
 /// Which events are listed.
 #[derive(Debug, Clone, Default)]
 pub struct EventFilter {
@@ -197,7 +207,7 @@ pub trait Store: Send + Sync + Debug + 'static {
     async fn ahead(&self, id: DeliveryId) -> Result<u32>;
 
     /// Records attempts and what follows them. When one that is ordered is no longer pending, the
-    /// next one, if nothing was attempted of it, is due. A verdict on a delivery that is no longer
+    /// next one, if nothing was attempted of it, is due, as early as it was at first. A verdict on a delivery that is no longer
     /// pending changes nothing about its state; a retry or a death is only accepted from the
     /// latest attempt. Each attempt is recorded once however often it comes.
     async fn record(&self, verdicts: &[Verdict]) -> Result<()>;

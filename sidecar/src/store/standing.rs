@@ -31,12 +31,13 @@ impl Standing {
     /// The standing after `verdict`.
     ///
     /// Success counts from any attempt, for the receiver has the event. Failure counts only from
-    /// an attempt later than all recorded ones: the verdict of a worker that was taken for dead,
-    /// or one that is recorded again, must not disturb the attempt that is under way.
+    /// an attempt later than all recorded ones, and so does that it was put off: the verdict of a
+    /// worker that was taken for dead, or of a second copy of a message, or one that is recorded
+    /// again, must not disturb what follows by now.
     #[must_use]
     pub fn after(&self, verdict: &Verdict) -> Self {
         let attempt = verdict.attempt.as_ref();
-        let is_latest = attempt.is_none_or(|attempt| attempt.number > self.attempts);
+        let is_latest = verdict.number > self.attempts;
         let counted = Self {
             attempts: attempt.map_or(self.attempts, |attempt| self.attempts.max(attempt.number)),
             ..self.clone()
@@ -95,12 +96,17 @@ mod tests {
     }
 
     fn verdict(number: Option<u32>, successor: Successor) -> Verdict {
+        of_attempt(number.unwrap_or(1), number, successor)
+    }
+
+    fn of_attempt(handed_out: u32, number: Option<u32>, successor: Successor) -> Verdict {
         let outcome = match successor {
             Successor::Delivered => Outcome::Success,
             Successor::Retry(_) | Successor::Dead(_) => Outcome::Timeout,
         };
         Verdict {
             delivery_id: DeliveryId::from_bits(1),
+            number: handed_out,
             attempt: number.map(|number| Attempt {
                 number,
                 started_at: UnixMicros::EPOCH,
@@ -141,6 +147,15 @@ mod tests {
     }
 
     #[test]
+    fn what_is_put_off_late_does_not_disturb_the_retry_that_waits() {
+        let waits = pending().after(&verdict(Some(1), Successor::Retry(UnixMicros::new(900))));
+        let put_off = of_attempt(1, None, Successor::Retry(UnixMicros::new(9)));
+        assert_eq!(waits.after(&put_off), waits);
+        let own = of_attempt(2, None, Successor::Retry(UnixMicros::new(9)));
+        assert_eq!(waits.after(&own).due_at, Some(UnixMicros::new(9)));
+    }
+
+    #[test]
     fn a_success_without_an_attempt_is_not_believed() {
         let after = pending().after(&verdict(None, Successor::Delivered));
         assert_eq!(after, pending());
@@ -155,8 +170,9 @@ mod tests {
                 error: "answered 500".to_owned()
             })),
         ];
-        let number = proptest::option::of(1..6_u32);
-        (number, successor).prop_map(|(number, successor)| verdict(number, successor))
+        (1..6_u32, any::<bool>(), successor).prop_map(|(number, is_made, successor)| {
+            of_attempt(number, is_made.then_some(number), successor)
+        })
     }
 
     proptest! {

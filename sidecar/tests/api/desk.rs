@@ -193,7 +193,8 @@ impl Desk {
             error: Some("answered 503".to_owned()),
         };
         let successor = Successor::Retry(at.after(Duration::from_secs(5)));
-        let verdict = Verdict { delivery_id, attempt: Some(attempt), successor, at };
+        let attempt = Some(attempt);
+        let verdict = Verdict { delivery_id, number: 1, attempt, successor, at };
         self.store.record(&[verdict]).await.unwrap();
         delivery_id
     }
@@ -209,6 +210,7 @@ impl Desk {
         let error = "answered 503".to_owned();
         let verdict = Verdict {
             delivery_id,
+            number: 2,
             attempt: None,
             successor: Successor::Dead(Death { cause, error }),
             at: happening(id, "people.created").time,

@@ -213,7 +213,7 @@ impl<G: Ground> World<G> {
                 Finding::Success => delivered(due.id, due.attempt),
                 Finding::Failure(wait) => failed(due.id, due.attempt, later(wait)),
                 Finding::Exhausted => failed(due.id, due.attempt, dead(Cause::Exhausted)),
-                Finding::PutBack(wait) => unattempted(due.id, later(wait)),
+                Finding::PutBack(wait) => unattempted(due.id, due.attempt, later(wait)),
             }
         });
         let verdicts: Vec<Verdict> = verdicts.collect();

@@ -88,6 +88,7 @@ macro_rules! conformance {
                 a_delivery_that_was_not_attempted_is_put_back,
                 a_delivery_that_was_not_attempted_can_die,
                 what_is_recorded_again_changes_nothing,
+                what_is_put_off_late_does_not_disturb_the_retry,
                 a_delivered_one_is_never_moved_back,
                 a_dead_one_is_never_revived,
                 a_success_counts_from_any_attempt,
@@ -143,6 +144,7 @@ macro_rules! conformance {
             sentences!($ground, ordering: {
                 an_ordered_delivery_waits_for_the_earlier_ones_about_its_subject,
                 when_one_is_finished_the_next_is_due,
+                the_next_one_is_due_no_earlier_than_it_was_at_first,
                 what_is_tried_again_keeps_its_place_and_its_time,
                 an_event_that_is_not_dispatched_yet_is_ahead_too,
                 what_is_not_ordered_or_about_something_else_does_not_wait,

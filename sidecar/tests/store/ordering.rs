@@ -28,11 +28,13 @@ async fn happens(store: &dyn Store, number: u64, subject: &str) -> Arc<Event> {
     Arc::new(Event { sequence, ..Arc::unwrap_or_clone(event) })
 }
 
-/// Dispatches it with a delivery of its own number to this subscription.
+/// Dispatches it with a delivery of its own number to this subscription, which is then put off.
 async fn dispatched(store: &dyn Store, event: &Arc<Event>, number: u64, to: u64) {
-    let delivery = NewDelivery { is_ordered: true, ..new_delivery(number, to, Due::At(at(FAR))) };
+    let delivery = NewDelivery { is_ordered: true, ..new_delivery(number, to, Due::At(at(0))) };
     let dispatched = Dispatched { event: Arc::clone(event), deliveries: vec![delivery] };
     assert_eq!(store.dispatch(&[dispatched], at(0)).await.unwrap().len(), 1);
+    let put_off = unattempted(minted(number), 1, Successor::Retry(at(FAR)));
+    store.record(&[put_off]).await.unwrap();
 }
 
 /// Events of these numbers about one subject, each with an ordered delivery to subscription 0.
@@ -80,9 +82,23 @@ pub(crate) async fn when_one_is_finished_the_next_is_due(ground: &mut dyn Ground
     store.record(&[failed(minted(2), 1, dead(Cause::Exhausted))]).await.unwrap();
     assert_eq!(due(&*store).await, [minted(3)]);
     // What is put off and what is finished in one call.
-    let (off, done) = (unattempted(minted(4), Successor::Retry(at(FAR))), delivered(minted(3), 1));
+    let (off, done) =
+        (unattempted(minted(4), 1, Successor::Retry(at(FAR))), delivered(minted(3), 1));
     store.record(&[off, done]).await.unwrap();
     assert_eq!((due(&*store).await, ahead(&*store, [4]).await), (vec![minted(4)], [0]));
+}
+
+pub(crate) async fn the_next_one_is_due_no_earlier_than_it_was_at_first(ground: &mut dyn Ground) {
+    let store = ground.store();
+    line(&*store, [1]).await;
+    let second = happens(&*store, 2, "people/42").await;
+    let later = NewDelivery { is_ordered: true, ..new_delivery(2, 0, Due::At(at(300))) };
+    let dispatched = Dispatched { event: second, deliveries: vec![later] };
+    store.dispatch(&[dispatched], at(0)).await.unwrap();
+    store.record(&[unattempted(minted(2), 1, Successor::Retry(at(FAR)))]).await.unwrap();
+    store.record(&[delivered(minted(1), 1)]).await.unwrap();
+    let waiting = store.waiting(minted(0), None, 9).await.unwrap();
+    assert_eq!(waiting.first().map(|waiting| waiting.due_at), Some(at(300)));
 }
 
 pub(crate) async fn what_is_tried_again_keeps_its_place_and_its_time(ground: &mut dyn Ground) {

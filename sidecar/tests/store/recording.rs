@@ -92,7 +92,7 @@ pub(crate) async fn a_death_that_was_wanted_or_of_what_told_of_one_is_not_told(
 ) {
     let store = ground.store();
     let unwanted = one_pending(&*store, 1).await;
-    record(&*store, &[unattempted(unwanted, dead(Cause::Unsubscribed))]).await;
+    record(&*store, &[unattempted(unwanted, 1, dead(Cause::Unsubscribed))]).await;
     let first = one_pending(&*store, 2).await;
     record(&*store, &[failed(first, 1, dead(Cause::Exhausted))]).await;
     let told = store.claim_events(at(1_000), at(2_000), 10).await.unwrap();
@@ -109,7 +109,7 @@ pub(crate) async fn a_delivery_that_was_not_attempted_is_put_back(ground: &mut d
     let store = ground.store();
     let id = one_pending(&*store, 1).await;
     claim(&*store, at(0)).await;
-    record(&*store, &[unattempted(id, Successor::Retry(at(30)))]).await;
+    record(&*store, &[unattempted(id, 1, Successor::Retry(at(30)))]).await;
     let (delivery, log) = read(&*store, id).await;
     assert_eq!((delivery.attempts, log), (0, vec![]));
     assert_eq!(delivery.next_attempt_at, Some(at(30)));
@@ -121,7 +121,7 @@ pub(crate) async fn a_delivery_that_was_not_attempted_is_put_back(ground: &mut d
 pub(crate) async fn a_delivery_that_was_not_attempted_can_die(ground: &mut dyn Ground) {
     let store = ground.store();
     let id = one_pending(&*store, 1).await;
-    let gone = unattempted(id, dead(Cause::Unsubscribed));
+    let gone = unattempted(id, 1, dead(Cause::Unsubscribed));
     record(&*store, &[gone]).await;
     let (delivery, log) = read(&*store, id).await;
     assert_eq!((delivery.attempts, log), (0, vec![]));
@@ -154,6 +154,20 @@ pub(crate) async fn what_is_recorded_again_changes_nothing(ground: &mut dyn Grou
     assert_eq!(end.1.len(), 2);
 }
 
+/// The second copy of a message, of an attempt that was made by the first.
+pub(crate) async fn what_is_put_off_late_does_not_disturb_the_retry(ground: &mut dyn Ground) {
+    let store = ground.store();
+    let id = one_pending(&*store, 1).await;
+    record(&*store, &[failed(id, 1, Successor::Retry(at(900)))]).await;
+    let before = read(&*store, id).await;
+    for late in [Successor::Retry(at(5)), dead(Cause::Exhausted)] {
+        record(&*store, &[unattempted(id, 1, late)]).await;
+        assert_eq!(read(&*store, id).await, before);
+    }
+    record(&*store, &[unattempted(id, 2, Successor::Retry(at(950)))]).await;
+    assert_eq!(read(&*store, id).await.0.next_attempt_at, Some(at(950)));
+}
+
 pub(crate) async fn a_delivered_one_is_never_moved_back(ground: &mut dyn Ground) {
     let store = ground.store();
     let id = one_pending(&*store, 1).await;
@@ -162,8 +176,8 @@ pub(crate) async fn a_delivered_one_is_never_moved_back(ground: &mut dyn Ground)
     for late in [
         failed(id, 1, Successor::Retry(at(0))),
         failed(id, 1, dead(Cause::Exhausted)),
-        unattempted(id, Successor::Retry(at(0))),
-        unattempted(id, dead(Cause::Unsubscribed)),
+        unattempted(id, 1, Successor::Retry(at(0))),
+        unattempted(id, 1, dead(Cause::Unsubscribed)),
     ] {
         record(&*store, &[late]).await;
         assert_eq!(read(&*store, id).await, before);
@@ -185,7 +199,7 @@ pub(crate) async fn a_dead_one_is_never_revived(ground: &mut dyn Ground) {
     let (before, _) = read(&*store, id).await;
     record(&*store, &[delivered(id, 1)]).await;
     record(&*store, &[failed(id, 1, Successor::Retry(at(0)))]).await;
-    record(&*store, &[unattempted(id, Successor::Retry(at(0)))]).await;
+    record(&*store, &[unattempted(id, 1, Successor::Retry(at(0)))]).await;
     let (after, log) = read(&*store, id).await;
     assert_eq!(after, before);
     assert_eq!(numbers(&log), [1, 2]);

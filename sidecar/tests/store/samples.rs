@@ -126,6 +126,7 @@ pub(crate) fn dead(cause: Cause) -> Successor {
 pub(crate) fn delivered(id: DeliveryId, number: u32) -> Verdict {
     Verdict {
         delivery_id: id,
+        number,
         attempt: Some(attempt(number, Outcome::Success)),
         successor: Successor::Delivered,
         at: at(100 + u64::from(number)),
@@ -135,14 +136,15 @@ pub(crate) fn delivered(id: DeliveryId, number: u32) -> Verdict {
 pub(crate) fn failed(id: DeliveryId, number: u32, successor: Successor) -> Verdict {
     Verdict {
         delivery_id: id,
+        number,
         attempt: Some(attempt(number, Outcome::Status)),
         successor,
         at: at(100 + u64::from(number)),
     }
 }
 
-pub(crate) fn unattempted(id: DeliveryId, successor: Successor) -> Verdict {
-    Verdict { delivery_id: id, attempt: None, successor, at: at(100) }
+pub(crate) fn unattempted(id: DeliveryId, number: u32, successor: Successor) -> Verdict {
+    Verdict { delivery_id: id, number, attempt: None, successor, at: at(100) }
 }
 
 fn secret(of: &str, times: usize) -> Secret {

@@ -69,7 +69,7 @@ pub(super) async fn dispatch(
     let mut lines = Lines::default();
     for dispatched in dispatched {
         if left.remove(&dispatched.event.id) {
-            lines.add(dispatched);
+            lines.add(dispatched, now);
         }
     }
     lines.line_up(&mut tx).await?;

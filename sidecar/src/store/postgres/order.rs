@@ -33,15 +33,15 @@ pub(super) const COMING: &str = "SELECT EXISTS (
         )
     )";
 
-pub(super) const LINE_UP: &str =
-    "INSERT INTO lines (subscription_id, subject, sequence, delivery_id)
-    SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::uuid[])
-        AS new (subscription_id, subject, sequence, delivery_id)";
+pub(super) const LINE_UP: &str = "INSERT INTO lines
+        (subscription_id, subject, sequence, delivery_id, earliest)
+    SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::uuid[], $5::bigint[])";
 
 pub(super) const LEAVE_ALL: &str = "DELETE FROM lines WHERE subscription_id = $1";
 
 /// One of which something was attempted waits for its own time.
-pub(super) const NEXT: &str = "UPDATE pending_deliveries SET due_at = $3
+pub(super) const NEXT: &str = "UPDATE pending_deliveries AS d
+    SET due_at = GREATEST($3, (SELECT earliest FROM lines WHERE delivery_id = d.id LIMIT 1))
     WHERE id = (
         SELECT delivery_id FROM lines WHERE (subscription_id, subject) >= ($1, $2)
             AND (subscription_id, subject) <= ($1, $2)
@@ -61,17 +61,19 @@ pub(super) struct Lines {
     subjects: Vec<i64>,
     sequences: Vec<i64>,
     delivery_ids: Vec<Uuid>,
+    earliest: Vec<i64>,
 }
 
 impl Lines {
     /// The deliveries of an event that is dispatched now.
-    pub(super) fn add(&mut self, Dispatched { event, deliveries }: &Dispatched) {
+    pub(super) fn add(&mut self, Dispatched { event, deliveries }: &Dispatched, now: UnixMicros) {
         let (Some(subject), Some(sequence)) = (&event.subject, event.sequence) else { return };
         for delivery in deliveries.iter().filter(|delivery| delivery.is_ordered) {
             self.subscription_ids.push(key(delivery.subscription_id));
             self.subjects.push(hash(subject));
             self.sequences.push(i64::try_from(sequence).unwrap_or(i64::MAX));
             self.delivery_ids.push(key(delivery.id));
+            self.earliest.push(micros(delivery.due.earliest(now)));
         }
     }
 
@@ -81,6 +83,7 @@ impl Lines {
             .bind(self.subjects)
             .bind(self.sequences)
             .bind(self.delivery_ids)
+            .bind(self.earliest)
             .execute(tx)
             .await
             .map(drop)

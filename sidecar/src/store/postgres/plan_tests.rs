@@ -74,7 +74,11 @@ const STATEMENTS: &[(&str, &str, &[&str])] = &[
     ("order: ahead", order::AHEAD, &["lines_pkey"]),
     ("order: line up", order::LINE_UP, &[]),
     ("order: leave all", order::LEAVE_ALL, &["lines_pkey"]),
-    ("order: next", order::NEXT, &["lines_pkey", "pending_deliveries_pkey"]),
+    (
+        "order: next",
+        order::NEXT,
+        &["lines_pkey", "pending_deliveries_pkey", "lines_delivery_id_key"],
+    ),
     ("redrive: events of", redrive::EVENTS_OF, &["finished_deliveries_pkey"]),
     ("redrive: lock", redrive::LOCK, &["events_pkey"]),
     ("redrive: redrive", redrive::REDRIVE, &["finished_deliveries_pkey", "subscriptions_pkey"]),

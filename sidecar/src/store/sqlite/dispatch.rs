@@ -56,7 +56,7 @@ pub(super) async fn dispatch(
     let mut left = taken.clone();
     for dispatched in dispatched {
         if left.remove(&dispatched.event.id) {
-            order::line_up(&mut tx, dispatched).await?;
+            order::line_up(&mut tx, dispatched, now).await?;
         }
     }
     tx.commit().await?;

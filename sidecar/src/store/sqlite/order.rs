@@ -12,8 +12,9 @@ use super::{
 };
 use crate::{model::DeliveryId, store::Dispatched};
 
-const LINE_UP: &str = "INSERT INTO lines (subscription_id, subject, sequence, delivery_id)
-    VALUES (?1, ?2, ?3, ?4)";
+const LINE_UP: &str = "INSERT INTO lines
+        (subscription_id, subject, sequence, delivery_id, earliest)
+    VALUES (?1, ?2, ?3, ?4, ?5)";
 
 pub(super) const OWN: &str =
     "SELECT subscription_id, subject, sequence FROM lines WHERE delivery_id = ?1";
@@ -35,7 +36,8 @@ pub(super) const LEAVE: &str = "DELETE FROM lines
 pub(super) const LEAVE_ALL: &str = "DELETE FROM lines WHERE subscription_id = ?1";
 
 /// One of which something was attempted waits for its own time.
-pub(super) const NEXT: &str = "UPDATE deliveries SET due_at = ?3
+pub(super) const NEXT: &str = "UPDATE deliveries
+    SET due_at = MAX(?3, (SELECT earliest FROM lines WHERE delivery_id = deliveries.id))
     WHERE id = (
         SELECT delivery_id FROM lines WHERE subscription_id = ?1 AND subject = ?2
         ORDER BY sequence LIMIT 1
@@ -45,6 +47,7 @@ pub(super) const NEXT: &str = "UPDATE deliveries SET due_at = ?3
 pub(super) async fn line_up(
     tx: &mut SqliteConnection,
     Dispatched { event, deliveries }: &Dispatched,
+    now: UnixMicros,
 ) -> sqlx::Result<()> {
     let (Some(subject), Some(sequence)) = (&event.subject, event.sequence) else {
         return Ok(());
@@ -55,6 +58,7 @@ pub(super) async fn line_up(
             .bind(subject.clone())
             .bind(i64::try_from(sequence).unwrap_or(i64::MAX))
             .bind(bytes(delivery.id))
+            .bind(micros(delivery.due.earliest(now)))
             .execute(&mut *tx)
             .await?;
     }

@@ -1,0 +1,441 @@
+//! A store in memory, as each of several processes sees it: slow, now and then away, and for a
+//! process that died without an answer for ever.
+//!
+//! Invariant: it decides as the real stores do (`store/standing.rs`), and every call is one
+//! transaction.
+
+#![expect(clippy::unwrap_used, clippy::unreachable, reason = "this is how a test fails")]
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use futures::stream::{self, BoxStream};
+use sidehook::{
+    clock::Clock as _,
+    model::{
+        AccessToken, Attempt, Delivery, DeliveryId, DueDelivery, Page, PageRequest, Pattern,
+        Payload, Series, State, Subscription, SubscriptionId, Target, TokenId, Verdict,
+    },
+    store::{
+        Change, DeliveryFilter, Dispatched, Due, Error, EventFilter, Expired, Result, Store,
+        UpdateError, Upserted, Waiting, standing::Standing,
+    },
+};
+use sidehook_event::{Event, EventId, UnixMicros};
+
+use crate::chance::{Chance, Virtual};
+
+const ELSEWHERE: &str = "nobody asks for it in the simulation";
+
+/// What survives.
+#[derive(Debug, Default)]
+pub(crate) struct Kept {
+    pub(crate) events: BTreeMap<EventId, KeptEvent>,
+    pub(crate) deliveries: BTreeMap<DeliveryId, KeptDelivery>,
+    pub(crate) subscriptions: BTreeMap<SubscriptionId, Subscription>,
+    sequence: u64,
+    pace: BTreeMap<SubscriptionId, UnixMicros>,
+    /// Until when it is away.
+    pub(crate) away_until: UnixMicros,
+    /// A store that does wrong, to see that it is noticed.
+    pub(crate) forgets_retries: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct KeptEvent {
+    pub(crate) event: Arc<Event>,
+    pub(crate) is_dispatched: bool,
+    due_at: UnixMicros,
+}
+
+#[derive(Debug)]
+pub(crate) struct KeptDelivery {
+    pub(crate) event_id: EventId,
+    pub(crate) subscription_id: SubscriptionId,
+    pub(crate) standing: Standing,
+    pub(crate) created_at: UnixMicros,
+    pub(crate) log: BTreeMap<u32, Attempt>,
+    /// Its subject and its place in the order.
+    pub(crate) line: Option<(String, u64)>,
+    /// When its first attempt was to be made.
+    earliest: UnixMicros,
+    payload: Payload,
+}
+
+/// The store as one process sees it.
+#[derive(Debug, Clone)]
+pub(crate) struct Seen {
+    pub(crate) kept: Arc<Mutex<Kept>>,
+    pub(crate) chance: Chance,
+    pub(crate) lives: Arc<AtomicBool>,
+    pub(crate) clock: Virtual,
+}
+
+impl Kept {
+    /// How many stand before it in its line.
+    pub(crate) fn ahead(&self, id: DeliveryId) -> u32 {
+        let Some(own) = self.deliveries.get(&id) else { return 0 };
+        let Some((subject, sequence)) = &own.line else { return 0 };
+        if own.standing.state != State::Pending {
+            return 0;
+        }
+        let earlier = self.deliveries.values().filter(|other| {
+            other.subscription_id == own.subscription_id
+                && other.standing.state == State::Pending
+                && other.line.as_ref().is_some_and(|(s, n)| s == subject && n < sequence)
+        });
+        let coming = self.events.values().filter(|other| {
+            !other.is_dispatched
+                && other.event.subject.as_ref() == Some(subject)
+                && other.event.sequence < Some(*sequence)
+        });
+        u32::try_from(earlier.count() + coming.count()).unwrap()
+    }
+
+    fn release(&mut self, id: DeliveryId, now: UnixMicros) {
+        let Some((subject, subscription)) = self
+            .deliveries
+            .get(&id)
+            .and_then(|done| Some((done.line.as_ref()?.0.clone(), done.subscription_id)))
+        else {
+            return;
+        };
+        let line = self.deliveries.values_mut().filter(|other| {
+            other.subscription_id == subscription
+                && other.standing.state == State::Pending
+                && other.line.as_ref().is_some_and(|(other, _)| *other == subject)
+        });
+        let next = line.min_by_key(|other| other.line.as_ref().map(|(_, sequence)| *sequence));
+        if let Some(next) = next
+            && !next.standing.claimed
+            && next.standing.attempts == 0
+            && next.standing.due_at > Some(now.max(next.earliest))
+        {
+            next.standing.due_at = Some(now.max(next.earliest));
+        }
+    }
+}
+
+impl Seen {
+    pub(crate) fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap()
+    }
+
+    /// Does something in a transaction. It takes its time; the process may die before it is done,
+    /// or before it hears of it; and the store may be away.
+    async fn call<T>(&self, work: impl FnOnce(&mut Kept) -> T) -> Result<T> {
+        self.pass().await;
+        let away = || Error::Unavailable("away".into());
+        if self.clock.now() < self.kept().away_until {
+            return Err(away());
+        }
+        let done = work(&mut self.kept());
+        self.pass().await;
+        // Done, and nobody is told.
+        if self.clock.now() < self.kept().away_until { Err(away()) } else { Ok(done) }
+    }
+
+    async fn pass(&self) {
+        tokio::time::sleep(self.chance.millis(8)).await;
+        if !self.lives.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+fn due(due: Due) -> (UnixMicros, bool) {
+    match due {
+        Due::At(at) => (at, false),
+        Due::Leased(until) => (until, true),
+    }
+}
+
+#[async_trait]
+impl Store for Seen {
+    async fn append(
+        &self,
+        events: &[Arc<Event>],
+        _: UnixMicros,
+        when: Due,
+    ) -> Result<HashMap<EventId, u64>> {
+        self.call(|kept| {
+            let mut new = HashMap::new();
+            for event in events {
+                if kept.events.contains_key(&event.id) {
+                    continue;
+                }
+                kept.sequence += 1;
+                let sequence = Some(kept.sequence);
+                let event = Arc::new(Event { sequence, ..Event::clone(event) });
+                new.insert(event.id, kept.sequence);
+                let (due_at, _) = due(when);
+                kept.events.insert(event.id, KeptEvent { event, is_dispatched: false, due_at });
+            }
+            new
+        })
+        .await
+    }
+
+    async fn claim_events(
+        &self,
+        now: UnixMicros,
+        lease_until: UnixMicros,
+        limit: usize,
+    ) -> Result<Vec<Arc<Event>>> {
+        self.call(|kept| {
+            let open = kept.events.values_mut().filter(|kept| !kept.is_dispatched);
+            let due = open.filter(|kept| kept.due_at <= now).take(limit);
+            let claimed = due.map(|kept| {
+                kept.due_at = lease_until;
+                Arc::clone(&kept.event)
+            });
+            claimed.collect()
+        })
+        .await
+    }
+
+    async fn dispatch(&self, all: &[Dispatched], now: UnixMicros) -> Result<HashSet<EventId>> {
+        self.call(|kept| {
+            let mut taken = HashSet::new();
+            for Dispatched { event, deliveries } in all {
+                let Some(found) = kept.events.get_mut(&event.id) else { continue };
+                if std::mem::replace(&mut found.is_dispatched, true) {
+                    continue;
+                }
+                taken.insert(event.id);
+                for new in deliveries {
+                    let (due_at, claimed) = due(new.due);
+                    let standing = Standing {
+                        state: State::Pending,
+                        attempts: 0,
+                        due_at: Some(due_at),
+                        claimed,
+                        last_outcome: None,
+                        death: None,
+                        finished_at: None,
+                    };
+                    let line = event.subject.clone().zip(event.sequence);
+                    let delivery = KeptDelivery {
+                        event_id: event.id,
+                        subscription_id: new.subscription_id,
+                        standing,
+                        created_at: now,
+                        log: BTreeMap::new(),
+                        line: line.filter(|_| new.is_ordered),
+                        earliest: if claimed { now } else { due_at },
+                        payload: new.payload.clone(),
+                    };
+                    kept.deliveries.insert(new.id, delivery);
+                }
+            }
+            taken
+        })
+        .await
+    }
+
+    async fn claim_deliveries(
+        &self,
+        now: UnixMicros,
+        lease_until: UnixMicros,
+        limit: usize,
+    ) -> Result<Vec<DueDelivery>> {
+        self.call(|kept| {
+            let pending = kept.deliveries.iter_mut();
+            let mut due: Vec<_> = pending
+                .filter(|(_, one)| one.standing.due_at.is_some_and(|due_at| due_at <= now))
+                .collect();
+            due.sort_by_key(|(id, one)| (one.standing.due_at, **id));
+            let claimed = due.into_iter().take(limit).map(|(id, one)| {
+                one.standing.due_at = Some(lease_until);
+                one.standing.claimed = true;
+                DueDelivery {
+                    id: *id,
+                    event_id: one.event_id,
+                    subscription_id: one.subscription_id,
+                    attempt: one.standing.attempts + 1,
+                    series: Series { began_at: one.created_at, earlier: 0 },
+                    payload: one.payload.clone(),
+                    lease_until,
+                }
+            });
+            claimed.collect()
+        })
+        .await
+    }
+
+    async fn ahead(&self, id: DeliveryId) -> Result<u32> {
+        self.call(|kept| kept.ahead(id)).await
+    }
+
+    async fn record(&self, verdicts: &[Verdict]) -> Result<()> {
+        self.call(|kept| {
+            let mut finished = Vec::new();
+            for verdict in verdicts {
+                let forgets = kept.forgets_retries;
+                let Some(one) = kept.deliveries.get_mut(&verdict.delivery_id) else { continue };
+                let before = one.standing.state;
+                one.standing = one.standing.after(verdict);
+                if let Some(attempt) = &verdict.attempt {
+                    one.log.entry(attempt.number).or_insert_with(|| attempt.clone());
+                }
+                if before == State::Pending && one.standing.state != State::Pending {
+                    finished.push((verdict.delivery_id, verdict.at));
+                } else if forgets && verdict.attempt.is_some() {
+                    one.standing.due_at = Some(UnixMicros::MAX);
+                }
+            }
+            for (id, at) in finished {
+                kept.release(id, at);
+            }
+        })
+        .await
+    }
+
+    async fn disable_subscription(
+        &self,
+        id: SubscriptionId,
+        reason: &str,
+        now: UnixMicros,
+    ) -> Result<bool> {
+        self.call(|kept| {
+            let Some(found) = kept.subscriptions.get_mut(&id).filter(|found| found.enabled) else {
+                return false;
+            };
+            *found = found.disabled(reason, now);
+            true
+        })
+        .await
+    }
+
+    async fn receiver_fails(&self, _: SubscriptionId, now: UnixMicros) -> Result<UnixMicros> {
+        self.call(|_| now).await
+    }
+
+    async fn receiver_works(&self, _: SubscriptionId) -> Result<()> {
+        self.call(|_| ()).await
+    }
+
+    async fn reserve_pace(
+        &self,
+        id: SubscriptionId,
+        span: Duration,
+        now: UnixMicros,
+    ) -> Result<UnixMicros> {
+        self.call(|kept| {
+            let next = kept.pace.entry(id).or_insert(now);
+            let from = (*next).max(now);
+            *next = from.after(span);
+            from
+        })
+        .await
+    }
+
+    async fn all_subscriptions(&self) -> Result<Vec<Subscription>> {
+        self.call(|kept| kept.subscriptions.values().cloned().collect()).await
+    }
+
+    async fn subscription(&self, id: SubscriptionId) -> Result<Option<Subscription>> {
+        self.call(|kept| kept.subscriptions.get(&id).cloned()).await
+    }
+
+    fn subscription_changes(&self) -> BoxStream<'static, Change> {
+        Box::pin(stream::pending())
+    }
+
+    async fn ping(&self) -> Result<()> {
+        unreachable!("{ELSEWHERE}")
+    }
+    async fn recover(&self, _: UnixMicros) -> Result<u64> {
+        unreachable!("{ELSEWHERE}")
+    }
+    async fn redrive(&self, _: &[DeliveryId], _: UnixMicros) -> Result<u64> {
+        unreachable!("{ELSEWHERE}")
+    }
+    async fn discard(&self, _: &[DeliveryId]) -> Result<u64> {
+        unreachable!("{ELSEWHERE}")
+    }
+    async fn replay(&self, _: Vec<Dispatched>, _: bool, _: UnixMicros) -> Result<u64> {
+        unreachable!("{ELSEWHERE}")
+    }
+    async fn waiting(
+        &self,
+        _: SubscriptionId,
+        _: Option<DeliveryId>,
+        _: usize,
+    ) -> Result<Vec<Waiting>> {
+        unreachable!("{ELSEWHERE}")
+    }
+    async fn reschedule(&self, _: &[(Waiting, UnixMicros)]) -> Result<u64> {
+        unreachable!("{ELSEWHERE}")
+    }
+    async fn expire(&self, _: UnixMicros, _: Option<EventId>, _: usize) -> Result<Expired> {
+        unreachable!("{ELSEWHERE}")
+    }
+    async fn upsert_subscription(&self, _: Subscription, _: bool) -> Result<Upserted> {
+        unreachable!("{ELSEWHERE}")
+    }
+    async fn update_subscription(
+        &self,
+        _: &Subscription,
+    ) -> std::result::Result<bool, UpdateError> {
+        unreachable!("{ELSEWHERE}")
+    }
+    async fn delete_subscription(&self, _: SubscriptionId, _: UnixMicros) -> Result<bool> {
+        unreachable!("{ELSEWHERE}")
+    }
+    async fn subscription_by_target(
+        &self,
+        _: &Pattern,
+        _: &Target,
+    ) -> Result<Option<Subscription>> {
+        unreachable!("{ELSEWHERE}")
+    }
+    async fn subscriptions(
+        &self,
+        _: PageRequest<SubscriptionId>,
+    ) -> Result<Page<Subscription, SubscriptionId>> {
+        unreachable!("{ELSEWHERE}")
+    }
+    async fn reseal(&self) -> Result<u64> {
+        unreachable!("{ELSEWHERE}")
+    }
+    async fn events(
+        &self,
+        _: &EventFilter,
+        _: PageRequest<EventId>,
+    ) -> Result<Page<Event, EventId>> {
+        unreachable!("{ELSEWHERE}")
+    }
+    async fn event(&self, _: EventId) -> Result<Option<Event>> {
+        unreachable!("{ELSEWHERE}")
+    }
+    async fn deliveries(
+        &self,
+        _: &DeliveryFilter,
+        _: PageRequest<DeliveryId>,
+    ) -> Result<Page<Delivery, DeliveryId>> {
+        unreachable!("{ELSEWHERE}")
+    }
+    async fn delivery(&self, _: DeliveryId) -> Result<Option<(Delivery, Vec<Attempt>)>> {
+        unreachable!("{ELSEWHERE}")
+    }
+    async fn add_token(&self, _: &AccessToken) -> Result<()> {
+        unreachable!("{ELSEWHERE}")
+    }
+    async fn revoke_token(&self, _: TokenId, _: UnixMicros) -> Result<bool> {
+        unreachable!("{ELSEWHERE}")
+    }
+    async fn all_tokens(&self) -> Result<Vec<AccessToken>> {
+        unreachable!("{ELSEWHERE}")
+    }
+    async fn tokens(&self, _: PageRequest<TokenId>) -> Result<Page<AccessToken, TokenId>> {
+        unreachable!("{ELSEWHERE}")
+    }
+}
