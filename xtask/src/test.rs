@@ -40,7 +40,7 @@ pub async fn test(test: Test) -> Result<()> {
     say::progress("building everything, its tests included");
     let programs = Programs::ensure(Build::Tests).await?;
     // Fetched before the tests begin, so that none of them waits for a download.
-    python::standardwebhooks().await?;
+    python::packages().await?;
     let postgres = Postgres::start().await?;
     let rabbitmq = RabbitMq::start().await?;
     let run = cargo::cargo().args(["test", "--workspace"]);

@@ -1,4 +1,4 @@
-//! Python and its packages: programs that come as a wheel, and the outside check of signatures.
+//! Python and its packages: programs that come as a wheel, and the outside checks of what we send.
 //!
 //! Invariant: nothing is installed into the system's or the user's own Python.
 
@@ -9,19 +9,22 @@ use anyhow::Result;
 use super::apt;
 use crate::{command::Program, say, workspace};
 
-/// The version of `standardwebhooks` that checks our signatures.
-const STANDARDWEBHOOKS: &str = "standardwebhooks==1.0.1";
+/// What receivers in Python would use: the packages that check what we send, and their folders.
+const PACKAGES: [(&str, &str); 2] =
+    [("standardwebhooks==1.0.1", "standardwebhooks"), ("cloudevents==2.2.0", "cloudevents")];
 
-/// A folder for `PYTHONPATH` that holds the `standardwebhooks` package.
-pub async fn standardwebhooks() -> Result<PathBuf> {
+/// A folder for `PYTHONPATH` that holds the packages which check what we send.
+pub async fn packages() -> Result<PathBuf> {
     let folder = workspace::tools().join("python");
-    if folder.join("standardwebhooks").is_dir() {
+    if PACKAGES.iter().all(|(_, name)| folder.join(name).is_dir()) {
         return Ok(folder);
     }
     ensure_pip().await?;
-    say::progress(format!("installing {STANDARDWEBHOOKS} into {}", folder.display()));
-    let install = Program::new("python3").args(["-m", "pip", "install", "--quiet", "--target"]);
-    install.args([folder.as_os_str()]).args([STANDARDWEBHOOKS]).output().await?;
+    let requirements = PACKAGES.map(|(requirement, _)| requirement);
+    say::progress(format!("installing {} into {}", requirements.join(", "), folder.display()));
+    let install = Program::new("python3").args(["-m", "pip", "install", "--quiet", "--upgrade"]);
+    let install = install.args(["--target"]).args([folder.as_os_str()]);
+    install.args(requirements).output().await?;
     Ok(folder)
 }
 

@@ -14,5 +14,6 @@ mod developer;
 mod disconnects;
 mod load;
 mod many;
+mod python;
 mod silence;
 mod transparency;
