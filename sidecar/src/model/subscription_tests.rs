@@ -83,6 +83,54 @@ fn headers_that_cannot_be_sent_are_refused_by_name() {
     assert_eq!(Headers::parse(many), Err((String::new(), HeaderFlaw::TooMuch)));
 }
 
+/// RFC 9110, sections 7.6.1 and 7.8; Standard Webhooks; the HTTP binding of CloudEvents.
+#[test]
+fn what_frames_a_message_signs_it_or_is_between_hops_cannot_be_set_however_it_is_written() {
+    for name in [
+        "connection",
+        "content-length",
+        "expect",
+        "host",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "webhook-id",
+        "webhook-signature",
+        "webhook-timestamp",
+        "webhook-anything",
+        "ce-id",
+        "ce-specversion",
+    ] {
+        for written in [name.to_owned(), name.to_uppercase()] {
+            let refused = Err((written.clone(), HeaderFlaw::Reserved));
+            assert_eq!(Headers::parse([(written.as_str(), "1")]), refused);
+        }
+    }
+    for name in ["authorization", "cookie", "content-type", "user-agent", "x-host", "te-x"] {
+        assert!(Headers::parse([(name, "1")]).is_ok(), "{name}");
+    }
+}
+
+#[test]
+fn as_much_as_is_allowed_and_nothing_more() {
+    let names: Vec<_> = (10..42).map(|n| format!("x-{n}")).collect();
+    assert_eq!(names.len(), Headers::MAX_COUNT);
+    let bytes: usize = names.iter().map(String::len).sum();
+    let first = "v".repeat(Headers::MAX_BYTES - bytes);
+    let filled = |first: &str| {
+        let values = names.iter().map(String::as_str).zip([first].into_iter().chain([""; 31]));
+        Headers::parse(values.collect::<Vec<_>>())
+    };
+    assert!(filled(&first).is_ok(), "32 headers of 8 KiB together");
+    let too_much = Err((String::new(), HeaderFlaw::TooMuch));
+    assert_eq!(filled(&format!("{first}v")), too_much);
+}
+
 #[test]
 fn every_format_is_known_by_its_name() {
     for (name, format) in Format::NAMES {

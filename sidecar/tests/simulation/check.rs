@@ -105,10 +105,9 @@ fn of_delivery(delivery: &KeptDelivery, subscription: &Subscription) -> Vec<Stri
         State::Pending if subscription.enabled => {
             flaws.push(format!("still pending, due {:?}", standing.due_at.map(UnixMicros::micros)));
         }
-        State::Pending | State::Filtered => {}
         // Of two copies of one attempt the log has the first, and the second may have succeeded.
         State::Delivered if log.is_empty() => flaws.push("delivered without an attempt".to_owned()),
-        State::Delivered => {}
+        State::Pending | State::Filtered | State::Delivered => {}
         State::Dead => {
             let exhausted = log.len() == schedule.len() || subscription.retry.horizon.is_some();
             match standing.death.as_ref().map(|death| death.cause) {
