@@ -9,8 +9,8 @@ use sidehook::model::{Attempt, Cause, Outcome, State, Subscription};
 use sidehook_event::{EventId, TypeId as _, UnixMicros};
 
 use crate::{
+    kept::{Kept, KeptDelivery},
     process::Ground,
-    store::{Kept, KeptDelivery},
 };
 
 /// Everything that is wrong.

@@ -14,6 +14,7 @@
 
 mod chance;
 mod check;
+mod kept;
 mod process;
 mod receivers;
 mod store;

@@ -29,8 +29,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     chance::{Chance, Virtual},
+    kept::Kept,
     receivers::{self, Road},
-    store::{Kept, Seen},
+    store::Seen,
 };
 
 /// Attempts at a time; an eighth of them for one receiver.

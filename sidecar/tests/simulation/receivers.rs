@@ -29,7 +29,7 @@ use sidehook_event::{EventId, TypeId as _};
 
 use crate::{
     chance::{Chance, Virtual},
-    store::Kept,
+    kept::Kept,
 };
 
 /// What a receiver does for a while.

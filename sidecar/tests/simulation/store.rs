@@ -21,7 +21,7 @@ use sidehook::{
     clock::Clock as _,
     model::{
         AccessToken, Attempt, Delivery, DeliveryId, DueDelivery, Page, PageRequest, Pattern,
-        Payload, Series, State, Subscription, SubscriptionId, Target, TokenId, Verdict,
+        Series, State, Subscription, SubscriptionId, Target, TokenId, Verdict,
     },
     store::{
         Change, DeliveryFilter, Dispatched, Due, Error, EventFilter, Expired, Result, Store,
@@ -30,44 +30,12 @@ use sidehook::{
 };
 use sidehook_event::{Event, EventId, UnixMicros};
 
-use crate::chance::{Chance, Virtual};
+use crate::{
+    chance::{Chance, Virtual},
+    kept::{Kept, KeptDelivery, KeptEvent},
+};
 
 const ELSEWHERE: &str = "nobody asks for it in the simulation";
-
-/// What survives.
-#[derive(Debug, Default)]
-pub(crate) struct Kept {
-    pub(crate) events: BTreeMap<EventId, KeptEvent>,
-    pub(crate) deliveries: BTreeMap<DeliveryId, KeptDelivery>,
-    pub(crate) subscriptions: BTreeMap<SubscriptionId, Subscription>,
-    sequence: u64,
-    pace: BTreeMap<SubscriptionId, UnixMicros>,
-    /// Until when it is away.
-    pub(crate) away_until: UnixMicros,
-    /// A store that does wrong, to see that it is noticed.
-    pub(crate) forgets_retries: bool,
-}
-
-#[derive(Debug)]
-pub(crate) struct KeptEvent {
-    pub(crate) event: Arc<Event>,
-    pub(crate) is_dispatched: bool,
-    due_at: UnixMicros,
-}
-
-#[derive(Debug)]
-pub(crate) struct KeptDelivery {
-    pub(crate) event_id: EventId,
-    pub(crate) subscription_id: SubscriptionId,
-    pub(crate) standing: Standing,
-    pub(crate) created_at: UnixMicros,
-    pub(crate) log: BTreeMap<u32, Attempt>,
-    /// Its subject and its place in the order.
-    pub(crate) line: Option<(String, u64)>,
-    /// When its first attempt was to be made.
-    earliest: UnixMicros,
-    payload: Payload,
-}
 
 /// The store as one process sees it.
 #[derive(Debug, Clone)]
@@ -76,51 +44,6 @@ pub(crate) struct Seen {
     pub(crate) chance: Chance,
     pub(crate) lives: Arc<AtomicBool>,
     pub(crate) clock: Virtual,
-}
-
-impl Kept {
-    /// How many stand before it in its line.
-    pub(crate) fn ahead(&self, id: DeliveryId) -> u32 {
-        let Some(own) = self.deliveries.get(&id) else { return 0 };
-        let Some((subject, sequence)) = &own.line else { return 0 };
-        if own.standing.state != State::Pending {
-            return 0;
-        }
-        let earlier = self.deliveries.values().filter(|other| {
-            other.subscription_id == own.subscription_id
-                && other.standing.state == State::Pending
-                && other.line.as_ref().is_some_and(|(s, n)| s == subject && n < sequence)
-        });
-        let coming = self.events.values().filter(|other| {
-            !other.is_dispatched
-                && other.event.subject.as_ref() == Some(subject)
-                && other.event.sequence < Some(*sequence)
-        });
-        u32::try_from(earlier.count() + coming.count()).unwrap()
-    }
-
-    fn release(&mut self, id: DeliveryId, now: UnixMicros) {
-        let Some((subject, subscription)) = self
-            .deliveries
-            .get(&id)
-            .and_then(|done| Some((done.line.as_ref()?.0.clone(), done.subscription_id)))
-        else {
-            return;
-        };
-        let line = self.deliveries.values_mut().filter(|other| {
-            other.subscription_id == subscription
-                && other.standing.state == State::Pending
-                && other.line.as_ref().is_some_and(|(other, _)| *other == subject)
-        });
-        let next = line.min_by_key(|other| other.line.as_ref().map(|(_, sequence)| *sequence));
-        if let Some(next) = next
-            && !next.standing.claimed
-            && next.standing.attempts == 0
-            && next.standing.due_at > Some(now.max(next.earliest))
-        {
-            next.standing.due_at = Some(now.max(next.earliest));
-        }
-    }
 }
 
 impl Seen {
