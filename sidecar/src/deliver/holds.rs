@@ -80,9 +80,8 @@ fn held_on(all: &mut HashMap<SubscriptionId, Hold>, id: SubscriptionId, terms: T
     let known =
         all.get(&id).filter(|known| known.reason != Reason::Disabled || known.reason == reason);
     let next = known.map_or(earliest, |known| known.next);
-    let hold = all.entry(id).or_insert(Hold { ends, reason, earliest, next, spacing });
-    *hold = Hold { ends, reason, earliest, next, spacing };
-    hold
+    let hold = Hold { ends, reason, earliest, next, spacing };
+    all.entry(id).insert_entry(hold).into_mut()
 }
 
 impl Hold {

@@ -14,31 +14,58 @@ use sidehook::{
     store::{Due, Store, seal::Keyring, sqlite::SqliteStore},
 };
 
+use sidehook_event::Event;
+use tempfile::TempDir;
+
 use crate::stage::{event, subscription};
+
+/// A store with one subscription, and a queue.
+struct Ground {
+    _folder: TempDir,
+    store: Arc<dyn Store>,
+    queue: Arc<dyn Queue>,
+    clock: Arc<dyn Clock>,
+    table: Arc<Table>,
+}
+
+impl Ground {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("sidehook.db");
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
+        let store: Arc<dyn Store> =
+            Arc::new(SqliteStore::open(&file, Keyring::default()).await.unwrap());
+        let subscription = subscription(mint(&*clock), "http://127.0.0.1:9/", "created");
+        store.upsert_subscription(subscription, true).await.unwrap();
+        let table = Arc::new(Table::default());
+        table.reload_all(&*store).await.unwrap();
+        Self { _folder: folder, store, queue: Arc::new(LocalQueue::default()), clock, table }
+    }
+
+    /// Stores events, and dispatches what messages there are of them.
+    async fn dispatch(&self, events: Vec<Arc<Event>>, messages: Vec<Arc<Event>>) {
+        let now = self.clock.now();
+        self.store.append(&events, now, Due::Leased(lease_from(now))).await.unwrap();
+        self.queue.publish_events(messages).await;
+        let dispatcher = Dispatcher {
+            store: self.store.clone(),
+            queue: self.queue.clone(),
+            clock: self.clock.clone(),
+            table: self.table.clone(),
+        };
+        dispatcher.finish().await;
+    }
+}
 
 #[tokio::test]
 async fn what_the_queue_still_holds_at_the_end_is_due_at_once_for_others() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("sidehook.db");
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
-    let store: Arc<dyn Store> =
-        Arc::new(SqliteStore::open(&file, Keyring::default()).await.unwrap());
-    let subscription = subscription(mint(&*clock), "http://127.0.0.1:9/", "created");
-    store.upsert_subscription(subscription, true).await.unwrap();
-    let table = Arc::new(Table::default());
-    table.reload_all(&*store).await.unwrap();
-    let queue: Arc<dyn Queue> = Arc::new(LocalQueue::default());
+    let ground = Ground::new().await;
     let events: Vec<_> = (1..=700).map(|id| Arc::new(event(id, "people.created"))).collect();
-    let now = clock.now();
-    store.append(&events, now, Due::Leased(lease_from(now))).await.unwrap();
-    queue.publish_events(events).await;
-
-    let dispatcher =
-        Dispatcher { store: store.clone(), queue: queue.clone(), clock: clock.clone(), table };
-    dispatcher.finish().await;
+    ground.dispatch(events.clone(), events).await;
+    let Ground { store, queue, clock, .. } = &ground;
     let due = store.claim_deliveries(clock.now(), deliver::lease_from(clock.now()), 1000);
     assert_eq!(due.await.unwrap(), [], "leased to the queue");
-    deliver::put_back(&*queue, &*store, &*clock).await;
+    deliver::put_back(&**queue, &**store, &**clock).await;
     let now = clock.now();
     let due = store.claim_deliveries(now, deliver::lease_from(now), 1000).await.unwrap();
     assert_eq!(due.len(), 700);
@@ -48,23 +75,11 @@ async fn what_the_queue_still_holds_at_the_end_is_due_at_once_for_others() {
 /// A broker may hand a message over twice.
 #[tokio::test]
 async fn an_event_whose_message_comes_twice_has_one_delivery_in_the_queue() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("sidehook.db");
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
-    let store: Arc<dyn Store> =
-        Arc::new(SqliteStore::open(&file, Keyring::default()).await.unwrap());
-    let subscription = subscription(mint(&*clock), "http://127.0.0.1:9/", "created");
-    store.upsert_subscription(subscription, true).await.unwrap();
-    let table = Arc::new(Table::default());
-    table.reload_all(&*store).await.unwrap();
-    let queue: Arc<dyn Queue> = Arc::new(LocalQueue::default());
+    let ground = Ground::new().await;
     let event = Arc::new(event(1, "people.created"));
-    let now = clock.now();
-    store.append(&[Arc::clone(&event)], now, Due::Leased(lease_from(now))).await.unwrap();
-    queue.publish_events(vec![Arc::clone(&event), event]).await;
-    Dispatcher { store: store.clone(), queue: queue.clone(), clock, table }.finish().await;
-    let taken = queue.take_deliveries(10).await;
+    ground.dispatch(vec![event.clone()], vec![event.clone(), event]).await;
+    let taken = ground.queue.take_deliveries(10).await;
     assert_eq!(taken.len(), 1);
-    let stored = store.delivery(taken[0].work.id).await.unwrap();
+    let stored = ground.store.delivery(taken[0].work.id).await.unwrap();
     assert!(stored.is_some(), "what is not stored must not be sent");
 }
