@@ -2,7 +2,7 @@
 //!
 //! Invariant: none of it waits for the end of a lease.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "this is how a test fails")]
+#![expect(clippy::unwrap_used, reason = "this is how a test fails")]
 
 use std::sync::Arc;
 
