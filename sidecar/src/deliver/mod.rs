@@ -147,7 +147,7 @@ impl Deliverer {
         let mut under_way = 0;
         let mut reserving = JoinSet::new();
         loop {
-            let wakes_at = turns.wake(self.clock.now());
+            turns.wake(self.clock.now());
             while under_way < concurrency {
                 let Some(work) = turns.next(self.clock.now()) else { break };
                 under_way += 1;
@@ -162,7 +162,7 @@ impl Deliverer {
             for wish in turns.wishes() {
                 reserving.spawn(self.clone().reserve(wish));
             }
-            let room = turns.room();
+            let (room, wakes_at) = (turns.room(), turns.wakes_at());
             let put_off = tokio::select! {
                 biased;
                 () = stop.cancelled() => break,

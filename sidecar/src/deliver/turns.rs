@@ -254,16 +254,17 @@ impl<T> Turns<T> {
         std::mem::take(&mut self.wishes)
     }
 
-    /// Lines whose time has come may have a turn. Says when the next one's comes.
-    pub fn wake(&mut self, now: UnixMicros) -> Option<UnixMicros> {
-        while let Some((at, id)) = self.sleeping.first().copied() {
-            if at > now {
-                return Some(at);
-            }
+    /// Lines whose time has come may have a turn.
+    pub fn wake(&mut self, now: UnixMicros) {
+        while let Some((_, id)) = self.sleeping.first().copied().filter(|(at, _)| *at <= now) {
             self.sleeping.pop_first();
             self.line_up(id, now);
         }
-        None
+    }
+
+    /// When the time of the next line comes.
+    pub fn wakes_at(&self) -> Option<UnixMicros> {
+        self.sleeping.first().map(|(at, _)| *at)
     }
 
     /// Gives back all that wait.

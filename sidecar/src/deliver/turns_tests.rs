@@ -135,9 +135,10 @@ fn a_paced_line_has_its_turns_an_interval_apart() {
     assert_eq!((turns.next(at(5)), turns.next(at(5))), (Some((1, 0)), None));
     assert_eq!(place(&mut turns, at(25)), [2]);
     assert_eq!((turns.next(at(25)), turns.next(at(25))), (Some((1, 1)), None));
-    assert_eq!(turns.wake(at(25)), Some(at(45)));
+    turns.wake(at(44));
+    assert_eq!(turns.wakes_at(), Some(at(45)));
     assert_eq!(turns.next(at(44)), None);
-    assert_eq!(turns.wake(at(45)), None);
+    turns.wake(at(45));
     assert_eq!(turns.next(at(45)), Some((1, 2)));
 }
 

@@ -33,6 +33,7 @@ use crate::stage::{Stage, event};
 #[derive(Debug, Clone, Copy)]
 enum Manner {
     Well,
+    Slow,
     Hangs,
     Fails,
     Trickles,
@@ -87,6 +88,24 @@ async fn a_pace_is_kept_and_nothing_of_what_was_too_much_is_lost() {
     assert!(densest.max() <= Some(23), "in one second");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_receiver_is_asked_at_its_pace_all_the_same() {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
+    let stage = Stage::new().await;
+    let arrivals = Arrivals::default();
+    let url = receiver(Manner::Slow, Arc::clone(&arrivals), Arc::clone(&clock)).await;
+    let subscription = stage.subscribe_url(&url, "created").await;
+    let pacing = Pacing { rate_limit: Some("20/s".parse().unwrap()), max_in_flight: None };
+    stage.change(Subscription { pacing, ..subscription }).await;
+    stage.store((1..=8).map(|id| event(id, "people.created"))).await;
+    stage.settled(8).await;
+    let mut times: Vec<_> = arrivals.lock().unwrap().values().flatten().copied().collect();
+    times.sort_unstable();
+    // Seven intervals of 50 ms, while the first attempt is still under way.
+    let took = times[7].saturating_sub(times[0]);
+    assert!(took < Duration::from_millis(1_500), "{took:?}");
+}
+
 /// The p99 of the time from the hand-over of an event to its arrival at the good receivers.
 async fn p99(clock: &Arc<dyn Clock>, first: u128, bad: &[Manner]) -> Duration {
     let mut stage = Stage::new().await;
@@ -139,6 +158,11 @@ async fn serve(mut stream: TcpStream, manner: Manner, arrivals: Arrivals, clock:
         match manner {
             Manner::Well => {
                 arrivals.lock().unwrap().entry(id).or_default().push(clock.monotonic());
+                let _ = stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await;
+            }
+            Manner::Slow => {
+                arrivals.lock().unwrap().entry(id).or_default().push(clock.monotonic());
+                sleep(Duration::from_secs(2)).await;
                 let _ = stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await;
             }
             Manner::Hangs => sleep(Duration::from_secs(30)).await,
