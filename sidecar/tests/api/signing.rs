@@ -3,6 +3,11 @@
 //! Invariant: what verifies is public, what signs is shown to its owner alone.
 
 use axum::http::StatusCode;
+use base64::{
+    Engine as _,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
+use ed25519_dalek::{Signature, VerifyingKey};
 use serde_json::{Value, json};
 
 use crate::desk::Desk;
@@ -47,6 +52,7 @@ async fn a_public_key_is_shown_and_published_and_its_secret_is_not() {
     assert_eq!(secret.text("/secret"), made.text("/secret"));
     let keys = published(&desk).await;
     assert_eq!(keys.len(), 1);
+    assert_eq!((&keys[0]["kid"], &shown.body["key_id"]), (&made.body["key_id"], &keys[0]["kid"]));
     assert_eq!(keys[0].as_object().unwrap().len(), 6);
 }
 
@@ -70,6 +76,31 @@ async fn a_key_that_is_exchanged_is_published_as_long_as_it_signs() {
     assert_eq!(published(&desk).await.len(), 2, "it signs on for a day");
     desk.delete(&place).await;
     assert_eq!(published(&desk).await, [Value::Null; 0]);
+}
+
+/// RFC 8032 over what Standard Webhooks has signed.
+#[tokio::test]
+async fn what_is_sent_is_verified_by_the_published_key_that_the_subscription_names() {
+    let desk = Desk::open_to_loopback().await;
+    // Nobody listens there: what would have been delivered is shown all the same.
+    let asked = hook(&json!({"url": "http://127.0.0.1:9/", "signature": "v1a"}));
+    let made = desk.post("/subscriptions/", asked).await;
+    desk.post("/subscriptions/", hook(&json!({"signature": "v1a"}))).await;
+    let keys = published(&desk).await;
+    assert_eq!(keys.len(), 2);
+    let key = keys.iter().find(|key| key["kid"] == made.text("/key_id")).unwrap();
+    let key = URL_SAFE_NO_PAD.decode(key["x"].as_str().unwrap()).unwrap();
+    let key = VerifyingKey::from_bytes(&key.try_into().unwrap()).unwrap();
+
+    let tried = desk.post(&format!("/subscriptions/{}/test", made.text("/id")), json!({})).await;
+    let header = |name: &str| tried.text(&format!("/request/headers/webhook-{name}"));
+    let signature = header("signature").strip_prefix("v1a,").unwrap();
+    let signature = Signature::from_slice(&STANDARD.decode(signature).unwrap()).unwrap();
+    let signed = |body: &str| format!("{}.{}.{body}", header("id"), header("timestamp"));
+    let body = tried.text("/request/body");
+    assert!(!body.is_empty(), "{tried:?}");
+    key.verify_strict(signed(body).as_bytes(), &signature).unwrap();
+    assert!(key.verify_strict(signed("{}").as_bytes(), &signature).is_err());
 }
 
 #[tokio::test]

@@ -29,6 +29,9 @@ pub(super) struct Shown<'a> {
     signature: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     public_key: Option<String>,
+    /// Names it among those that are published.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_id: Option<String>,
     enabled: bool,
     disabled_reason: Option<&'a str>,
     retry: ShownRetry<'a>,
@@ -85,6 +88,7 @@ impl<'a> Shown<'a> {
             format: subscription.format.name(),
             signature: subscription.signing.current.scheme().name(),
             public_key: public_key(&subscription.signing.current),
+            key_id: subscription.signing.current.public_key().map(|key| key.thumbprint()),
             enabled: subscription.enabled,
             disabled_reason: subscription.disabled_reason.as_deref(),
             retry: ShownRetry {
@@ -146,8 +150,8 @@ impl ShownSecret {
 
 /// The members that a request can set, with their values.
 pub(super) fn writable(subscription: &Subscription) -> Map<String, Value> {
-    const READ_ONLY: [&str; 5] =
-        ["id", "public_key", "disabled_reason", "created_at", "updated_at"];
+    const READ_ONLY: [&str; 6] =
+        ["id", "public_key", "key_id", "disabled_reason", "created_at", "updated_at"];
     let Ok(Value::Object(mut members)) = serde_json::to_value(Shown::with_secret(subscription))
     else {
         return Map::new();
