@@ -78,6 +78,26 @@ async fn a_key_that_is_exchanged_is_published_as_long_as_it_signs() {
     assert_eq!(published(&desk).await, [Value::Null; 0]);
 }
 
+#[tokio::test]
+async fn to_ask_again_for_another_signature_exchanges_the_secret() {
+    let desk = Desk::open().await;
+    let made = desk.post("/subscriptions/", hook(&json!({}))).await;
+    let again = async |more: Value| desk.post("/subscriptions/", hook(&more)).await;
+    let exchanged = again(json!({"signature": "v1a"})).await;
+    assert_eq!((exchanged.status, exchanged.text("/id")), (StatusCode::OK, made.text("/id")));
+    assert_eq!(exchanged.text("/signature"), "v1a");
+    assert!(exchanged.text("/secret").starts_with("whsk_"), "{exchanged:?}");
+    let secret = desk.get(&format!("/subscriptions/{}/secret", made.text("/id"))).await;
+    assert_eq!(secret.text("/secret"), exchanged.text("/secret"));
+    assert_eq!(secret.text("/previous/0/secret"), made.text("/secret"), "it signs on");
+
+    for more in [json!({"signature": "v1a"}), json!({})] {
+        let same = again(more).await;
+        assert_eq!(same.text("/key_id"), exchanged.text("/key_id"));
+        assert_eq!(same.body.get("secret"), None);
+    }
+}
+
 /// RFC 8032 over what Standard Webhooks has signed.
 #[tokio::test]
 async fn what_is_sent_is_verified_by_the_published_key_that_the_subscription_names() {

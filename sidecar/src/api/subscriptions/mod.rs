@@ -26,7 +26,7 @@ use tracing::Instrument as _;
 use self::{
     patch::patched,
     request::Requested,
-    rotate::Rotation,
+    rotate::{OVERLAP, Rotation},
     shape::{Shown, ShownSecret},
 };
 use super::{
@@ -40,7 +40,7 @@ use super::{
 use crate::{
     clock::mint,
     deliver::egress::Denied,
-    model::{Pattern, Scheme, Scope, Secret, Subscription, SubscriptionId, Target},
+    model::{Pattern, Scheme, Scope, Secret, Signing, Subscription, SubscriptionId, Target},
     store::{UpdateError, Upserted, patience::until_stored},
 };
 
@@ -73,15 +73,20 @@ async fn upsert(
 ) -> Result<Response, Problem> {
     let requested = Requested::try_from(body)?;
     context.check_egress(&requested.url).await?;
-    let secret_was_given = requested.secret.is_some();
-    let subscription = requested.into_subscription(
+    let mut has_new_secret = requested.secret.is_some();
+    let names_scheme_alone = requested.scheme.is_some() && !has_new_secret;
+    let mut subscription = requested.into_subscription(
         mint(&*context.clock),
         |scheme| context.fresh_secret(scheme),
         &context.defaults,
         context.clock.now(),
     );
+    if names_scheme_alone && let Some(exchanged) = context.exchanged(&subscription).await? {
+        subscription.signing = exchanged;
+        has_new_secret = true;
+    }
     let upserted = through_to_the_end(async move {
-        let upserted = context.store.upsert_subscription(subscription, secret_was_given).await?;
+        let upserted = context.store.upsert_subscription(subscription, has_new_secret).await?;
         let (Upserted::Created(later) | Upserted::Updated(later)) = &upserted;
         let earlier = context.routes.subscription(later.id);
         context.reroute(later.id).await;
@@ -96,7 +101,7 @@ async fn upsert(
             let shown = Json(Shown::with_secret(&subscription));
             (StatusCode::CREATED, location, shown).into_response()
         }
-        Upserted::Updated(subscription) => answer(&subscription, secret_was_given),
+        Upserted::Updated(subscription) => answer(&subscription, has_new_secret),
     })
 }
 
@@ -232,6 +237,16 @@ impl Context {
         let id: SubscriptionId = id(key, MISSING)?;
         let found = self.store.subscription(id).await?;
         found.ok_or(Problem::NotFound(MISSING))
+    }
+
+    /// The secrets after this subscription replaced the one with its target, if that signs in
+    /// another way: as after a rotation.
+    async fn exchanged(&self, later: &Subscription) -> Result<Option<Signing>, Problem> {
+        let found = self.store.subscription_by_target(&later.pattern, &later.url).await?;
+        let Some(earlier) = found else { return Ok(None) };
+        let (old, fresh, now) = (earlier.signing, &later.signing.current, later.updated_at);
+        let is_other = old.current.scheme() != fresh.scheme();
+        Ok(is_other.then(|| old.rotated(fresh.clone(), now, now.after(OVERLAP))))
     }
 
     /// Refuses an address that is known to be denied. A name that cannot be resolved may be

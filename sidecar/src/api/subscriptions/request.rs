@@ -54,8 +54,8 @@ pub(super) struct Requested {
     pub(super) pattern: Pattern,
     /// The secret that its owner chose.
     pub(super) secret: Option<Secret>,
-    /// How its deliveries are signed.
-    pub(super) scheme: Scheme,
+    /// How its deliveries are signed, by name or by the secret.
+    pub(super) scheme: Option<Scheme>,
     custom_headers: Headers,
     custom_payload: Map<String, Value>,
     format: Format,
@@ -110,7 +110,7 @@ impl TryFrom<Value> for Requested {
         Ok(Self {
             url,
             pattern,
-            scheme: scheme.or(secret.as_ref().map(Secret::scheme)).unwrap_or_default(),
+            scheme: scheme.or(secret.as_ref().map(Secret::scheme)),
             secret,
             custom_headers,
             custom_payload,
@@ -145,7 +145,7 @@ impl Requested {
             custom_headers: self.custom_headers,
             custom_payload: self.custom_payload,
             format: self.format,
-            signing: self.secret.unwrap_or_else(|| fresh(self.scheme)).into(),
+            signing: self.secret.unwrap_or_else(|| fresh(self.scheme.unwrap_or_default())).into(),
             enabled: self.enabled,
             disabled_reason: None,
             retry: Retry {
