@@ -6,7 +6,10 @@
 mod follow;
 mod index;
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{
+    Arc, PoisonError, RwLock,
+    atomic::{AtomicU64, Ordering},
+};
 
 use sidehook_event::EventType;
 use tokio::sync::Mutex;
@@ -23,6 +26,7 @@ use crate::{
 #[derive(Debug, Default)]
 pub struct Table {
     index: RwLock<Index>,
+    changes: AtomicU64,
     /// Held while the store is read and the index changed, so that what was read earlier never
     /// replaces what was read later.
     reading: Mutex<()>,
@@ -64,6 +68,12 @@ impl Table {
         self.index.read().unwrap_or_else(PoisonError::into_inner).subscriptions()
     }
 
+    /// How often it changed. What was made of [`Table::subscriptions`] after this was read holds
+    /// at least until the number is another.
+    pub fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
+    }
+
     /// As if this one had just been read.
     #[cfg(test)]
     pub(crate) fn put(&self, subscription: Subscription) {
@@ -74,5 +84,6 @@ impl Table {
         // A panic while the lock was held can at worst have left one subscription unlisted; the
         // next reload puts it right.
         change(&mut self.index.write().unwrap_or_else(PoisonError::into_inner));
+        self.changes.fetch_add(1, Ordering::Release);
     }
 }

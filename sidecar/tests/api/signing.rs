@@ -79,6 +79,20 @@ async fn a_key_that_is_exchanged_is_published_as_long_as_it_signs() {
 }
 
 #[tokio::test]
+async fn a_key_is_gone_as_soon_as_its_overlap_is_over() {
+    let desk = Desk::open().await;
+    let made = desk.post("/subscriptions/", hook(&json!({"signature": "v1a"}))).await;
+    let place = format!("/subscriptions/{}/rotate-secret", made.text("/id"));
+    // The clock of the desk goes a second ahead whenever it is read.
+    desk.post(&place, json!({"overlap": "5s"})).await;
+    assert_eq!(published(&desk).await.len(), 2);
+    for _ in 0..5 {
+        published(&desk).await;
+    }
+    assert_eq!(published(&desk).await.len(), 1, "nothing changed but the time");
+}
+
+#[tokio::test]
 async fn to_ask_again_for_another_signature_exchanges_the_secret() {
     let desk = Desk::open().await;
     let made = desk.post("/subscriptions/", hook(&json!({}))).await;
