@@ -6,8 +6,6 @@
 //! Invariant: the store is the truth and the queue a hint. What was answered is committed, and
 //! whatever is committed is delivered or ends as a dead letter.
 
-#![forbid(unsafe_code)]
-
 // The nouns.
 pub mod model;
 

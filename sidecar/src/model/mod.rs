@@ -15,6 +15,7 @@ mod pattern;
 mod sealing_key;
 mod proxy;
 mod scope;
+mod script;
 mod secret;
 mod signing;
 mod subscription;
@@ -36,6 +37,7 @@ pub use pattern::{InvalidPattern, Pattern};
 pub use proxy::{InvalidProxy, Proxy};
 pub use scope::{Face, InvalidScope, Scope, Scopes};
 pub use sealing_key::{InvalidKey, KeyId, SealingKey};
+pub use script::{LONGEST_SCRIPT, Script, ScriptChoice, ScriptVersion};
 pub use secret::{InvalidSecret, Key, PublicKey, Scheme, Secret};
 pub use signing::{Outgoing, Signing};
 pub use subscription::{

@@ -4,6 +4,7 @@
 
 mod data;
 mod payload;
+pub mod sandbox;
 
 pub use data::data;
 pub use payload::Renderer;

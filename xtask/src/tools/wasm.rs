@@ -1,6 +1,7 @@
-//! The filter as WebAssembly, with whichever toolchain can build it here.
+//! What runs as WebAssembly, the filter and the engine of scripts, with whichever toolchain can
+//! build it here.
 //!
-//! Invariant: the module lies at one path, whatever built it, and names no path of this machine.
+//! Invariant: a module lies at one path, whatever built it, and names no path of this machine.
 
 use std::{
     ffi::OsString,
@@ -13,7 +14,7 @@ use anyhow::{Context, Result, bail};
 use super::{apt, cargo};
 use crate::{command::Program, say, workspace};
 
-/// The target of the filter.
+/// The target of both.
 const TARGET: &str = "wasm32-unknown-unknown";
 
 /// Debian's toolchain for browsers: recent, and with the sources of the standard library.
@@ -25,13 +26,27 @@ const DEBIAN_LINKER: &str = "/usr/bin/wasm-ld-19";
 /// Fetching one component must not take longer than a person would wait for it.
 const RUSTUP_LIMIT: Duration = Duration::from_secs(90);
 
+/// What the engine's hash tables are seeded with, so that it is the same whoever builds it.
+const SEED: &str = "sidehook";
+
 /// Builds the filter and tells where it is: `target/wasm/sidehook_filter.wasm`.
 pub async fn filter() -> Result<PathBuf> {
+    module("sidehook-filter").await
+}
+
+/// Builds the engine of scripts and tells where it is: `target/wasm/sidehook_script_engine.wasm`,
+/// where the build of the sidecar looks for it.
+pub async fn script_engine() -> Result<PathBuf> {
+    module("sidehook-script-engine").await
+}
+
+async fn module(package: &str) -> Result<PathBuf> {
     let toolchain = toolchain().await?;
     let built_in = workspace::target().join("wasm").join(toolchain.folder());
-    build(toolchain, &built_in).await?;
-    let built = built_in.join(TARGET).join("wasm/sidehook_filter.wasm");
-    let module = workspace::target().join("wasm/sidehook_filter.wasm");
+    build(package, toolchain, &built_in).await?;
+    let file = format!("{}.wasm", package.replace('-', "_"));
+    let built = built_in.join(TARGET).join("wasm").join(&file);
+    let module = workspace::target().join("wasm").join(file);
     let code = std::fs::read(&built).with_context(|| format!("no {}", built.display()))?;
     if std::fs::read(&module).ok().as_deref() != Some(code.as_slice()) {
         // Renamed into place, for a running Envoy may be about to read it.
@@ -42,12 +57,12 @@ pub async fn filter() -> Result<PathBuf> {
     Ok(module)
 }
 
-/// Who builds the filter.
+/// Who builds them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Toolchain {
     /// The cargo that runs us; it has the target's standard library.
     Own,
-    /// Debian's, which builds the standard library with the filter.
+    /// Debian's, which builds the standard library too.
     Debian,
 }
 
@@ -75,13 +90,13 @@ async fn toolchain() -> Result<Toolchain> {
     if own_has_target().await {
         return Ok(Toolchain::Own);
     }
-    let installed = apt::install(&DEBIAN_PACKAGES, "to compile the filter to WebAssembly").await;
+    let installed = apt::install(&DEBIAN_PACKAGES, "to compile to WebAssembly").await;
     match (installed, refusal) {
         (Ok(()), _) if debian_is_complete().await => Ok(Toolchain::Debian),
         (Ok(()), _) => bail!("{} do not make a toolchain for {TARGET}", DEBIAN_PACKAGES.join(", ")),
         (Err(error), None) => Err(error),
         (Err(error), Some(refusal)) => Err(error.context(format!(
-            "the filter needs the target {TARGET}, and `rustup target add {TARGET}` failed: \
+            "Sidehook needs the target {TARGET}, and `rustup target add {TARGET}` failed: \
              {refusal:#}"
         ))),
     }
@@ -111,8 +126,8 @@ async fn debian_is_complete() -> bool {
     }
 }
 
-async fn build(toolchain: Toolchain, target_folder: &Path) -> Result<()> {
-    let arguments = ["build", "--quiet", "--locked", "--package", "sidehook-filter", "--lib"];
+async fn build(package: &str, toolchain: Toolchain, target_folder: &Path) -> Result<()> {
+    let arguments = ["build", "--quiet", "--locked", "--package", package, "--lib"];
     let build = match toolchain {
         Toolchain::Own => cargo::cargo(),
         Toolchain::Debian => Program::new(DEBIAN_CARGO)
@@ -126,7 +141,7 @@ async fn build(toolchain: Toolchain, target_folder: &Path) -> Result<()> {
     let build = build.args(["--target-dir"]).args([target_folder]);
     // The cargo that runs us may have set flags for another target.
     let build = build.without_env("RUSTFLAGS").without_env("CARGO_BUILD_TARGET");
-    build.env("CARGO_ENCODED_RUSTFLAGS", remap()).show().await
+    build.env("CARGO_ENCODED_RUSTFLAGS", remap()).env("CONST_RANDOM_SEED", SEED).show().await
 }
 
 /// Compiler flags under which no path of this machine gets into the module.
