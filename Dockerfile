@@ -19,21 +19,27 @@ COPY . .
 # The caches keep what cargo downloaded and compiled from one build to the next; what is needed of it
 # is copied out, because a cache is no part of an image.
 
-FROM toolchain AS build-filter
-# No path of the builder gets into the module.
+FROM toolchain AS build-wasm
+# No path of the builder gets into the modules, and no seed of its own.
 ENV RUSTFLAGS="--remap-path-prefix=/src=/sidehook --remap-path-prefix=/usr/local/cargo=/cargo"
+ENV CONST_RANDOM_SEED=sidehook
 RUN --mount=type=cache,id=sidehook-registry,target=/usr/local/cargo/registry \
-    --mount=type=cache,id=sidehook-filter,target=/src/target,sharing=locked \
-    cargo build --locked --package sidehook-filter --lib --target wasm32-unknown-unknown --profile wasm \
-    && cp target/wasm32-unknown-unknown/wasm/sidehook_filter.wasm /
+    --mount=type=cache,id=sidehook-wasm,target=/src/target,sharing=locked \
+    cargo build --locked --package sidehook-filter --package sidehook-script-engine --lib \
+        --target wasm32-unknown-unknown --profile wasm \
+    && cp target/wasm32-unknown-unknown/wasm/sidehook_*.wasm /
 
 FROM toolchain AS build-sidehook
 # Backtraces name functions; line tables weigh more than they tell.
 ENV CARGO_PROFILE_RELEASE_DEBUG=none
+COPY --from=build-wasm /sidehook_script_engine.wasm /
+ENV SIDEHOOK_SCRIPT_ENGINE=/sidehook_script_engine.wasm
 RUN --mount=type=cache,id=sidehook-registry,target=/usr/local/cargo/registry \
     --mount=type=cache,id=sidehook-release,target=/src/target,sharing=locked \
     cargo build --locked --package sidehook --bin sidehook --release \
     && cp target/release/sidehook /
+# Machine code for this processor; on another one it is compiled at the start.
+RUN /sidehook script warm --script-cache /script-cache
 
 FROM toolchain AS build-people
 ENV CARGO_PROFILE_RELEASE_DEBUG=none
@@ -49,6 +55,8 @@ RUN install --directory --mode=0700 --owner=65532 --group=65532 /folders/config
 FROM gcr.io/distroless/cc-debian12:nonroot AS sidehook
 COPY --from=folders --chown=65532:65532 /folders/ /
 COPY --from=build-sidehook /sidehook /usr/local/bin/
+COPY --from=build-sidehook --chown=65532:65532 /script-cache /var/cache/sidehook
+ENV SIDEHOOK_SCRIPT_CACHE=/var/cache/sidehook
 USER 65532:65532
 EXPOSE 5000
 ENTRYPOINT ["/usr/local/bin/sidehook"]
@@ -56,7 +64,7 @@ CMD ["serve"]
 
 FROM envoyproxy/envoy:v1.40-latest AS gateway
 COPY --from=folders --chown=65532:65532 /folders/ /
-COPY --from=build-filter /sidehook_filter.wasm /etc/envoy/
+COPY --from=build-wasm /sidehook_filter.wasm /etc/envoy/
 USER 65532:65532
 EXPOSE 8000 9901
 ENTRYPOINT ["/usr/local/bin/envoy"]

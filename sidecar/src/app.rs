@@ -4,6 +4,7 @@
 //! is stored and what was sent is recorded, or it is repeated at the next start.
 
 mod fronts;
+mod scripts;
 mod store;
 mod workers;
 
@@ -19,7 +20,7 @@ use crate::{
     api::{self, Gate},
     clock::{Clock, SystemClock},
     config::{Config, QueueUrl, Role},
-    deliver::{self, Client, Deliverer, egress::Rule, holds::Holding},
+    deliver::{self, Client, Deliverer, egress::Rule, holds::Holding, making::Maker},
     dispatch::Dispatcher,
     expire::Expirer,
     ingest::{self, Ingest},
@@ -33,6 +34,7 @@ use crate::{
     route::{Follower, Table},
     store::Store,
     sweep::Sweeper,
+    transform::Scripts,
 };
 pub use store::migrate;
 use workers::Workers;
@@ -69,6 +71,7 @@ struct Process {
     access: Arc<Access>,
     gate: Gate,
     client: Client,
+    scripts: Arc<Scripts>,
     /// The queue inside the process. Work is spread through it, or, where there is a broker, only
     /// while that is away.
     local: Arc<dyn Queue>,
@@ -97,7 +100,8 @@ impl Process {
         let rule = Arc::new(rule);
         let client = Client::through(rule, config.egress_proxy.clone())
             .context("reading the platform's certificates")?;
-        Ok(Self { config, clock, store, table, access, gate, client, local, rabbitmq })
+        let scripts = scripts::open(&config).await?;
+        Ok(Self { config, clock, store, table, access, gate, client, scripts, local, rabbitmq })
     }
 
     fn queue(&self) -> Arc<dyn Queue> {
@@ -138,7 +142,7 @@ impl Process {
         let (access, store, clock) =
             (Arc::clone(&self.access), Arc::clone(&self.store), Arc::clone(&self.clock));
         let watch = async move { access.watch(&*store, &*clock).await }.boxed();
-        let endless = [Some(watch), Some(self.follow()), self.expire()];
+        let endless = [Some(watch), Some(self.follow()), self.expire(), self.watch_library()];
         let endless = endless.into_iter().flatten().collect();
         (Workers { committer, dispatcher, deliverer, sweeper, endless }, ingest)
     }
@@ -151,6 +155,18 @@ impl Process {
             clock: Arc::clone(&self.clock),
         };
         async move { follower.run().await }.boxed()
+    }
+
+    /// Looks for changes in the folder of scripts, if there is one.
+    fn watch_library(&self) -> Option<BoxFuture<'static, ()>> {
+        let watch = scripts::Watch {
+            folder: self.config.scripts.clone()?,
+            scripts: Arc::clone(&self.scripts),
+            table: Arc::clone(&self.table),
+            store: Arc::clone(&self.store),
+            clock: Arc::clone(&self.clock),
+        };
+        Some(async move { watch.run().await }.boxed())
     }
 
     /// Deletes what is old, unless all is kept.
@@ -167,6 +183,7 @@ impl Process {
             queue,
             clock: Arc::clone(&self.clock),
             table: Arc::clone(&self.table),
+            scripts: Arc::clone(&self.scripts),
         }
     }
 
@@ -177,6 +194,7 @@ impl Process {
             clock: Arc::clone(&self.clock),
             table: Arc::clone(&self.table),
             holds: Arc::clone(&holding.holds),
+            maker: Arc::new(Maker::new(Arc::clone(&self.scripts))),
             courier: Arc::new(self.client.clone()),
             metrics: holding.metrics.clone(),
         }
@@ -196,6 +214,7 @@ impl Process {
             clock: Arc::clone(&self.clock),
             routes: Arc::clone(&self.table),
             client: self.client.clone(),
+            scripts: Arc::clone(&self.scripts),
             defaults: api::Defaults { retry, ..api::Defaults::default() },
             gate: gate.clone(),
         }))

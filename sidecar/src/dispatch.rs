@@ -3,7 +3,7 @@
 //! Invariant: an event is dispatched once, with one delivery for each subscription that asked
 //! for it at that moment; its deliveries are published only after they are stored.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use futures::FutureExt as _;
 use sidehook_event::{Event, UnixMicros};
@@ -12,11 +12,14 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     clock::{Clock, mint},
     deliver::{lease_from, schedule},
-    model::{DueDelivery, Order, Series, operational},
+    model::{
+        DeliveryId, DueDelivery, Made, Order, ScriptVersion, Series, Successor, Verdict,
+        operational,
+    },
     queue::{Lane, Queue, Taken},
     route::Table,
     store::{Dispatched, Due, NewDelivery, Store, patience::until_stored},
-    transform::Renderer,
+    transform::{Haste, Rendered, Renderer, Scripts},
 };
 
 /// The most events of one transaction.
@@ -33,6 +36,8 @@ pub struct Dispatcher {
     pub clock: Arc<dyn Clock>,
     /// Who gets what.
     pub table: Arc<Table>,
+    /// Runs subscriptions' scripts.
+    pub scripts: Arc<Scripts>,
 }
 
 impl Dispatcher {
@@ -81,8 +86,11 @@ impl Dispatcher {
             taken.into_iter().map(|Taken { work, receipt }| (work, receipt)).unzip();
         // What does not fit into the queue is due at once, for the sweep.
         let mut room = self.queue.room(Lane::Deliveries);
-        let dispatched: Vec<_> =
-            events.into_iter().map(|event| self.route(event, now, &mut room)).collect();
+        let mut haste = Haste::new(&self.scripts, &*self.clock);
+        let (mut dispatched, mut ended) = (Vec::with_capacity(events.len()), HashMap::new());
+        for event in events {
+            dispatched.push(self.route(event, now, &mut room, &mut haste, &mut ended));
+        }
         let mut stored = until_stored(&*self.clock, "store deliveries", || {
             self.store.dispatch(&dispatched, now)
         })
@@ -92,33 +100,78 @@ impl Dispatcher {
             // Of one that came twice, since its message did, the first was stored.
             .filter(|dispatched| stored.remove(&dispatched.event.id))
             .flat_map(|dispatched| ready(dispatched, now))
+            .filter(|delivery| !ended.contains_key(&delivery.id))
             .collect();
+        self.end(ended).await;
         self.queue.publish_deliveries(ready).await;
         self.queue.settle(Lane::Events, receipts).await;
     }
 
-    fn route(&self, event: Arc<Event>, now: UnixMicros, room: &mut usize) -> Dispatched {
+    /// Records what scripts ended. A delivery that is not recorded so, since the process ended, is
+    /// still to be made when its lease is over.
+    async fn end(&self, ended: HashMap<DeliveryId, Verdict>) {
+        if ended.is_empty() {
+            return;
+        }
+        let verdicts: Vec<_> = ended.into_values().collect();
+        until_stored(&*self.clock, "record what scripts ended", || self.store.record(&verdicts))
+            .await;
+    }
+
+    fn route(
+        &self,
+        event: Arc<Event>,
+        now: UnixMicros,
+        room: &mut usize,
+        haste: &mut Haste<'_>,
+        ended: &mut HashMap<DeliveryId, Verdict>,
+    ) -> Dispatched {
         let listeners = self.table.listeners(&event.event_type);
         let mut renderer = Renderer::new(&event);
         let deliveries = listeners
             .iter()
-            .map(|subscription| {
+            .filter_map(|subscription| {
+                if !renderer.is_wanted(subscription) {
+                    return None;
+                }
+                let id = mint(&*self.clock);
+                let Rendered { payload, script, end } = renderer.render(subscription, haste);
+                let is_ended = end.is_some();
+                if let Some(successor) = end {
+                    ended.insert(id, verdict(id, script, successor, now));
+                }
                 let first = schedule::first(&subscription.retry, now, self.clock.dice());
-                let at_once = first <= now && *room > 0;
+                let at_once = first <= now && *room > 0 && !is_ended;
                 if at_once {
                     *room -= 1;
                 }
-                NewDelivery {
-                    id: mint(&*self.clock),
+                Some(NewDelivery {
+                    id,
                     subscription_id: subscription.id,
-                    payload: renderer.render(subscription),
+                    payload,
+                    script,
                     is_ordered: subscription.ordering == Order::Subject,
-                    due: if at_once { Due::Leased(lease_from(now)) } else { Due::At(first) },
-                }
+                    due: if at_once || is_ended {
+                        Due::Leased(lease_from(now))
+                    } else {
+                        Due::At(first)
+                    },
+                })
             })
             .collect();
         Dispatched { event, deliveries }
     }
+}
+
+/// What is recorded of a delivery that its script ended.
+fn verdict(
+    delivery_id: DeliveryId,
+    script: Option<ScriptVersion>,
+    successor: Successor,
+    at: UnixMicros,
+) -> Verdict {
+    let made = Some(Made { payload: None, script });
+    Verdict { delivery_id, number: 1, attempt: None, made, successor, at }
 }
 
 /// The deliveries that are leased to whoever takes them from the queue.

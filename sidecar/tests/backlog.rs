@@ -10,6 +10,8 @@
     reason = "this is how a test fails and tells"
 )]
 
+#[path = "scripts/opened.rs"]
+mod opened;
 #[expect(dead_code, reason = "it serves the delivery tests too")]
 #[path = "delivery/stage.rs"]
 mod stage;
@@ -104,6 +106,7 @@ impl Stage {
                 payload: payload(&event),
                 due: Due::At(now),
                 is_ordered: false,
+                script: None,
             };
             Dispatched { event, deliveries: vec![delivery] }
         });

@@ -27,7 +27,8 @@ enum Command {
     People(sample::Sample),
     /// Run every test, those with the real Envoy included
     Test(test::Test),
-    /// Compile the filter of the gateway, and say where it is
+    /// Compile what runs as WebAssembly, the filter of the gateway and the engine of scripts, and
+    /// say where it is
     Wasm,
 }
 
@@ -50,6 +51,7 @@ async fn run(command: Command) -> Result<()> {
         Command::Test(test) => test::test(test).await,
         Command::Wasm => {
             say::line(tools::wasm::filter().await?.display());
+            say::line(tools::wasm::script_engine().await?.display());
             Ok(())
         }
     }

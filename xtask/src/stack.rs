@@ -113,9 +113,12 @@ impl Programs {
             Some(filter) => filter,
             None => tools::wasm::filter().await.context("failed to build the filter")?,
         };
-        let sidehook = match named(SIDEHOOK) {
-            Some(sidehook) => sidehook,
-            None => tools::cargo::sidecar(build).await.context("failed to build sidehook")?,
+        let sidehook = if let Some(sidehook) = named(SIDEHOOK) {
+            sidehook
+        } else {
+            // It becomes part of the program.
+            tools::wasm::script_engine().await.context("failed to build the script engine")?;
+            tools::cargo::sidecar(build).await.context("failed to build sidehook")?
         };
         Ok(Self { envoy: tools::envoy::envoy().await?, sidehook, filter })
     }

@@ -54,7 +54,8 @@ CREATE TABLE undispatched (
     autovacuum_vacuum_cost_delay = 0
 );
 
--- What is sent. The deliveries of one event often share one.
+-- What is sent. The deliveries of one event often share one. One without a content type is still to
+-- be made, by the subscription's script, and belongs to one delivery.
 CREATE TABLE payloads (
     event_id     uuid    NOT NULL,
     number       integer NOT NULL,
@@ -83,7 +84,9 @@ CREATE TABLE pending_deliveries (
     last_outcome    text    COLLATE "C",
     -- When its attempts began, the first time or anew, and how many were made before.
     series_at       bigint  NOT NULL DEFAULT 0,
-    earlier         bigint  NOT NULL DEFAULT 0
+    earlier         bigint  NOT NULL DEFAULT 0,
+    -- The version of the script that made what is sent.
+    script          text    COLLATE "C"
 ) WITH (
     autovacuum_vacuum_scale_factor = 0,
     autovacuum_vacuum_threshold = 5000,
@@ -107,10 +110,11 @@ CREATE TABLE finished_deliveries (
     state           text    COLLATE "C" NOT NULL CHECK (state <> 'pending'),
     last_outcome    text    COLLATE "C",
     cause           text    COLLATE "C",
-    -- The last thing that went wrong with one that is dead.
+    -- The last thing that went wrong with one that is dead, or why one was filtered.
     error           bytea,
+    script          text    COLLATE "C",
     CHECK ((state = 'dead') = (cause IS NOT NULL)),
-    CHECK ((state = 'dead') = (error IS NOT NULL))
+    CHECK ((state IN ('dead', 'filtered')) = (error IS NOT NULL))
 );
 
 CREATE INDEX finished_deliveries_by_event ON finished_deliveries (event_id, id);
@@ -192,6 +196,13 @@ $$;
 
 CREATE TRIGGER tell_of_subscription_change AFTER INSERT OR UPDATE OR DELETE ON subscriptions
     FOR EACH ROW EXECUTE FUNCTION tell_of_subscription_change();
+
+-- The texts of scripts by their versions, as deliveries name them.
+CREATE TABLE scripts (
+    version  text   COLLATE "C" NOT NULL PRIMARY KEY,
+    source   bytea  NOT NULL,
+    saved_at bigint NOT NULL
+);
 
 -- Who may do what. A token itself is kept nowhere. Rows are never deleted: where tokens were asked
 -- for once, they are asked for for ever.

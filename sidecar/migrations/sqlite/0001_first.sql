@@ -38,7 +38,8 @@ CREATE TABLE undispatched (
     claimed  INTEGER NOT NULL CHECK (claimed IN (0, 1))
 ) STRICT, WITHOUT ROWID;
 
--- What is sent. The deliveries of one event often share one.
+-- What is sent. The deliveries of one event often share one. One without a content type is still to
+-- be made, by the subscription's script, and belongs to one delivery.
 CREATE TABLE payloads (
     event_id     BLOB    NOT NULL REFERENCES events (id) ON DELETE CASCADE,
     number       INTEGER NOT NULL,
@@ -64,8 +65,10 @@ CREATE TABLE deliveries (
     claimed         INTEGER NOT NULL CHECK (claimed IN (0, 1)),
     last_outcome    TEXT,
     cause           TEXT,
-    -- The last thing that went wrong with one that is dead.
+    -- The last thing that went wrong with one that is dead, or why one was filtered.
     error           TEXT,
+    -- The version of the script that made what is sent, or did not.
+    script          TEXT,
     -- When its attempts began, the first time or anew, and how many were made before.
     series_at       INTEGER NOT NULL,
     earlier         INTEGER NOT NULL DEFAULT 0,
@@ -74,7 +77,7 @@ CREATE TABLE deliveries (
     CHECK ((state = 'pending') = (due_at IS NOT NULL)),
     CHECK ((state = 'pending') = (finished_at IS NULL)),
     CHECK ((state = 'dead') = (cause IS NOT NULL)),
-    CHECK ((state = 'dead') = (error IS NOT NULL)),
+    CHECK ((state IN ('dead', 'filtered')) = (error IS NOT NULL)),
     FOREIGN KEY (event_id, payload) REFERENCES payloads (event_id, number) ON DELETE CASCADE
 ) STRICT;
 
@@ -123,6 +126,13 @@ CREATE TABLE subscriptions (
     paced_until     INTEGER,
     UNIQUE (pattern, url)
 ) STRICT;
+
+-- The texts of scripts by their versions, as deliveries name them.
+CREATE TABLE scripts (
+    version  TEXT    NOT NULL PRIMARY KEY,
+    source   TEXT    NOT NULL,
+    saved_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 
 -- Who may do what. A token itself is kept nowhere. Rows are never deleted: where tokens were asked
 -- for once, they are asked for for ever.

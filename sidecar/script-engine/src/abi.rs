@@ -70,7 +70,7 @@ extern "C" fn compile() -> u64 {
 /// Runs the script on the event that was written.
 #[unsafe(no_mangle)]
 extern "C" fn run() -> u64 {
-    answer(|machine, input| machine.run(input))
+    answer(Machine::run)
 }
 
 fn answer(call: impl FnOnce(&mut Machine, &[u8]) -> Report) -> u64 {

@@ -11,7 +11,9 @@ use rhai::{
 };
 
 use crate::{
-    explain, input::Input, library, limits,
+    explain,
+    input::Input,
+    library, limits,
     outcome::{Fault, Outcome, Report, shortened},
 };
 
@@ -43,6 +45,7 @@ struct Script {
     ast: AST,
     /// How many parameters its [`ENTRY`] has, if there is one.
     entry: Option<usize>,
+    reads_subscription: bool,
 }
 
 #[derive(Default)]
@@ -86,7 +89,11 @@ impl Machine {
         engine.register_global_module(StandardPackage::new().as_shared_module());
         engine.disable_symbol("eval").set_strict_variables(true);
         library::register(&mut engine);
-        if mode.unlimited { limits::lift(&mut engine) } else { limits::set(&mut engine) }
+        if mode.unlimited {
+            limits::lift(&mut engine);
+        } else {
+            limits::set(&mut engine);
+        }
         let watch = mode.watched.then(|| watch(&mut engine));
         if watch.is_none() {
             engine.on_print(|_| {}).on_debug(|_, _, _| {});
@@ -105,13 +112,16 @@ impl Machine {
         let entry = ast.iter_functions().find(|function| function.name == ENTRY);
         let entry = entry.map(|function| function.params.len());
         if entry.is_some_and(|parameters| !(1..=2).contains(&parameters)) {
-            let fault = Fault::new("transform must have one parameter, the event, or two, the \
-                event and the subscription");
+            let fault = Fault::new(
+                "transform must have one parameter, the event, or two, the \
+                event and the subscription",
+            );
             return Outcome::Failed(fault);
         }
         let reads_subscription = entry == Some(2) || source.contains("subscription");
-        self.script = Some(Script { source: source.to_owned(), ast, entry });
-        Outcome::Ready { reads_subscription }
+        let source = source.to_owned();
+        self.script = Some(Script { source, ast, entry, reads_subscription });
+        Outcome::Ready
     }
 
     /// Runs the script on the event of `input`, JSON: `{"event", "subscription", "same"}`.
@@ -119,10 +129,12 @@ impl Machine {
         if let Some(watch) = &self.watch {
             watch.take();
         }
+        let reads = self.script.as_ref().is_some_and(|script| script.reads_subscription);
         let report = match self.outcome(input) {
             Ok(report) => report,
             Err(fault) => Outcome::Failed(fault).into(),
         };
+        let report = Report { reads_subscription: reads, ..report };
         let Some(watch) = &self.watch else { return report };
         let Watch { operations, log, .. } = watch.take();
         Report { operations: Some(operations), log, ..report }
@@ -179,11 +191,10 @@ impl Script {
 fn inner_exit(error: EvalAltResult) -> Result<Dynamic, EvalAltResult> {
     match error {
         EvalAltResult::Exit(value, _) => Ok(value),
-        EvalAltResult::ErrorInFunctionCall(name, source, inner, position) => {
-            inner_exit(*inner).map_err(|inner| {
+        EvalAltResult::ErrorInFunctionCall(name, source, inner, position) => inner_exit(*inner)
+            .map_err(|inner| {
                 EvalAltResult::ErrorInFunctionCall(name, source, Box::new(inner), position)
-            })
-        }
+            }),
         error => Err(error),
     }
 }
@@ -214,7 +225,10 @@ fn sent(message: Message) -> Result<Report, Fault> {
         (written, "application/json")
     };
     if bytes.len() > LONGEST_BODY {
-        return Err(Fault::new(format!("came to {} bytes, more than the 1 MiB that are sent", bytes.len())));
+        return Err(Fault::new(format!(
+            "came to {} bytes, more than the 1 MiB that are sent",
+            bytes.len()
+        )));
     }
     let content_type = content_type.unwrap_or_else(|| usual.to_owned());
     Ok(Report { body: bytes, ..Outcome::Send { content_type, headers }.into() })

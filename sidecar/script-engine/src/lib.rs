@@ -11,6 +11,7 @@ mod input;
 pub mod library;
 mod limits;
 pub mod outcome;
+pub mod path;
 
 pub use engine::{Machine, Mode};
 pub use outcome::{Fault, Outcome, Report};

@@ -15,10 +15,7 @@ const LONGEST_TEXT: usize = 500;
 #[serde(rename_all = "snake_case", tag = "outcome")]
 pub enum Outcome {
     /// It can be run. (The answer to a compilation.)
-    Ready {
-        /// Whether what it comes to may depend on the subscription, as far as can be seen.
-        reads_subscription: bool,
-    },
+    Ready,
     /// The body is to be sent.
     Send {
         /// What the body is.
@@ -55,6 +52,8 @@ pub struct Report {
     /// What it came to.
     #[serde(flatten)]
     pub outcome: Outcome,
+    /// Whether it may depend on the subscription, as far as can be seen.
+    pub reads_subscription: bool,
     /// Steps that it took, where somebody watches.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub operations: Option<u64>,
@@ -75,7 +74,8 @@ impl Fault {
 
 impl From<Outcome> for Report {
     fn from(outcome: Outcome) -> Self {
-        Self { outcome, operations: None, log: Vec::new(), body: Vec::new() }
+        let (operations, log, body) = (None, Vec::new(), Vec::new());
+        Self { outcome, reads_subscription: false, operations, log, body }
     }
 }
 
@@ -125,7 +125,7 @@ mod tests {
             Report { body: b"a,b".to_vec(), operations: Some(3), ..send.into() },
             Outcome::Dropped { reason: "no need".to_owned() }.into(),
             Outcome::Failed(Fault::new("broken")).into(),
-            Outcome::Ready { reads_subscription: true }.into(),
+            Report { reads_subscription: true, ..Outcome::Ready.into() },
         ];
         for report in reports {
             assert_eq!(Report::decode(&report.encode()), Some(report));

@@ -269,7 +269,7 @@ mod tests {
         assert_eq!(
             flaws(json!({"filter": filter, "dry_run": 1})),
             [
-                "filter.cause must be one of exhausted, refused, egress, malformed, unsubscribed",
+                "filter.cause must be one of exhausted, refused, egress, malformed, unsubscribed, script",
                 "filter.until must be an instant such as 2026-11-23T09:30:00Z, with %2B for a plus sign",
                 "filter.state is unknown; there are event_type, subscription_id, cause, since, until",
                 "dry_run must be true or false",

@@ -81,6 +81,11 @@ pub(super) struct Shown {
     last_outcome: Option<&'static str>,
     cause: Option<&'static str>,
     error: Option<String>,
+    /// Why it was filtered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    script_version: Option<String>,
     #[serde(serialize_with = "shape::text")]
     created_at: UnixMicros,
     finished_at: Option<String>,
@@ -114,6 +119,8 @@ impl Shown {
             last_outcome: delivery.last_outcome.map(Outcome::name),
             cause: delivery.death.as_ref().map(|death| death.cause.name()),
             error: delivery.death.as_ref().map(|death| death.error.clone()),
+            reason: delivery.reason.clone(),
+            script_version: delivery.script.map(|version| version.to_string()),
             created_at: delivery.created_at,
             finished_at: instant(delivery.finished_at),
             attempt_log: attempts.map(|log| log.into_iter().map(ShownAttempt::of).collect()),

@@ -1,7 +1,7 @@
 //! What is wrong with what was sent, and where.
 //!
 //! Invariant: a flaw names the member it is about by its path from the top, and never repeats
-//! what was sent: it may be a secret.
+//! what was sent, which may be a secret; but for the line of a script that cannot be run.
 
 use std::fmt::{self, Display};
 
@@ -14,6 +14,23 @@ pub struct Flaw {
     pub field: String,
     /// What is wrong with it, a sentence without its subject: "must be a string".
     pub message: String,
+    /// Where in its text, if it is one of several lines.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub place: Option<Box<Place>>,
+}
+
+/// A place in a text that was sent, and what may help.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Place {
+    /// From 1.
+    pub line: u32,
+    /// From 1, in characters.
+    pub column: u32,
+    /// The line itself.
+    pub text: String,
+    /// What may help.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
 }
 
 /// All that is wrong, at least one thing.
@@ -23,7 +40,13 @@ pub struct Flaws(Vec<Flaw>);
 impl Flaws {
     /// Something is wrong with the value itself.
     pub fn here(message: impl Display) -> Self {
-        Self(vec![Flaw { field: String::new(), message: message.to_string() }])
+        Self(vec![Flaw { field: String::new(), message: message.to_string(), place: None }])
+    }
+
+    /// Something is wrong at this place of the text.
+    pub fn at_place(message: impl Display, place: Place) -> Self {
+        let (message, place) = (message.to_string(), Some(Box::new(place)));
+        Self(vec![Flaw { field: String::new(), message, place }])
     }
 
     /// Something is wrong with its member `field`.

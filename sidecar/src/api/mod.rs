@@ -20,6 +20,7 @@ mod problem;
 mod read;
 mod replay;
 mod routes;
+mod scripts;
 pub mod server;
 mod shape;
 mod subscriptions;
@@ -30,14 +31,16 @@ use std::{sync::Arc, time::Duration};
 use axum::Router;
 
 pub use auth::Gate;
-pub use flaw::{Flaw, Flaws};
+pub use flaw::{Flaw, Flaws, Place};
 pub use health::{health, metrics};
 pub use ingest::ingest;
 pub use problem::Problem;
 pub use routes::{Route, nothing_else};
 
 use self::routes::Routes;
-use crate::{clock::Clock, deliver::Client, model::Retry, route::Table, store::Store};
+use crate::{
+    clock::Clock, deliver::Client, model::Retry, route::Table, store::Store, transform::Scripts,
+};
 
 /// What the handlers work with.
 #[derive(Debug, Clone)]
@@ -52,6 +55,8 @@ pub struct Context {
     pub client: Client,
     /// What a subscription is given that does not say otherwise.
     pub defaults: Defaults,
+    /// Runs scripts.
+    pub scripts: Arc<Scripts>,
     /// Who may do what.
     pub gate: Gate,
 }
@@ -98,5 +103,6 @@ fn rest() -> Routes<Arc<Context>> {
         .and(dead_letters::routes())
         .and(replay::routes())
         .and(keys::routes())
+        .and(scripts::routes())
         .and(tokens::routes())
 }

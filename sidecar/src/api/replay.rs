@@ -24,7 +24,7 @@ use crate::{
     clock::mint,
     model::{Page, PageRequest, Scope, Subscription, SubscriptionId},
     store::{Dispatched, Due, EventFilter, NewDelivery},
-    transform::Renderer,
+    transform::{Rendered, Renderer},
 };
 
 pub(super) fn routes() -> Routes<Arc<Context>> {
@@ -56,12 +56,17 @@ async fn one(
                 let said = format!("the subscription does not ask for {}", event.event_type);
                 return Err(Problem::Conflict(said));
             }
+            if !is_wanted(&event, &subscription) {
+                let said = "the subscription's filter does not let the event through";
+                return Err(Problem::Conflict(said.to_owned()));
+            }
             vec![Arc::new(subscription)]
         }
     };
     let replayed = context.made_of(event, &listeners);
+    let has_any = !replayed.deliveries.is_empty();
     let count = context.store.replay(vec![replayed], false, context.clock.now()).await?;
-    if count == 0 && !listeners.is_empty() {
+    if count == 0 && has_any {
         let said = "the event is not dispatched yet, and will be delivered anyway";
         return Err(Problem::Conflict(said.to_owned()));
     }
@@ -79,6 +84,11 @@ async fn many(
     let subscription = subscription.ok_or(Problem::NotFound(subscriptions::MISSING))?;
     enabled(&subscription)?;
     context.replay(asked, Arc::new(subscription)).await
+}
+
+/// Whether the subscription gets such an event when it happens.
+pub(super) fn is_wanted(event: &Event, subscription: &Subscription) -> bool {
+    subscription.pattern.matches(&event.event_type) && Renderer::new(event).is_wanted(subscription)
 }
 
 fn enabled(subscription: &Subscription) -> Result<(), Problem> {
@@ -134,8 +144,7 @@ impl Context {
         let until = until.map_or(now, |until| until.min(now));
         let event_type = event_type.map(|event_type| event_type.to_string());
         let filter = EventFilter { event_type, subject, since: Some(since) };
-        let wanted =
-            |event: &Event| event.time < until && subscription.pattern.matches(&event.event_type);
+        let wanted = |event: &Event| event.time < until && is_wanted(event, &subscription);
 
         let (mut count, mut after, mut pages) = (0, None, Vec::new());
         loop {
@@ -177,15 +186,22 @@ impl Context {
     fn made_of(&self, event: Event, listeners: &[Arc<Subscription>]) -> Dispatched {
         let now = self.clock.now();
         let mut renderer = Renderer::new(&event);
-        let deliveries = listeners.iter().map(|subscription| NewDelivery {
-            id: mint(&*self.clock),
-            subscription_id: subscription.id,
-            payload: renderer.render(subscription),
-            due: Due::At(now),
-            // Its time in the order is over.
-            is_ordered: false,
-        });
-        let deliveries = deliveries.collect();
+        let mut deliveries = Vec::new();
+        for subscription in listeners {
+            if !renderer.is_wanted(subscription) {
+                continue;
+            }
+            let Rendered { payload, script, end: _ } = renderer.render_later(subscription);
+            deliveries.push(NewDelivery {
+                id: mint(&*self.clock),
+                subscription_id: subscription.id,
+                payload,
+                script,
+                due: Due::At(now),
+                // Its time in the order is over.
+                is_ordered: false,
+            });
+        }
         drop(renderer);
         Dispatched { event: Arc::new(event), deliveries }
     }

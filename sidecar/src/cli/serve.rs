@@ -71,6 +71,12 @@ pub struct ServeArgs {
     /// Deliver over https alone
     #[arg(long, env = "SIDEHOOK_EGRESS_HTTPS_ONLY")]
     egress_https_only: bool,
+    /// Take the scripts that subscriptions name `@…` from the files of this folder too
+    #[arg(long, env = "SIDEHOOK_SCRIPTS", value_name = "FOLDER")]
+    scripts: Option<String>,
+    /// Keep the compiled engine of scripts in this folder [default: the user's cache]
+    #[arg(long, env = "SIDEHOOK_SCRIPT_CACHE", value_name = "FOLDER")]
+    script_cache: Option<String>,
     /// Wait so long before each attempt, unless the subscription says otherwise
     /// [default: 0s,5s,5m,30m,2h,5h,10h,14h,20h,24h]
     #[arg(
@@ -125,6 +131,8 @@ impl ServeArgs {
             ("insecure_store_secrets_in_clear", in_clear),
             ("egress_proxy", self.egress_proxy),
             ("egress_https_only", https_only),
+            ("scripts", self.scripts),
+            ("script_cache", self.script_cache),
             ("queue", self.queue),
             ("queue_prefix", self.queue_prefix),
             ("api_token", self.api_token),

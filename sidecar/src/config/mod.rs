@@ -51,6 +51,10 @@ pub struct Config {
     pub egress_proxy: Option<Proxy>,
     /// Whether nothing goes out in clear.
     pub egress_https_only: bool,
+    /// The folder of the library of scripts.
+    pub scripts: Option<PathBuf>,
+    /// Where the compiled engine of scripts is kept.
+    pub script_cache: Option<PathBuf>,
     /// The schedule of subscriptions that have none of their own.
     pub retry: Retry,
     /// The most attempts at a time.
@@ -139,6 +143,8 @@ impl Default for Config {
             egress_allow: Vec::new(),
             egress_proxy: None,
             egress_https_only: false,
+            scripts: None,
+            script_cache: None,
             retry: Retry::default(),
             concurrency: 256,
             drain_timeout: Duration::from_secs(20),
@@ -170,6 +176,8 @@ impl TryFrom<Written> for Config {
             })?,
             egress_proxy: written.egress_proxy.map(egress_proxy).transpose()?,
             egress_https_only: written.egress_https_only.unwrap_or(usual.egress_https_only),
+            scripts: written.scripts.map(PathBuf::from),
+            script_cache: written.script_cache.map(PathBuf::from),
             retry: Retry {
                 schedule: retry_schedule(&written.retry_schedule)?.unwrap_or(usual.retry.schedule),
                 jitter: written.retry_jitter.unwrap_or(usual.retry.jitter),

@@ -36,6 +36,10 @@ pub(super) struct Written {
     pub(super) egress_proxy: Option<String>,
     /// `false`
     pub(super) egress_https_only: Option<bool>,
+    /// `/etc/sidehook/scripts`
+    pub(super) scripts: Option<String>,
+    /// `/var/cache/sidehook`
+    pub(super) script_cache: Option<String>,
     /// `["0s", "5s", "5m"]`
     pub(super) retry_schedule: Vec<String>,
     /// `0.1`

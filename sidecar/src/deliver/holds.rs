@@ -123,6 +123,7 @@ impl Holding {
                 delivery_id: delivery.id,
                 number: delivery.attempt,
                 attempt: None,
+                made: None,
                 successor: Successor::Retry(until),
                 at: now,
             });
@@ -196,7 +197,9 @@ mod tests {
     fn times(put_off: &[Verdict]) -> Vec<UnixMicros> {
         let times = put_off.iter().map(|verdict| match verdict.successor {
             Successor::Retry(at) => at,
-            Successor::Delivered | Successor::Dead(_) => panic!("it is put off"),
+            Successor::Delivered | Successor::Dead(_) | Successor::Filtered(_) => {
+                panic!("it is put off")
+            }
         });
         times.collect()
     }

@@ -8,10 +8,12 @@ pub mod circuit;
 pub mod client;
 mod connect;
 pub mod courier;
+mod decide;
 mod dial;
 pub mod egress;
 mod disabling;
 pub mod holds;
+pub mod making;
 mod metrics;
 mod order;
 pub mod outcome;
@@ -29,17 +31,17 @@ pub mod trust;
 pub mod turns;
 mod wire;
 
-use std::{error::Error, sync::Arc, time::Duration};
+use std::{error::Error, num::NonZeroU32, sync::Arc, time::Duration};
 
 use futures::FutureExt as _;
 use sidehook_event::UnixMicros;
 use tokio::{sync::mpsc, task::JoinSet};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use attempt::Made;
 pub use client::Client;
 use courier::Courier;
 use holds::Holds;
+use making::Maker;
 pub use metrics::Metrics;
 use record::{Found, Recorder};
 use streak::Streaks;
@@ -48,7 +50,7 @@ use turns::{Ended, Limits, PutOff, Reason, Turns, Wish};
 use crate::{
     clock::Clock,
     model::{
-        Attempt, Cause, Death, DueDelivery, Fault, MAX_TIMEOUT, Order, Subscription,
+        Attempt, Cause, Death, DueDelivery, Fault, MAX_TIMEOUT, Pacing, Subscription,
         SubscriptionId, Successor, Verdict,
     },
     queue::{Lane, Queue, Taken},
@@ -80,6 +82,7 @@ pub async fn put_back(queue: &dyn Queue, store: &dyn Store, clock: &dyn Clock) {
             delivery_id: work.id,
             number: work.attempt,
             attempt: None,
+            made: None,
             successor: Successor::Retry(at),
             at,
         };
@@ -101,6 +104,8 @@ pub struct Deliverer {
     pub table: Arc<Table>,
     /// What is put off together.
     pub holds: Arc<Holds>,
+    /// Makes what scripts have not made yet.
+    pub maker: Arc<Maker>,
     /// Sends.
     pub courier: Arc<dyn Courier>,
     /// What is counted.
@@ -205,6 +210,11 @@ impl Deliverer {
             // One that is not in the table yet is read when its turn comes.
             let known = self.table.subscription(id);
             let pacing = known.map(|subscription| subscription.pacing).unwrap_or_default();
+            // What is still to be made takes its time, one after the other.
+            let is_unmade = work.work.payload.is_unmade();
+            let max_in_flight =
+                if is_unmade { Some(NonZeroU32::MIN) } else { pacing.max_in_flight };
+            let pacing = Pacing { max_in_flight, ..pacing };
             turns.offer(id, pacing, work, now)
         });
         offers.collect()
@@ -266,7 +276,7 @@ impl Deliverer {
             return;
         }
         let (delivery_id, number) = (due.id, due.attempt);
-        let verdict = Verdict { delivery_id, number, attempt: None, successor, at };
+        let verdict = Verdict { delivery_id, number, attempt: None, made: None, successor, at };
         // Whoever listens is there until the last sender is gone.
         let _ = verdicts.send((verdict, receipt)).await;
     }
@@ -289,7 +299,7 @@ impl Deliverer {
             self.give_back(Taken { work: due, receipt }, again, &verdicts).await;
             return Ended::Untold;
         }
-        let verdict = self.judge(&due, subscription.as_deref()).await;
+        let verdict = self.judge(&due, subscription.as_ref()).await;
         let ended = ended(verdict.attempt.as_ref());
         self.note(due.subscription_id, ended, streaks).await;
         // Whoever listens is there until the last sender is gone.
@@ -305,53 +315,6 @@ impl Deliverer {
         }
         self.table.reload(&*self.store, due.subscription_id).await?;
         Ok(self.table.subscription(due.subscription_id))
-    }
-
-    /// Makes the attempt, if there is one to make, and says what follows.
-    async fn judge(&self, due: &DueDelivery, subscription: Option<&Subscription>) -> Verdict {
-        let now = self.clock.now();
-        let (delivery_id, number) = (due.id, due.attempt);
-        let verdict = |successor, at| Verdict { delivery_id, number, attempt: None, successor, at };
-        let Some(subscription) = subscription else {
-            let death = Death { cause: Cause::Unsubscribed, error: store::UNSUBSCRIBED.to_owned() };
-            return verdict(Successor::Dead(death), now);
-        };
-        if !subscription.enabled {
-            return verdict(Successor::Retry(now.after(PAUSE)), now);
-        }
-        if subscription.ordering == Order::Subject
-            && let Some(until) = self.waits_until(due.id).await
-        {
-            return verdict(Successor::Retry(until), now);
-        }
-        if schedule::has_ended(&subscription.retry, due.series, due.attempt, now) {
-            let error = "its schedule was made shorter".to_owned();
-            return verdict(Successor::Dead(Death { cause: Cause::Exhausted, error }), now);
-        }
-        let Made { attempt, retry_after, resent } =
-            attempt::attempt(due, subscription, &*self.courier, &*self.clock).await;
-        self.metrics.attempted(&attempt, resent);
-        let end = self.clock.now();
-        let successor = outcome::successor(
-            &attempt,
-            due.series,
-            retry_after,
-            &subscription.retry,
-            end,
-            self.clock.dice(),
-        );
-        if outcome::is_unsubscribing(&attempt) {
-            self.disable(subscription.id, disabling::GONE).await;
-        }
-        tracing::debug!(
-            delivery = %due.id,
-            subscription = %subscription.id,
-            number = attempt.number,
-            outcome = attempt.outcome.name(),
-            status = attempt.status_code,
-            "attempted"
-        );
-        Verdict { attempt: Some(attempt), ..verdict(successor, end) }
     }
 }
 

@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use sidehook_event::{EventId, EventType, UnixMicros};
 
-use super::{DeliveryId, SubscriptionId};
+use super::{DeliveryId, ScriptVersion, SubscriptionId};
 
 /// What is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +20,20 @@ pub struct Payload {
     pub headers: Arc<[(String, String)]>,
     /// The body, as it is signed and sent.
     pub body: Bytes,
+}
+
+impl Payload {
+    /// One that is still to be made, by the subscription's script. It has a place in memory of its
+    /// own, by which stores tell payloads apart.
+    pub fn unmade() -> Self {
+        let (content_type, headers) = (Arc::from(""), Arc::default());
+        Self { content_type, headers, body: Bytes::copy_from_slice(b" ") }
+    }
+
+    /// Whether it is still to be made: then it is never sent.
+    pub fn is_unmade(&self) -> bool {
+        self.content_type.is_empty()
+    }
 }
 
 /// The attempts that belong together. Redriving a dead letter begins a new series: its schedule
@@ -105,6 +119,10 @@ pub struct Delivery {
     pub last_outcome: Option<Outcome>,
     /// Why it is dead.
     pub death: Option<Death>,
+    /// Why it was filtered, in its script's words.
+    pub reason: Option<String>,
+    /// The version of the script that made what is sent, or did not.
+    pub script: Option<ScriptVersion>,
     /// When it was made.
     pub created_at: UnixMicros,
     /// When it was delivered, filtered or given up.
@@ -196,6 +214,8 @@ pub enum Cause {
     Malformed,
     /// The subscription was deleted before it could be delivered.
     Unsubscribed,
+    /// The subscription's script failed.
+    Script,
 }
 
 /// Who has to do something about a failure.
@@ -219,12 +239,13 @@ impl Fault {
 
 impl Cause {
     /// All of them, with their names.
-    pub const NAMES: [(&'static str, Self); 5] = [
+    pub const NAMES: [(&'static str, Self); 6] = [
         ("exhausted", Self::Exhausted),
         ("refused", Self::Refused),
         ("egress", Self::Egress),
         ("malformed", Self::Malformed),
         ("unsubscribed", Self::Unsubscribed),
+        ("script", Self::Script),
     ];
 
     /// Its name.
@@ -235,13 +256,14 @@ impl Cause {
             Self::Egress => "egress",
             Self::Malformed => "malformed",
             Self::Unsubscribed => "unsubscribed",
+            Self::Script => "script",
         }
     }
 
     /// Whose fault it is.
     pub fn fault(self) -> Fault {
         match self {
-            Self::Exhausted | Self::Refused | Self::Unsubscribed => Fault::Receiver,
+            Self::Exhausted | Self::Refused | Self::Unsubscribed | Self::Script => Fault::Receiver,
             Self::Egress | Self::Malformed => Fault::Pipeline,
         }
     }
@@ -265,6 +287,17 @@ pub enum Successor {
     Retry(UnixMicros),
     /// Nothing: it is given up.
     Dead(Death),
+    /// Nothing: the subscription's script dropped it, for this reason.
+    Filtered(String),
+}
+
+/// What a subscription's script came to, of a delivery whose payload was still to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Made {
+    /// What is sent from now on, if anything.
+    pub payload: Option<Payload>,
+    /// The version of the script, if there was one to run.
+    pub script: Option<ScriptVersion>,
 }
 
 /// What a worker found out about a delivery: the attempt, if one was made, and what follows.
@@ -277,6 +310,8 @@ pub struct Verdict {
     pub number: u32,
     /// That attempt, if it was made.
     pub attempt: Option<Attempt>,
+    /// What the subscription's script came to, if it was run.
+    pub made: Option<Made>,
     /// What follows.
     pub successor: Successor,
     /// When this was found out.

@@ -6,6 +6,7 @@
 mod access;
 mod allowed;
 mod delivery;
+mod filter;
 mod id;
 mod order;
 mod pacing;
@@ -26,9 +27,10 @@ pub(crate) mod testing;
 pub use access::{AccessToken, TokenDigest, make_token, token_id};
 pub use allowed::{Allowed, InvalidAllowed};
 pub use delivery::{
-    Attempt, Cause, Death, Delivery, DueDelivery, Fault, Outcome, Payload, Series, State,
+    Attempt, Cause, Death, Delivery, DueDelivery, Fault, Made, Outcome, Payload, Series, State,
     Successor, Verdict,
 };
+pub use filter::{Filter, FilterFlaw};
 pub use id::{DeliveryId, SubscriptionId, TokenId};
 pub use order::Order;
 pub use pacing::{InvalidRate, Pacing, RateLimit};
@@ -36,8 +38,8 @@ pub use page::{InvalidCursor, Page, PageRequest};
 pub use pattern::{InvalidPattern, Pattern};
 pub use proxy::{InvalidProxy, Proxy};
 pub use scope::{Face, InvalidScope, Scope, Scopes};
-pub use sealing_key::{InvalidKey, KeyId, SealingKey};
 pub use script::{LONGEST_SCRIPT, Script, ScriptChoice, ScriptVersion};
+pub use sealing_key::{InvalidKey, KeyId, SealingKey};
 pub use secret::{InvalidSecret, Key, PublicKey, Scheme, Secret};
 pub use signing::{Outgoing, Signing};
 pub use subscription::{

@@ -123,6 +123,8 @@ mod tests {
             next_attempt_at: None,
             last_outcome: Some(Outcome::Status),
             death: Some(Death { cause, error: "answered 500".to_owned() }),
+            reason: None,
+            script: None,
             created_at: UnixMicros::new(1_763_890_200_000_000),
             finished_at: Some(UnixMicros::new(1_763_890_201_000_000)),
         }

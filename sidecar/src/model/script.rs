@@ -54,9 +54,9 @@ impl fmt::Display for ScriptChoice {
 impl Script {
     /// The script with this text.
     pub fn new(source: &str) -> Self {
-        let digest: [u8; 32] = Sha256::digest(source).into();
-        let [a, b, c, d, e, f, g, h, ..] = digest;
-        let version = ScriptVersion(u64::from_be_bytes([a, b, c, d, e, f, g, h]));
+        let digest = Sha256::digest(source);
+        let version = digest.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
+        let version = ScriptVersion(version);
         Self { version, source: source.into() }
     }
 }
@@ -64,7 +64,8 @@ impl Script {
 impl ScriptVersion {
     /// The version with these digits.
     pub fn parse(text: &str) -> Option<Self> {
-        let is_written_so = text.len() == 16 && text.bytes().all(|b| b.is_ascii_hexdigit() && !b.is_ascii_uppercase());
+        let is_written_so = text.len() == 16
+            && text.bytes().all(|b| b.is_ascii_hexdigit() && !b.is_ascii_uppercase());
         if is_written_so { u64::from_str_radix(text, 16).ok().map(Self) } else { None }
     }
 }

@@ -11,7 +11,7 @@ use sidehook_event::UnixMicros;
 use thiserror::Error;
 use url::Url;
 
-use super::{Order, Pacing, Pattern, Signing, SubscriptionId, Tls};
+use super::{Filter, Order, Pacing, Pattern, ScriptChoice, Signing, SubscriptionId, Tls};
 
 /// The longest a whole attempt may take. A lease outlasts it, so that no other worker takes over
 /// an attempt that is still under way.
@@ -26,11 +26,15 @@ pub struct Subscription {
     pub url: Target,
     /// What it asks for.
     pub pattern: Pattern,
+    /// Which of those it wants, by what is in them; all, without one.
+    pub filter: Option<Filter>,
+    /// Makes what is sent, or drops it.
+    pub script: Option<ScriptChoice>,
     /// Headers added to each delivery.
     pub custom_headers: Headers,
     /// Keys merged into the top level of each payload. Never `type`, `timestamp` or `data`.
     pub custom_payload: Map<String, Value>,
-    /// How the payload is laid out.
+    /// How the payload is laid out that no script makes.
     pub format: Format,
     /// Signs its deliveries.
     pub signing: Signing,

@@ -18,6 +18,8 @@ pub(crate) fn subscription(id: u128, pattern: &str) -> Subscription {
         id: SubscriptionId::from_bits(id),
         url: Target::parse("https://receiver.test/webhook").unwrap(),
         pattern: pattern.parse().unwrap(),
+        filter: None,
+        script: None,
         custom_headers: Headers::default(),
         custom_payload: Map::new(),
         format: Format::Standard,

@@ -12,8 +12,8 @@ use sidehook_event::UnixMicros;
 
 use super::seal::{Keyring, Place};
 use crate::model::{
-    ClientIdentity, Format, Headers, InvalidRate, Order, Outgoing, Pacing, Retry, Secret, Signing,
-    Subscription, SubscriptionId, Target, Tls,
+    ClientIdentity, Filter, Format, Headers, InvalidRate, Order, Outgoing, Pacing, Retry,
+    ScriptChoice, Secret, Signing, Subscription, SubscriptionId, Target, Tls,
 };
 
 /// The column of the settings.
@@ -47,6 +47,8 @@ pub struct Flaw {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Settings {
+    filter: Option<Map<String, Value>>,
+    script: Option<String>,
     custom_payload: Map<String, Value>,
     format: String,
     enabled: bool,
@@ -84,6 +86,8 @@ pub fn write(
         id,
         url,
         pattern,
+        filter,
+        script,
         custom_headers,
         custom_payload,
         format,
@@ -101,6 +105,8 @@ pub fn write(
         updated_at,
     } = subscription;
     let settings = Settings {
+        filter: filter.as_ref().map(|filter| filter.written().clone()),
+        script: script.as_ref().map(ToString::to_string),
         custom_payload: custom_payload.clone(),
         format: format.name().to_owned(),
         enabled: *enabled,
@@ -156,6 +162,7 @@ pub fn read(
     let headers = Headers::parse(headers).map_err(|(name, what)| format!("{name} {what}"));
     let rate_limit = settings.rate_limit.map(|text| text.parse()).transpose();
     let rate_limit = rate_limit.map_err(|flawed: InvalidRate| flaw(SETTINGS)(flawed))?;
+    let filter = settings.filter.map(Filter::parse).transpose();
     let client = match (settings.client_certificate, secrets.client_key.clone()) {
         (None, None) => None,
         (Some(certificate), Some(key)) => Some(ClientIdentity { certificate, key: key.into() }),
@@ -166,6 +173,8 @@ pub fn read(
         id,
         url: Target::parse(columns.url).map_err(flaw("url"))?,
         pattern: columns.pattern.parse().map_err(flaw("pattern"))?,
+        filter: filter.map_err(flaw(SETTINGS))?,
+        script: settings.script.as_deref().map(ScriptChoice::parse),
         custom_headers: headers.map_err(flaw(SECRETS))?,
         custom_payload: settings.custom_payload,
         format: *format,

@@ -17,7 +17,7 @@ use thiserror::Error;
 
 use crate::model::{
     AccessToken, Attempt, Delivery, DeliveryId, DueDelivery, Page, PageRequest, Pattern, Payload,
-    Series, State, Subscription, SubscriptionId, Target, TokenId, Verdict,
+    Script, ScriptVersion, Series, State, Subscription, SubscriptionId, Target, TokenId, Verdict,
 };
 
 pub mod form;
@@ -66,6 +66,8 @@ pub struct NewDelivery {
     pub due: Due,
     /// Whether it waits for the earlier ones about its subject.
     pub is_ordered: bool,
+    /// The version of the script that made what is sent, if one did.
+    pub script: Option<ScriptVersion>,
 }
 
 /// A pending delivery that nobody has in hand, and what its next time follows from.
@@ -208,8 +210,9 @@ pub trait Store: Send + Sync + Debug + 'static {
 
     /// Records attempts and what follows them. When one that is ordered is no longer pending, the
     /// next one, if nothing was attempted of it, is due, as early as it was at first. A verdict on a delivery that is no longer
-    /// pending changes nothing about its state; a retry or a death is only accepted from the
-    /// latest attempt. Each attempt is recorded once however often it comes.
+    /// pending changes nothing about its state; a retry, a death or that it was filtered is only accepted
+    /// from the latest attempt. Each attempt is recorded once however often it comes. A payload that
+    /// was still to be made is the one that was made of it first.
     async fn record(&self, verdicts: &[Verdict]) -> Result<()>;
 
     /// Brings dead deliveries back among what is pending, due at `now`: a new series of attempts
@@ -348,6 +351,12 @@ pub trait Store: Send + Sync + Debug + 'static {
 
     /// One delivery with its attempts, the first one first.
     async fn delivery(&self, id: DeliveryId) -> Result<Option<(Delivery, Vec<Attempt>)>>;
+
+    /// Keeps the text of a script, if it is not there yet.
+    async fn keep_script(&self, script: &Script, now: UnixMicros) -> Result<()>;
+
+    /// The script of this version.
+    async fn script(&self, version: ScriptVersion) -> Result<Option<Script>>;
 
     /// Keeps a token. One whose id is there already changes nothing.
     async fn add_token(&self, token: &AccessToken) -> Result<()>;

@@ -6,7 +6,7 @@
 
 use sidehook_event::UnixMicros;
 
-use crate::model::{Death, Outcome, State, Successor, Verdict};
+use crate::model::{Death, Outcome, ScriptVersion, State, Successor, Verdict};
 
 /// Where a delivery stands, as far as a verdict can change it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +23,10 @@ pub struct Standing {
     pub last_outcome: Option<Outcome>,
     /// Why it is dead.
     pub death: Option<Death>,
+    /// Why it was filtered.
+    pub reason: Option<String>,
+    /// The version of the script that was run last.
+    pub script: Option<ScriptVersion>,
     /// When it left the pending ones.
     pub finished_at: Option<UnixMicros>,
 }
@@ -45,10 +49,10 @@ impl Standing {
         let judged = Self {
             last_outcome: attempt.map(|attempt| attempt.outcome).or(self.last_outcome),
             claimed: false,
+            script: verdict.made.as_ref().and_then(|made| made.script).or(self.script),
             ..counted.clone()
         };
         match (self.state, &verdict.successor) {
-            (State::Delivered | State::Filtered | State::Dead, _) => counted,
             (State::Pending, Successor::Delivered) if attempt.is_some() => Self {
                 state: State::Delivered,
                 due_at: None,
@@ -58,6 +62,13 @@ impl Standing {
             (State::Pending, Successor::Retry(at)) if is_latest => {
                 Self { due_at: Some(*at), ..judged }
             }
+            (State::Pending, Successor::Filtered(reason)) if is_latest => Self {
+                state: State::Filtered,
+                due_at: None,
+                reason: Some(reason.clone()),
+                finished_at: Some(verdict.at),
+                ..judged
+            },
             (State::Pending, Successor::Dead(death)) if is_latest => Self {
                 state: State::Dead,
                 due_at: None,
@@ -65,11 +76,22 @@ impl Standing {
                 finished_at: Some(verdict.at),
                 ..judged
             },
-            // A failure that comes too late, or a success without an attempt.
-            (State::Pending, Successor::Delivered | Successor::Retry(_) | Successor::Dead(_)) => {
-                counted
-            }
+            // A failure that comes too late, or a success without an attempt; and whatever comes
+            // when all is over.
+            (
+                State::Pending,
+                Successor::Delivered
+                | Successor::Retry(_)
+                | Successor::Dead(_)
+                | Successor::Filtered(_),
+            )
+            | (State::Delivered | State::Filtered | State::Dead, _) => counted,
         }
+    }
+
+    /// What went wrong, or why it was filtered.
+    pub fn error(&self) -> Option<&str> {
+        self.death.as_ref().map(|death| death.error.as_str()).or(self.reason.as_deref())
     }
 }
 
@@ -91,6 +113,8 @@ mod tests {
             claimed: true,
             last_outcome: None,
             death: None,
+            reason: None,
+            script: None,
             finished_at: None,
         }
     }
@@ -102,7 +126,7 @@ mod tests {
     fn of_attempt(handed_out: u32, number: Option<u32>, successor: Successor) -> Verdict {
         let outcome = match successor {
             Successor::Delivered => Outcome::Success,
-            Successor::Retry(_) | Successor::Dead(_) => Outcome::Timeout,
+            Successor::Retry(_) | Successor::Dead(_) | Successor::Filtered(_) => Outcome::Timeout,
         };
         Verdict {
             delivery_id: DeliveryId::from_bits(1),
@@ -116,6 +140,7 @@ mod tests {
                 response_excerpt: None,
                 error: None,
             }),
+            made: None,
             successor,
             at: UnixMicros::new(7),
         }
@@ -169,6 +194,7 @@ mod tests {
                 cause: Cause::Exhausted,
                 error: "answered 500".to_owned()
             })),
+            Just(Successor::Filtered("no need".to_owned())),
         ];
         (1..6_u32, any::<bool>(), successor).prop_map(|(number, is_made, successor)| {
             of_attempt(number, is_made.then_some(number), successor)
@@ -186,6 +212,7 @@ mod tests {
                 prop_assert_eq!(standing.state == State::Pending, standing.due_at.is_some());
                 prop_assert_eq!(standing.state == State::Pending, standing.finished_at.is_none());
                 prop_assert_eq!(standing.state == State::Dead, standing.death.is_some());
+                prop_assert_eq!(standing.state == State::Filtered, standing.reason.is_some());
                 prop_assert_eq!(&standing.after(verdict), &standing, "recorded again");
                 if before.state != State::Pending {
                     prop_assert_eq!(&standing, &Standing { attempts: standing.attempts, ..before });

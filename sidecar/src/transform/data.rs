@@ -13,18 +13,36 @@ use sidehook_event::{Body, Event};
 /// not JSON is carried as base64, with its type: `{"id", "content_type", "content_encoding",
 /// "base64"}`.
 pub fn data(event: &Event) -> Box<RawValue> {
+    found(event).0
+}
+
+/// Where `data` is from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Source {
+    /// The body of the request, as it is.
+    Request,
+    /// The body of the answer, as it is.
+    Response,
+    /// Neither.
+    Made,
+}
+
+/// The same, and where it is from.
+pub(super) fn found(event: &Event) -> (Box<RawValue>, Source) {
     let exchange = &event.exchange;
     if event.event_type.action() == "deleted" || is_thin(event) {
-        return id_alone(event);
+        return (id_alone(event), Source::Made);
     }
-    let bodies = [&exchange.response, &exchange.request];
-    if let Some(resource) = bodies.into_iter().find_map(json_of) {
-        return resource.to_owned();
+    let bodies = [(&exchange.response, Source::Response), (&exchange.request, Source::Request)];
+    let json = |(body, source)| Some((json_of(body)?.to_owned(), source));
+    if let Some(found) = bodies.into_iter().find_map(json) {
+        return found;
     }
-    match bodies.into_iter().find(|body| body.is_whole()) {
-        Some(body) => encoded(event, body),
+    let made = match bodies.into_iter().find(|(body, _)| body.is_whole()) {
+        Some((body, _)) => encoded(event, body),
         None => id_alone(event),
-    }
+    };
+    (made, Source::Made)
 }
 
 /// Whether the resource was too large to be carried.

@@ -1,10 +1,21 @@
-//! From an event to what a subscription is sent. Pure.
+//! From an event to what a subscription is sent.
 //!
-//! Invariant: a payload is a function of the event and the subscription, and always valid JSON.
+//! Invariant: a payload is a function of the event, the subscription and the text of its script;
+//! one that no script made is always valid JSON.
 
 mod data;
+mod document;
+mod dry_run;
+pub mod library;
 mod payload;
+mod render;
 pub mod sandbox;
+pub mod scripts;
 
 pub use data::data;
-pub use payload::Renderer;
+pub use document::visible;
+pub use dry_run::{DryRun, Output, ShownFault};
+pub use library::Library;
+pub use render::{Haste, Rendered, Renderer, version_of};
+pub use sandbox::Sandbox;
+pub use scripts::{Scripts, Transformed};

@@ -10,52 +10,36 @@ use serde_json::{Map, Value, value::RawValue};
 use sidehook_event::{Event, cloudevents};
 
 use super::data;
-use crate::model::{Format, Payload, Subscription};
+use crate::model::{Format, Payload};
 
-/// Renders the payloads of one event. Subscriptions that differ in nothing that is sent share
-/// the bytes.
+/// What all payloads of an event have in common.
 #[derive(Debug)]
-pub struct Renderer<'a> {
-    event: &'a Event,
-    data: Box<RawValue>,
-    plain: BTreeMap<&'static str, Payload>,
+pub(super) struct Layout<'a> {
+    pub(super) event: &'a Event,
+    pub(super) data: &'a RawValue,
 }
 
-impl<'a> Renderer<'a> {
-    /// Prepares what all payloads of the event have in common.
-    pub fn new(event: &'a Event) -> Self {
-        Self { event, data: data(event), plain: BTreeMap::new() }
-    }
-
-    /// The payload of the event for this subscription.
-    pub fn render(&mut self, subscription: &Subscription) -> Payload {
-        let custom = &subscription.custom_payload;
-        if !custom.is_empty() {
-            return self.lay_out(subscription.format, custom);
-        }
-        let format = subscription.format;
-        if let Some(payload) = self.plain.get(format.name()) {
-            return payload.clone();
-        }
-        let payload = self.lay_out(format, custom);
-        self.plain.insert(format.name(), payload.clone());
-        payload
-    }
-
-    fn lay_out(&self, format: Format, custom: &Map<String, Value>) -> Payload {
+impl Layout<'_> {
+    /// The payload in this format, with these keys added to it.
+    pub(super) fn lay_out(&self, format: Format, custom: &Map<String, Value>) -> Payload {
         let mut body = Vec::with_capacity(self.data.get().len() + 128);
         let written = match format {
             Format::Standard => self.write(&mut body, &self.standard(), "data", custom),
             Format::CloudEvents => self.write(&mut body, &self.cloudevent(), "data", custom),
-            Format::CloudEventsBinary | Format::Raw => write_raw(&mut body, &self.data, custom),
+            Format::CloudEventsBinary | Format::Raw => write_raw(&mut body, self.data, custom),
         };
-        let headers = match format {
-            Format::CloudEventsBinary => ce_headers(self.event),
-            Format::Standard | Format::CloudEvents | Format::Raw => Arc::default(),
-        };
+        let headers = self.headers(format).into();
         debug_assert!(written.is_ok(), "memory takes whatever is written to it");
         let content_type = Arc::from(content_type(format));
         Payload { content_type, headers, body: Bytes::from(body) }
+    }
+
+    /// The headers that belong to this format.
+    pub(super) fn headers(&self, format: Format) -> Vec<(String, String)> {
+        match format {
+            Format::CloudEventsBinary => ce_headers(self.event),
+            Format::Standard | Format::CloudEvents | Format::Raw => Vec::new(),
+        }
     }
 
     fn standard(&self) -> Vec<(&'static str, String)> {
@@ -123,7 +107,7 @@ fn write_raw(
 
 /// The context attributes as headers (CloudEvents 1.0, HTTP Protocol Binding, section 3.1.3). The
 /// time of an event, its type and its id hold nothing that would have to be escaped; the others may.
-fn ce_headers(event: &Event) -> Arc<[(String, String)]> {
+fn ce_headers(event: &Event) -> Vec<(String, String)> {
     let attributes = cloudevents::attributes(event).into_iter();
     attributes.map(|(name, value)| (format!("ce-{name}"), percent_encoded(&value))).collect()
 }
@@ -156,13 +140,13 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::model::testing::{event, subscription};
+    use crate::{model::testing::event, transform::data};
 
     fn render(format: Format, custom: Value, response: &[u8]) -> String {
         let event = event("people.created", b"", response);
-        let Value::Object(custom_payload) = custom else { panic!("an object") };
-        let subscription = Subscription { custom_payload, format, ..subscription(1, "*") };
-        let payload = Renderer::new(&event).render(&subscription);
+        let Value::Object(custom) = custom else { panic!("an object") };
+        let data = data(&event);
+        let payload = Layout { event: &event, data: &data }.lay_out(format, &custom);
         String::from_utf8(payload.body.to_vec()).unwrap()
     }
 
@@ -204,21 +188,12 @@ mod tests {
     }
 
     #[test]
-    fn subscriptions_that_differ_in_nothing_sent_share_the_bytes() {
-        let event = event("people.created", b"", b"{\"id\":42}");
-        let mut renderer = Renderer::new(&event);
-        let first = renderer.render(&subscription(1, "*"));
-        let second = renderer.render(&subscription(2, "created"));
-        assert_eq!(first.body.as_ptr(), second.body.as_ptr());
-    }
-
-    #[test]
     fn a_cloudevent_in_binary_mode_is_the_resource_and_headers() {
         let mut event = event("people.created", b"", b"{\"id\":42}");
         event.subject = Some("größe \"1\" 5%".to_owned());
-        let format = Format::CloudEventsBinary;
-        let subscription = Subscription { format, ..subscription(1, "*") };
-        let payload = Renderer::new(&event).render(&subscription);
+        let data = data(&event);
+        let layout = Layout { event: &event, data: &data };
+        let payload = layout.lay_out(Format::CloudEventsBinary, &Map::new());
         assert_eq!(
             (&*payload.content_type, &*payload.body),
             ("application/json", &b"{\"id\":42}"[..])

@@ -39,6 +39,8 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
+use crate::opened::scripts;
+
 /// The token of the configuration for the API, where there is one.
 pub(crate) const API_TOKEN: &str = "the token of the configuration";
 
@@ -95,6 +97,7 @@ impl House {
             clock: Arc::clone(&clock),
             routes: Arc::new(Table::default()),
             client: Client::new(Arc::default()).unwrap(),
+            scripts: scripts(),
             defaults: Defaults::default(),
             gate: gate.clone(),
         })

@@ -12,5 +12,7 @@
 mod house;
 mod limits;
 mod matrix;
+#[path = "../scripts/opened.rs"]
+mod opened;
 mod places;
 mod tokens;

@@ -21,7 +21,7 @@ impl Row {
     /// A path of this route, with ids of the right form.
     fn example(&self) -> String {
         let id = format!("{}_{ID}", if self.path.starts_with("/tok") { "tok" } else { "sub" });
-        self.path.replace("{id}", &id).replace("{part}", "secret")
+        self.path.replace("{id}", &id).replace("{part}", "secret").replace("{key}", "@slack")
     }
 }
 
@@ -54,6 +54,9 @@ fn table() -> Vec<Row> {
         (Method::POST, "/events/{id}/replay", REDRIVE),
         (Method::POST, "/subscriptions/{id}/replay", REDRIVE),
         (Method::GET, "/.well-known/sidehook-keys", &[]),
+        (Method::GET, "/scripts", SUBSCRIPTIONS),
+        (Method::POST, "/scripts/run", CHANGES),
+        (Method::GET, "/scripts/{key}", SUBSCRIPTIONS),
         (Method::POST, "/tokens", TOKENS),
         (Method::GET, "/tokens", TOKENS),
         (Method::DELETE, "/tokens/{id}", TOKENS),

@@ -38,6 +38,8 @@ use sidehook_event::{self as event, Event, EventId, EventType, Exchange, TypeId,
 use tempfile::TempDir;
 use tower::ServiceExt as _;
 
+use crate::opened::scripts;
+
 /// 2025-11-23T09:30:00Z.
 pub(crate) const START: u64 = 1_763_890_200_000_000_000;
 
@@ -94,6 +96,7 @@ impl Desk {
             clock,
             routes: Arc::clone(&table),
             client: Client::new(Arc::new(rule)).unwrap(),
+            scripts: scripts(),
             defaults: Defaults::default(),
             gate: gate.clone(),
         });
@@ -180,6 +183,7 @@ impl Desk {
             },
             due: Due::At(at),
             is_ordered: false,
+            script: None,
         };
         let dispatched = Dispatched { event, deliveries: vec![delivery] };
         self.store.dispatch(&[dispatched], at).await.unwrap();
@@ -194,7 +198,7 @@ impl Desk {
         };
         let successor = Successor::Retry(at.after(Duration::from_secs(5)));
         let attempt = Some(attempt);
-        let verdict = Verdict { delivery_id, number: 1, attempt, successor, at };
+        let verdict = Verdict { delivery_id, number: 1, attempt, made: None, successor, at };
         self.store.record(&[verdict]).await.unwrap();
         delivery_id
     }
@@ -212,6 +216,7 @@ impl Desk {
             delivery_id,
             number: 2,
             attempt: None,
+            made: None,
             successor: Successor::Dead(Death { cause, error }),
             at: happening(id, "people.created").time,
         };

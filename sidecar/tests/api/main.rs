@@ -14,6 +14,8 @@ mod desk;
 mod guide;
 mod health;
 mod listing;
+#[path = "../scripts/opened.rs"]
+mod opened;
 mod refusing;
 mod replaying;
 mod signing;

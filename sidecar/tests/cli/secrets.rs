@@ -21,6 +21,8 @@ fn subscription() -> Subscription {
         id: SubscriptionId::from_bits(1),
         url: Target::parse("https://example.com/webhook").unwrap(),
         pattern: "people.*".parse().unwrap(),
+        filter: None,
+        script: None,
         custom_headers: Headers::parse([("authorization", "Bearer x")]).unwrap(),
         custom_payload: serde_json::Map::new(),
         format: Format::Standard,
@@ -56,7 +58,7 @@ fn run(arguments: &str, path: &Path, keys: &[&str]) -> (String, bool) {
     let mut command = command(arguments);
     command.arg("--store").arg(format!("sqlite:{}", path.display()));
     let output = command.env("SIDEHOOK_SECRET_KEYS", keys.join(",")).output().unwrap();
-    let all = said(&output) + &String::from_utf8_lossy(&output.stdout);
+    let all = said(&output) + &*String::from_utf8_lossy(&output.stdout);
     for key in keys {
         assert!(!all.contains(key), "{all}");
     }

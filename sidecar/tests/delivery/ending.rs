@@ -14,6 +14,7 @@ use sidehook::{
     queue::{Queue, local::LocalQueue},
     route::Table,
     store::{Due, Store, seal::Keyring, sqlite::SqliteStore},
+    transform::Scripts,
 };
 
 use sidehook_event::Event;
@@ -54,6 +55,7 @@ impl Ground {
             queue: self.queue.clone(),
             clock: self.clock.clone(),
             table: self.table.clone(),
+            scripts: Arc::new(Scripts::none()),
         };
         dispatcher.finish().await;
     }

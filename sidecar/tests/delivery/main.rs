@@ -5,6 +5,8 @@
 
 mod ending;
 mod isolation;
+#[path = "../scripts/opened.rs"]
+mod opened;
 mod ordering;
 mod stage;
 

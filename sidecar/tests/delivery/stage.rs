@@ -23,7 +23,7 @@ use prometheus_client::registry::Registry;
 use serde_json::Map;
 use sidehook::{
     clock::{Clock, SystemClock, mint},
-    deliver::{Client, Deliverer, Metrics, egress::Rule, holds::Holding},
+    deliver::{Client, Deliverer, Metrics, egress::Rule, holds::Holding, making::Maker},
     dispatch::Dispatcher,
     ingest::{self, Ingest},
     model::{
@@ -39,6 +39,8 @@ use sidehook_event::{Body, Event, EventId, Exchange, TypeId, UnixMicros};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+
+use crate::opened::scripts;
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -100,6 +102,8 @@ pub(crate) fn subscription(id: SubscriptionId, url: &str, pattern: &str) -> Subs
         id,
         url: Target::parse(url).unwrap(),
         pattern: pattern.parse().unwrap(),
+        filter: None,
+        script: None,
         custom_headers: Headers::default(),
         custom_payload: Map::new(),
         format: Format::Standard,
@@ -301,6 +305,7 @@ impl Running {
             queue: queue.clone(),
             clock: Arc::clone(&clock),
             table: Arc::clone(&table),
+            scripts: scripts(),
         };
         let metrics = Metrics::register(&mut registry);
         let holding =
@@ -311,6 +316,7 @@ impl Running {
             clock: Arc::clone(&clock),
             table: Arc::clone(&table),
             holds: Arc::clone(&holding.holds),
+            maker: Arc::new(Maker::new(scripts())),
             courier: Arc::new(Client::new(Arc::new(rule)).unwrap()),
             metrics,
         };

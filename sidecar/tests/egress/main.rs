@@ -11,6 +11,8 @@ mod canary;
 #[path = "../api/desk.rs"]
 mod desk;
 mod names;
+#[path = "../scripts/opened.rs"]
+mod opened;
 #[expect(dead_code, reason = "it serves the delivery tests too")]
 #[path = "../delivery/stage.rs"]
 mod stage;

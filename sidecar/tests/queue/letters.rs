@@ -20,6 +20,7 @@ use sidehook::{
     },
     route::Table,
     store::{Due, Store, seal::Keyring, sqlite::SqliteStore},
+    transform::Scripts,
 };
 use sidehook_event::{Event, EventId, TypeId, UnixMicros};
 
@@ -40,6 +41,8 @@ fn letter(id: u128) -> Arc<Event> {
         next_attempt_at: None,
         last_outcome: Some(Outcome::Status),
         death: Some(Death { cause: Cause::Exhausted, error: "answered 500".to_owned() }),
+        reason: None,
+        script: None,
         created_at: UnixMicros::EPOCH,
         finished_at: Some(UnixMicros::EPOCH),
     };
@@ -62,7 +65,8 @@ async fn dispatch(queue: &Arc<RabbitQueue>, events: &[Arc<Event>]) -> Vec<EventI
     store.append(events, now, Due::Leased(lease_from(now))).await.unwrap();
     queue.publish_events(events.to_vec()).await;
     let (queue, table): (Arc<dyn Queue>, _) = (queue.clone(), Arc::new(Table::default()));
-    let dispatcher = Dispatcher { store: store.clone(), queue, clock, table };
+    let scripts = Arc::new(Scripts::none());
+    let dispatcher = Dispatcher { store: store.clone(), queue, clock, table, scripts };
     let never = tokio_util::sync::CancellationToken::new();
     // Longer than a broker is waited for that says nothing.
     let run = tokio::time::timeout(Duration::from_secs(4), dispatcher.run(&never));

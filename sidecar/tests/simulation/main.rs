@@ -86,6 +86,8 @@ fn subscription(number: u64, chance: &Chance) -> Subscription {
         id: SubscriptionId::from_bits(number.into()),
         url: Target::parse(&format!("http://receiver.test/{number}")).unwrap(),
         pattern: pattern.parse().unwrap(),
+        filter: None,
+        script: None,
         custom_headers: Headers::default(),
         custom_payload: Map::new(),
         format: Format::Standard,

@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use prometheus_client::registry::Registry;
 use sidehook::{
     clock::Clock,
-    deliver::{Deliverer, Metrics, holds::Holding},
+    deliver::{Deliverer, Metrics, holds::Holding, making::Maker},
     dispatch::Dispatcher,
     ingest::{self, Ingest},
     model::DueDelivery,
@@ -22,6 +22,7 @@ use sidehook::{
     route::Table,
     store::Store,
     sweep::Sweeper,
+    transform::Scripts,
 };
 use sidehook_event::Event;
 use tokio::task::JoinSet;
@@ -99,11 +100,17 @@ impl Process {
             clock: time.clone(),
             table: table.clone(),
             holds: holding.holds.clone(),
+            maker: Arc::new(Maker::new(Arc::new(Scripts::none()))),
             courier: Arc::new(road),
             metrics: holding.metrics.clone(),
         };
-        let dispatcher =
-            Dispatcher { store: store.clone(), queue: queue.clone(), clock: time.clone(), table };
+        let dispatcher = Dispatcher {
+            store: store.clone(),
+            queue: queue.clone(),
+            clock: time.clone(),
+            table,
+            scripts: Arc::new(Scripts::none()),
+        };
         let sweeper = Arc::new(Sweeper { store, queue, clock: time, holding });
         let sweeping = Arc::clone(&sweeper);
         let never = CancellationToken::new();

@@ -21,7 +21,8 @@ use sidehook::{
     clock::Clock as _,
     model::{
         AccessToken, Attempt, Delivery, DeliveryId, DueDelivery, Page, PageRequest, Pattern,
-        Series, State, Subscription, SubscriptionId, Target, TokenId, Verdict,
+        Script, ScriptVersion, Series, State, Subscription, SubscriptionId, Target, TokenId,
+        Verdict,
     },
     store::{
         Change, DeliveryFilter, Dispatched, Due, Error, EventFilter, Expired, Result, Store,
@@ -142,6 +143,8 @@ impl Store for Seen {
                         claimed,
                         last_outcome: None,
                         death: None,
+                        reason: None,
+                        script: new.script,
                         finished_at: None,
                     };
                     let line = event.subject.clone().zip(event.sequence);
@@ -347,6 +350,12 @@ impl Store for Seen {
         unreachable!("{ELSEWHERE}")
     }
     async fn delivery(&self, _: DeliveryId) -> Result<Option<(Delivery, Vec<Attempt>)>> {
+        unreachable!("{ELSEWHERE}")
+    }
+    async fn keep_script(&self, _: &Script, _: UnixMicros) -> Result<()> {
+        unreachable!("{ELSEWHERE}")
+    }
+    async fn script(&self, _: ScriptVersion) -> Result<Option<Script>> {
         unreachable!("{ELSEWHERE}")
     }
     async fn add_token(&self, _: &AccessToken) -> Result<()> {

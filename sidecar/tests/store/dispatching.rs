@@ -34,6 +34,8 @@ pub(crate) async fn a_delivery_begins_pending_and_unattempted(ground: &mut dyn G
         next_attempt_at: Some(at(9)),
         last_outcome: None,
         death: None,
+        reason: None,
+        script: None,
         created_at: at(2),
         finished_at: None,
     };

@@ -8,9 +8,9 @@ use bytes::Bytes;
 use serde_json::json;
 use sidehook::{
     model::{
-        Attempt, Cause, ClientIdentity, Death, DeliveryId, Format, Headers, Order, Outcome,
-        Outgoing, Pacing, Payload, Retry, Secret, Signing, Subscription, SubscriptionId, Successor,
-        Target, Tls, Verdict,
+        Attempt, Cause, ClientIdentity, Death, DeliveryId, Filter, Format, Headers, Order, Outcome,
+        Outgoing, Pacing, Payload, Retry, ScriptChoice, Secret, Signing, Subscription,
+        SubscriptionId, Successor, Target, Tls, Verdict,
     },
     store::{Dispatched, Due, NewDelivery, Store},
 };
@@ -66,6 +66,7 @@ pub(crate) fn new_delivery(number: u64, subscription: u64, due: Due) -> NewDeliv
         payload: payload(number),
         due,
         is_ordered: false,
+        script: None,
     }
 }
 
@@ -128,6 +129,7 @@ pub(crate) fn delivered(id: DeliveryId, number: u32) -> Verdict {
         delivery_id: id,
         number,
         attempt: Some(attempt(number, Outcome::Success)),
+        made: None,
         successor: Successor::Delivered,
         at: at(100 + u64::from(number)),
     }
@@ -138,13 +140,19 @@ pub(crate) fn failed(id: DeliveryId, number: u32, successor: Successor) -> Verdi
         delivery_id: id,
         number,
         attempt: Some(attempt(number, Outcome::Status)),
+        made: None,
         successor,
         at: at(100 + u64::from(number)),
     }
 }
 
 pub(crate) fn unattempted(id: DeliveryId, number: u32, successor: Successor) -> Verdict {
-    Verdict { delivery_id: id, number, attempt: None, successor, at: at(100) }
+    Verdict { delivery_id: id, number, attempt: None, made: None, successor, at: at(100) }
+}
+
+fn filter() -> Filter {
+    let written = serde_json::json!({"data.age": {"gte": 18}, "any": [{"data.name": "größer"}]});
+    Filter::parse(written.as_object().unwrap().clone()).unwrap()
 }
 
 fn secret(of: &str, times: usize) -> Secret {
@@ -157,6 +165,8 @@ pub(crate) fn subscription(number: u64) -> Subscription {
         id: minted::<SubscriptionId>(number),
         url: Target::parse(&format!("https://example.com/{number}")).unwrap(),
         pattern: "people.*".parse().unwrap(),
+        filter: None,
+        script: None,
         custom_headers: Headers::default(),
         custom_payload: serde_json::Map::new(),
         format: Format::Standard,
@@ -184,6 +194,8 @@ pub(crate) fn elaborate(number: u64, target: u64) -> Subscription {
     };
     Subscription {
         id: minted::<SubscriptionId>(number),
+        filter: Some(filter()),
+        script: Some(ScriptChoice::parse("event.data // größer\0")),
         custom_headers: Headers::parse([("X-Two", "2\ttabbed"), ("authorization", "Bearer x")])
             .unwrap(),
         custom_payload,

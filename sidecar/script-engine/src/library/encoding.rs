@@ -4,7 +4,7 @@
 
 use data_encoding::{BASE64, BASE64URL_NOPAD, Encoding, HEXLOWER, HEXLOWER_PERMISSIVE};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
-use rhai::{Blob, Dynamic, Engine, Map};
+use rhai::{Array, Blob, Dynamic, Engine, Map};
 
 use super::{Fallible, json::Plain, wrong};
 
@@ -22,7 +22,7 @@ pub(super) fn register(engine: &mut Engine) {
         .register_fn("url_encode", |text: &str| utf8_percent_encode(text, &COMPONENT).to_string())
         .register_fn("url_decode", url_decode)
         .register_fn("form_encode", form_encode)
-        .register_fn("csv_line", csv_line);
+        .register_fn("csv_line", |fields: Array| csv_line(&fields));
 }
 
 fn pair(engine: &mut Engine, names: [&'static str; 3], with: Encoding, back: Encoding) {
@@ -34,7 +34,9 @@ fn pair(engine: &mut Engine, names: [&'static str; 3], with: Encoding, back: Enc
         .register_fn(decode, move |text: &str| {
             let bytes = decoded(decode, text, &back)?;
             String::from_utf8(bytes).map_err(|_| {
-                wrong(format!("{decode}: comes to bytes that are no text; {decode_bytes} gives them"))
+                wrong(format!(
+                    "{decode}: comes to bytes that are no text; {decode_bytes} gives them"
+                ))
             })
         })
         .register_fn(decode_bytes, move |text: &str| -> Fallible<Blob> {
@@ -70,7 +72,7 @@ fn form_encode(members: Map) -> Fallible<String> {
 }
 
 /// One record (RFC 4180), without a line break at its end.
-fn csv_line(fields: rhai::Array) -> Fallible<String> {
+fn csv_line(fields: &[Dynamic]) -> Fallible<String> {
     let fields = fields.iter().map(|field| {
         let text = in_words("csv_line", field)?;
         let quoted = text.contains(['"', ',', '\r', '\n']);

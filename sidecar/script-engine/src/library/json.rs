@@ -48,7 +48,7 @@ impl Serialize for Plain<'_> {
         if let Ok(array) = value.as_array_ref() {
             return write_array(&array, serializer);
         }
-        if let Some(number) = value.as_int().ok() {
+        if let Ok(number) = value.as_int() {
             return serializer.serialize_i64(number);
         }
         if let Ok(number) = value.as_float() {
@@ -103,9 +103,7 @@ pub(super) fn from_value(value: serde_json::Value) -> Dynamic {
             None => Dynamic::from_float(number.as_f64().unwrap_or_default()),
         },
         Value::String(text) => ImmutableString::from(text).into(),
-        Value::Array(elements) => {
-            elements.into_iter().map(from_value).collect::<Array>().into()
-        }
+        Value::Array(elements) => elements.into_iter().map(from_value).collect::<Array>().into(),
         Value::Object(members) => {
             let members = members.into_iter();
             members.map(|(name, value)| (name.into(), from_value(value))).collect::<Map>().into()

@@ -7,7 +7,6 @@ mod digest;
 mod encoding;
 pub(crate) mod json;
 mod objects;
-mod path;
 mod redact;
 mod send;
 mod template;
@@ -27,9 +26,10 @@ pub(crate) fn register(engine: &mut Engine) {
     template::register(engine);
 }
 
-type Fallible<T> = Result<T, Box<EvalAltResult>>;
+pub(crate) type Fallible<T> = Result<T, Box<EvalAltResult>>;
 
 /// An error at the place of the call.
+#[expect(clippy::unnecessary_box_returns, reason = "Rhai has its errors boxed")]
 fn wrong(message: impl Into<String>) -> Box<EvalAltResult> {
     let message: String = message.into();
     Box::new(EvalAltResult::ErrorRuntime(message.into(), Position::NONE))

@@ -7,9 +7,9 @@ use rhai::{Array, Dynamic, Engine, Map};
 use super::{
     Fallible,
     json::{from_value, to_value},
-    path::{change, look_up, parse, put},
     wrong,
 };
+use crate::path::{self, change, look_up, put};
 
 pub(super) fn register(engine: &mut Engine) {
     engine
@@ -21,8 +21,14 @@ pub(super) fn register(engine: &mut Engine) {
         .register_fn("omit", omit)
         .register_fn("merge", |first: Map, second: Map| merge(first, second))
         .register_fn("compact", compact)
-        .register_fn("json_patch", json_patch)
+        .register_fn("json_patch", |before: Dynamic, after: Dynamic| json_patch(&before, &after))
         .register_fn("changed_keys", changed_keys);
+}
+
+/// The steps of a path, or an error.
+pub(super) fn parse(path: &str) -> Fallible<Vec<String>> {
+    let flawed = || wrong(format!("{path:?} is no path such as a.b[0].c or /a/b/0/c"));
+    path::parse(path).ok_or_else(flawed)
 }
 
 fn get(value: &Dynamic, path: &str, otherwise: Dynamic) -> Fallible<Dynamic> {
@@ -83,8 +89,8 @@ fn compact(map: Map) -> Map {
 }
 
 /// The operations that make the second of the first (RFC 6902).
-fn json_patch(before: Dynamic, after: Dynamic) -> Fallible<Dynamic> {
-    let patch = json_patch::diff(&to_value(&before)?, &to_value(&after)?);
+fn json_patch(before: &Dynamic, after: &Dynamic) -> Fallible<Dynamic> {
+    let patch = json_patch::diff(&to_value(before)?, &to_value(after)?);
     let patch = serde_json::to_value(patch).map_err(|error| wrong(error.to_string()))?;
     Ok(from_value(patch))
 }

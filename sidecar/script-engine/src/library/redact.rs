@@ -4,12 +4,8 @@
 
 use rhai::{Array, Dynamic, Engine, INT};
 
-use super::{
-    Fallible,
-    objects::paths,
-    path::change,
-    wrong,
-};
+use super::{Fallible, objects::paths, wrong};
+use crate::path::change;
 
 const GONE: &str = "[redacted]";
 const MASK: &str = "***";
@@ -25,8 +21,8 @@ pub(super) fn register(engine: &mut Engine) {
             let shown = shown.map_err(|_| wrong("mask: must show no fewer than 0 characters"))?;
             Ok(mask(text, shown))
         })
-        .register_fn("redact", |value: Dynamic, at: Array| redact(value, at, GONE.into()))
-        .register_fn("redact", |value: Dynamic, at: Array, with: Dynamic| redact(value, at, with));
+        .register_fn("redact", |value: Dynamic, at: Array| redact(value, at, &GONE.into()))
+        .register_fn("redact", |value: Dynamic, at: Array, with: Dynamic| redact(value, at, &with));
 }
 
 /// `a***@example.com`.
@@ -57,7 +53,7 @@ fn mask(text: &str, shown: usize) -> String {
 }
 
 /// The value with something else at these paths, where there is anything.
-fn redact(mut value: Dynamic, at: Array, with: Dynamic) -> Fallible<Dynamic> {
+fn redact(mut value: Dynamic, at: Array, with: &Dynamic) -> Fallible<Dynamic> {
     for steps in paths("redact", at)? {
         change(&mut value, &steps, &|_| Ok(Some(with.clone())))?;
     }

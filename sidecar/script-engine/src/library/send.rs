@@ -26,13 +26,13 @@ fn message(body: Dynamic, options: Map) -> Fallible<Message> {
     let mut message = Message { body, ..Message::default() };
     for (name, value) in options {
         match name.as_str() {
-            "content_type" => message.content_type = Some(text("content_type", value)?),
+            "content_type" => message.content_type = Some(text("content_type", &value)?),
             "headers" => {
                 let headers = value.try_cast::<Map>();
                 let headers = headers.ok_or_else(|| wrong("send: headers must be a map"))?;
                 let headers = headers.into_iter();
                 let headers = headers.map(|(name, value)| {
-                    let value = text(&format!("headers.{name}"), value)?;
+                    let value = text(&format!("headers.{name}"), &value)?;
                     Ok((name.to_string(), value))
                 });
                 message.headers = headers.collect::<Fallible<_>>()?;
@@ -47,7 +47,7 @@ fn message(body: Dynamic, options: Map) -> Fallible<Message> {
 }
 
 /// A text, or a number or boolean as one.
-fn text(name: &str, value: Dynamic) -> Fallible<String> {
+fn text(name: &str, value: &Dynamic) -> Fallible<String> {
     if value.is_string() || value.is_int() || value.is_float() || value.is_bool() {
         return Ok(value.to_string());
     }

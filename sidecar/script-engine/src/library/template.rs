@@ -4,12 +4,8 @@
 
 use rhai::{Dynamic, Engine};
 
-use super::{
-    Fallible,
-    encoding::in_words,
-    path::{look_up, parse},
-    wrong,
-};
+use super::{Fallible, encoding::in_words, objects::parse, wrong};
+use crate::path::look_up;
 
 pub(super) fn register(engine: &mut Engine) {
     engine

@@ -37,9 +37,7 @@ pub(super) fn register(engine: &mut Engine) {
 }
 
 fn parsed(name: &str, time: &str) -> Fallible<Timestamp> {
-    time.parse().map_err(|_| {
-        wrong(format!("{name}: must be a time such as 2026-03-01T12:00:00Z"))
-    })
+    time.parse().map_err(|_| wrong(format!("{name}: must be a time such as 2026-03-01T12:00:00Z")))
 }
 
 fn shown(time: Timestamp) -> String {

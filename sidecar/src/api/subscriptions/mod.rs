@@ -73,6 +73,7 @@ async fn upsert(
 ) -> Result<Response, Problem> {
     let requested = Requested::try_from(body)?;
     context.check_egress(&requested.url).await?;
+    context.check_script(requested.script.as_ref()).await?;
     let mut has_new_secret = requested.secret.is_some();
     let names_scheme_alone = requested.scheme.is_some() && !has_new_secret;
     let mut subscription = requested.into_subscription(
@@ -92,6 +93,7 @@ async fn upsert(
         context.reroute(later.id).await;
         if let Some(earlier) = earlier {
             context.reschedule(&earlier, later).await?;
+            context.redrive_scripted(&earlier, later).await?;
         }
         Ok(upserted)
     });
@@ -137,6 +139,9 @@ async fn change(
     let later = patched(&earlier, patch, fresh, &context.defaults, now)?;
     if later.url != earlier.url {
         context.check_egress(&later.url).await?;
+    }
+    if later.script != earlier.script {
+        context.check_script(later.script.as_ref()).await?;
     }
     let later = context.replace(&earlier, later).await?;
     Ok(answer(&later, later.signing != earlier.signing))
@@ -228,6 +233,7 @@ impl Context {
             }
             context.reroute(later.id).await;
             context.reschedule(&earlier, &later).await?;
+            context.redrive_scripted(&earlier, &later).await?;
             Ok(later)
         })
         .await

@@ -12,6 +12,7 @@ use super::super::{
     flaw::all,
     form::Form,
     read::{boolean, duration, object, one_of, parsed, text, text_up_to},
+    scripts::choice,
 };
 use super::{
     headers::headers,
@@ -19,8 +20,8 @@ use super::{
     tls::tls,
 };
 use crate::model::{
-    Format, Headers, MAX_TIMEOUT, Order, Pacing, Pattern, Retry, Scheme, Secret, Subscription,
-    SubscriptionId, Target, Tls,
+    Filter, FilterFlaw, Format, Headers, MAX_TIMEOUT, Order, Pacing, Pattern, Retry, Scheme,
+    ScriptChoice, Secret, Subscription, SubscriptionId, Target, Tls,
 };
 
 /// No receiver answers faster across a network that fails now and then.
@@ -56,6 +57,9 @@ pub(super) struct Requested {
     pub(super) secret: Option<Secret>,
     /// How its deliveries are signed, by name or by the secret.
     pub(super) scheme: Option<Scheme>,
+    filter: Option<Filter>,
+    /// Makes what is sent.
+    pub(super) script: Option<ScriptChoice>,
     custom_headers: Headers,
     custom_payload: Map<String, Value>,
     format: Format,
@@ -76,6 +80,8 @@ impl TryFrom<Value> for Requested {
         let mut form = Form::of(body)?;
         let url = form.require("url", target);
         let pattern = form.require("event_type", parsed);
+        let filter = form.read("filter", filter);
+        let script = form.read("script", choice);
         let custom_headers = form.read("custom_headers", headers).unwrap_or_default();
         let custom_payload = form.read("custom_payload", object).unwrap_or_default();
         let format = form.read("format", one_of(&Format::NAMES)).unwrap_or_default();
@@ -112,6 +118,8 @@ impl TryFrom<Value> for Requested {
             pattern,
             scheme: scheme.or(secret.as_ref().map(Secret::scheme)),
             secret,
+            filter,
+            script,
             custom_headers,
             custom_payload,
             format,
@@ -142,6 +150,8 @@ impl Requested {
             id,
             url: self.url,
             pattern: self.pattern,
+            filter: self.filter,
+            script: self.script,
             custom_headers: self.custom_headers,
             custom_payload: self.custom_payload,
             format: self.format,
@@ -167,6 +177,12 @@ impl Requested {
 
 fn target(value: Value) -> Result<Target, Flaws> {
     Target::parse(&text(value)?).map_err(Flaws::here)
+}
+
+fn filter(value: Value) -> Result<Filter, Flaws> {
+    Filter::parse(object(value)?).map_err(|FilterFlaw { place, message }| {
+        if place.is_empty() { Flaws::here(message) } else { Flaws::at(&place, message) }
+    })
 }
 
 fn max_in_flight(value: &Value) -> Result<NonZeroU32, Flaws> {

@@ -84,8 +84,8 @@ fn what_is_missing_or_wrong_is_named_all_at_once() {
             "event_type is required",
             "format must be one of standard, cloudevents, cloudevents-binary, raw",
             "enabled must be true or false",
-            "color is unknown; there are url, event_type, custom_headers, custom_payload, \
-             format, secret, signature, enabled, retry, timeout, tls, rate_limit, max_in_flight, ordering, description, metadata",
+            "color is unknown; there are url, event_type, filter, script, custom_headers, \
+             custom_payload, format, secret, signature, enabled, retry, timeout, tls, rate_limit, max_in_flight, ordering, description, metadata",
         ]
     );
 }

@@ -11,7 +11,8 @@ use sidehook_event::UnixMicros;
 
 use super::super::shape;
 use crate::model::{
-    Headers, Outgoing, Pattern, Secret, Signing, Subscription, SubscriptionId, Tls,
+    Filter, Headers, Outgoing, Pattern, ScriptChoice, Secret, Signing, Subscription,
+    SubscriptionId, Tls,
 };
 
 /// A subscription, as it is shown.
@@ -22,6 +23,13 @@ pub(super) struct Shown<'a> {
     url: &'a str,
     #[serde(serialize_with = "shape::text")]
     event_type: &'a Pattern,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    filter: Option<&'a Map<String, Value>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    script: Option<String>,
+    /// Of its own script.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    script_version: Option<String>,
     #[serde(serialize_with = "headers")]
     custom_headers: &'a Headers,
     custom_payload: &'a Map<String, Value>,
@@ -83,6 +91,9 @@ impl<'a> Shown<'a> {
             id: subscription.id,
             url: subscription.url.as_str(),
             event_type: &subscription.pattern,
+            filter: subscription.filter.as_ref().map(Filter::written),
+            script: subscription.script.as_ref().map(ToString::to_string),
+            script_version: subscription.script.as_ref().and_then(version),
             custom_headers: &subscription.custom_headers,
             custom_payload: &subscription.custom_payload,
             format: subscription.format.name(),
@@ -150,8 +161,15 @@ impl ShownSecret {
 
 /// The members that a request can set, with their values.
 pub(super) fn writable(subscription: &Subscription) -> Map<String, Value> {
-    const READ_ONLY: [&str; 6] =
-        ["id", "public_key", "key_id", "disabled_reason", "created_at", "updated_at"];
+    const READ_ONLY: [&str; 7] = [
+        "id",
+        "script_version",
+        "public_key",
+        "key_id",
+        "disabled_reason",
+        "created_at",
+        "updated_at",
+    ];
     let Ok(Value::Object(mut members)) = serde_json::to_value(Shown::with_secret(subscription))
     else {
         return Map::new();
@@ -163,6 +181,13 @@ pub(super) fn writable(subscription: &Subscription) -> Map<String, Value> {
         tls.insert("client_key".to_owned(), client.key.reveal().into());
     }
     members
+}
+
+fn version(choice: &ScriptChoice) -> Option<String> {
+    match choice {
+        ScriptChoice::Own(script) => Some(script.version.to_string()),
+        ScriptChoice::Library(_) => None,
+    }
 }
 
 fn public_key(secret: &Secret) -> Option<String> {

@@ -4,6 +4,8 @@
 //! Invariant: what is sent is what an attempt would send, under the same egress rule and limits.
 //! Nothing is recorded, and nothing is tried again.
 
+use std::sync::Arc;
+
 use axum::Json;
 use bytes::Bytes;
 use http::HeaderMap;
@@ -18,8 +20,8 @@ use crate::{
         attempt::{Trial, trial},
         lease_from,
     },
-    model::{DueDelivery, Series, Subscription},
-    transform::Renderer,
+    model::{Death, DueDelivery, Series, Subscription, Successor},
+    transform::Rendered,
 };
 
 /// What was said.
@@ -27,7 +29,7 @@ use crate::{
 pub(super) struct Shown {
     outcome: &'static str,
     duration_ms: u64,
-    request: ShownRequest,
+    request: Option<ShownRequest>,
     response: Option<ShownResponse>,
     error: Option<String>,
 }
@@ -48,6 +50,18 @@ struct ShownResponse {
     body: String,
 }
 
+impl Shown {
+    /// Of what its script dropped, or failed to make: nothing is sent.
+    fn ended(end: Successor) -> Self {
+        let (outcome, error) = match end {
+            Successor::Filtered(reason) => ("filtered", Some(reason)),
+            Successor::Dead(Death { error, .. }) => ("script", Some(error)),
+            Successor::Delivered | Successor::Retry(_) => ("script", None),
+        };
+        Self { outcome, duration_ms: 0, request: None, response: None, error }
+    }
+}
+
 /// Sends an example to `subscription`, enabled or not.
 pub(super) async fn of(
     context: &Context,
@@ -56,7 +70,11 @@ pub(super) async fn of(
 ) -> Result<Json<Shown>, Problem> {
     let now = context.clock.now();
     let event = example(subscription, body)?.happened(mint(&*context.clock), now);
-    let payload = Renderer::new(&event).render(subscription);
+    let (event, rendered) = context.made(event, Arc::new(subscription.clone())).await?;
+    let Rendered { payload, script: _, end } = rendered;
+    if let Some(end) = end {
+        return Ok(Json(Shown::ended(end)));
+    }
     let body = payload.body.clone();
     let delivery = DueDelivery {
         id: mint(&*context.clock),
@@ -72,12 +90,12 @@ pub(super) async fn of(
     Ok(Json(Shown {
         outcome: outcome.name(),
         duration_ms: u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
-        request: ShownRequest {
+        request: Some(ShownRequest {
             method: "POST",
             url: subscription.url.as_str().to_owned(),
             headers: headers(&request),
             body: String::from_utf8_lossy(&body).into_owned(),
-        },
+        }),
         response: answer.map(|answer| ShownResponse {
             status: answer.status,
             headers: headers(&answer.headers),

@@ -11,7 +11,7 @@ use super::{
     pool::Pool,
     rows::{
         death, duration, headers, id, instant, key, maybe_instant, maybe_named, maybe_text, micros,
-        named, number, rows, text, unreadable,
+        named, number, reason, rows, script, text, unreadable,
     },
 };
 use crate::model::{Attempt, Delivery, DeliveryId, DueDelivery, Outcome, Payload, Series, State};
@@ -36,11 +36,12 @@ pub(super) const ONE: &str = "SELECT d.*, a.number, a.started_at, a.duration_us,
         a.status_code, a.response_excerpt, a.error AS attempt_error
     FROM (
         SELECT id, event_id, subscription_id, event_type, 'pending' AS state, attempts, due_at,
-            last_outcome, NULL AS cause, NULL::bytea AS error, created_at, NULL::bigint AS finished_at
+            last_outcome, NULL AS cause, NULL::bytea AS error, script, created_at,
+            NULL::bigint AS finished_at
         FROM pending_deliveries WHERE id = $1
         UNION ALL
         SELECT id, event_id, subscription_id, event_type, state, attempts, NULL,
-            last_outcome, cause, error, created_at, finished_at
+            last_outcome, cause, error, script, created_at, finished_at
         FROM finished_deliveries WHERE id = $1
     ) AS d LEFT JOIN LATERAL (
         SELECT * FROM attempts WHERE delivery_id = $1
@@ -112,6 +113,8 @@ pub(super) fn delivery(row: &PgRow) -> sqlx::Result<Delivery> {
         next_attempt_at: maybe_instant(row, "due_at")?,
         last_outcome: maybe_named(row, "last_outcome", &Outcome::NAMES)?,
         death: death(row)?,
+        reason: reason(row)?,
+        script: script(row)?,
         created_at: instant(row, "created_at")?,
         finished_at: maybe_instant(row, "finished_at")?,
     })

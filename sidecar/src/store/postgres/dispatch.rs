@@ -28,9 +28,12 @@ pub(super) const DISPATCH: &str = "WITH taken AS (
     ), made AS (
         INSERT INTO pending_deliveries
             (id, event_id, subscription_id, payload, event_type, due_at, claimed, attempts,
-             created_at, series_at)
-        SELECT *, 0, $13::bigint, $13::bigint FROM unnest($6::uuid[], $7::uuid[], $8::uuid[], $9::integer[],
-            $10::text[], $11::bigint[], $12::boolean[]) AS new (id, event_id)
+             created_at, series_at, script)
+        SELECT id, event_id, subscription_id, payload, event_type, due_at, claimed, 0, $13::bigint,
+            $13::bigint, script
+        FROM unnest($6::uuid[], $7::uuid[], $8::uuid[], $9::integer[], $10::text[], $11::bigint[],
+                $12::boolean[], $15::text[])
+            AS new (id, event_id, subscription_id, payload, event_type, due_at, claimed, script)
         WHERE (event_id IN (SELECT event_id FROM taken)) IS TRUE
     )
     SELECT event_id FROM taken";
@@ -55,7 +58,8 @@ pub(super) async fn dispatch(
         .bind(deliveries.due_ats)
         .bind(deliveries.claimed)
         .bind(micros(now))
-        .bind(payloads.headers);
+        .bind(payloads.headers)
+        .bind(deliveries.scripts);
     let mut connection = pool.lend().await?;
     if !dispatched.iter().any(|one| one.deliveries.iter().any(|delivery| delivery.is_ordered)) {
         let taken = dispatch.fetch_all(&mut *connection).await?;
@@ -95,6 +99,7 @@ pub(super) struct Deliveries<'a> {
     pub(super) event_types: Vec<&'a str>,
     pub(super) due_ats: Vec<i64>,
     pub(super) claimed: Vec<bool>,
+    pub(super) scripts: Vec<Option<String>>,
 }
 
 #[derive(Default)]
@@ -121,7 +126,7 @@ impl<'a> Columns<'a> {
     }
 
     /// Deliveries that share their body's memory share its row: comparing the bytes of thousands
-    /// of bodies would cost more than it saves.
+    /// of bodies would cost more than it saves. What is still to be made is nobody else's.
     fn add(&mut self, dispatched: &'a Dispatched, first: i32) -> sqlx::Result<()> {
         let mut numbers = HashMap::new();
         for delivery in &dispatched.deliveries {

@@ -19,7 +19,8 @@ macro_rules! pending {
     ($rest:literal) => {
         concat!(
             "(SELECT id, event_id, subscription_id, event_type, 'pending' AS state, attempts,
-                due_at, last_outcome, NULL AS cause, NULL::bytea AS error, created_at, NULL::bigint AS finished_at
+                due_at, last_outcome, NULL AS cause, NULL::bytea AS error, script, created_at,
+                NULL::bigint AS finished_at
               FROM pending_deliveries ",
             $rest,
             ")"
@@ -31,7 +32,7 @@ macro_rules! finished {
     ($rest:literal) => {
         concat!(
             "(SELECT id, event_id, subscription_id, event_type, state, attempts,
-                NULL::bigint AS due_at, last_outcome, cause, error, created_at, finished_at
+                NULL::bigint AS due_at, last_outcome, cause, error, script, created_at, finished_at
               FROM finished_deliveries ",
             $rest,
             ")"

@@ -32,7 +32,7 @@ use crate::{
     clock::Clock,
     model::{
         AccessToken, Attempt, Delivery, DeliveryId, DueDelivery, Page, PageRequest, Pattern,
-        Subscription, SubscriptionId, Target, TokenId, Verdict,
+        Script, ScriptVersion, Subscription, SubscriptionId, Target, TokenId, Verdict,
     },
 };
 
@@ -56,6 +56,7 @@ mod redrive;
 mod replay;
 mod reschedule;
 mod rows;
+mod scripts;
 mod schema;
 mod sealing;
 mod subscriptions;
@@ -333,6 +334,14 @@ impl Store for PostgresStore {
 
     async fn delivery(&self, id: DeliveryId) -> Result<Option<(Delivery, Vec<Attempt>)>> {
         self.bounded(deliveries::one(&self.pool, id)).await
+    }
+
+    async fn keep_script(&self, script: &Script, now: UnixMicros) -> Result<()> {
+        self.bounded(scripts::keep(&self.pool, script, now)).await
+    }
+
+    async fn script(&self, version: ScriptVersion) -> Result<Option<Script>> {
+        self.bounded(scripts::one(&self.pool, version)).await
     }
 
     async fn add_token(&self, token: &AccessToken) -> Result<()> {

@@ -13,7 +13,10 @@ use sqlx::{Connection as _, PgConnection, Row, postgres::PgRow, types::Uuid};
 use super::{
     events, order,
     pool::Pool,
-    rows::{death, id, keys, maybe_instant, maybe_named, micros, named, number, unreadable},
+    rows::{
+        death, id, keys, maybe_instant, maybe_named, micros, named, number, reason, script,
+        unreadable,
+    },
 };
 use crate::{
     model::{Attempt, Delivery, DeliveryId, Outcome, State, SubscriptionId, Verdict, operational},
@@ -23,19 +26,19 @@ use crate::{
 mod write;
 
 #[cfg(test)]
-pub(super) use write::{COUNT, FINISH, KEEP, LOG};
+pub(super) use write::{COUNT, FILL, FINISH, KEEP, LOG};
 
 /// Locks in the order of the ids, in which the index is read.
 pub(super) const PENDING: &str = "SELECT id, event_id, subscription_id, created_at, payload,
         event_type, 'pending' AS state, attempts, due_at, claimed, last_outcome,
-        NULL AS cause, NULL::bytea AS error, NULL::bigint AS finished_at
+        NULL AS cause, NULL::bytea AS error, script, NULL::bigint AS finished_at
     FROM pending_deliveries WHERE id = ANY ($1) FOR UPDATE";
 
 /// Those that were finished before. What is not pending never moves again, but for the count of
 /// its attempts.
 pub(super) const FINISHED: &str = "SELECT id, event_id, subscription_id, created_at, payload,
         event_type, state, attempts, NULL::bigint AS due_at, false AS claimed, last_outcome,
-        cause, error, finished_at
+        cause, error, script, finished_at
     FROM finished_deliveries WHERE id = ANY ($1) FOR UPDATE";
 
 /// A delivery as it was found: what a verdict can change of it, and the rest.
@@ -78,6 +81,7 @@ pub(super) async fn record(pool: &Pool, verdicts: &[Verdict]) -> sqlx::Result<()
     // In the order of time, in which an index grows at its end.
     moved.sort_unstable_by_key(|moved| moved.id);
     let left = write::write(&mut tx, &attempts, &moved).await?;
+    write::fill(&mut tx, verdicts, &found).await?;
     if let Some(now) = verdicts.iter().map(|verdict| verdict.at).max() {
         order::next(&mut tx, left, now).await?;
     }
@@ -110,6 +114,8 @@ fn found(row: &PgRow) -> sqlx::Result<Found> {
             claimed: row.try_get("claimed")?,
             last_outcome: maybe_named(row, "last_outcome", &Outcome::NAMES)?,
             death: death(row)?,
+            reason: reason(row)?,
+            script: script(row)?,
             finished_at: maybe_instant(row, "finished_at")?,
         },
         event_id: row.try_get("event_id")?,
@@ -133,6 +139,8 @@ impl Moved<'_> {
             next_attempt_at: after.due_at,
             last_outcome: after.last_outcome,
             death: after.death.clone(),
+            reason: after.reason.clone(),
+            script: after.script,
             created_at: UnixMicros::new(found.created_at),
             finished_at: after.finished_at,
         })
@@ -150,6 +158,7 @@ struct Columns<'a> {
     event_types: Vec<&'a str>,
     attempts: Vec<i64>,
     last_outcomes: Vec<Option<&'static str>>,
+    scripts: Vec<Option<String>>,
     /// `due_at` of those that are pending, `finished_at` of the others.
     times: Vec<i64>,
 }
@@ -165,6 +174,7 @@ impl<'a> Columns<'a> {
         self.event_types.push(&found.event_type);
         self.attempts.push(after.attempts.into());
         self.last_outcomes.push(after.last_outcome.map(Outcome::name));
+        self.scripts.push(after.script.map(|version| version.to_string()));
         self.times.push(after.due_at.or(after.finished_at).map_or(0, micros));
     }
 }

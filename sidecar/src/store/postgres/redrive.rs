@@ -24,10 +24,10 @@ pub(super) const REDRIVE: &str = "WITH back AS (
             AND (event_id = ANY ($2)) IS TRUE
             AND (SELECT id FROM subscriptions WHERE id = d.subscription_id LIMIT 1) IS NOT NULL
         RETURNING id, event_id, subscription_id, created_at, payload, event_type, attempts,
-            last_outcome
+            last_outcome, script
     )
     INSERT INTO pending_deliveries (id, event_id, subscription_id, created_at, payload,
-        event_type, attempts, last_outcome, due_at, claimed, series_at, earlier)
+        event_type, attempts, last_outcome, script, due_at, claimed, series_at, earlier)
     SELECT back.*, $3::bigint, false, $3::bigint, attempts FROM back";
 
 pub(super) const DISCARD: &str =

@@ -8,7 +8,7 @@ use sidehook_event::{TypeId, UnixMicros};
 use sqlx::{Row, postgres::PgRow, types::Uuid};
 
 use crate::{
-    model::{Cause, Death},
+    model::{Cause, Death, ScriptVersion},
     store::Error,
 };
 
@@ -136,6 +136,20 @@ pub(super) fn headers(stored: Option<&str>) -> sqlx::Result<Arc<[(String, String
 pub(super) fn death(row: &PgRow) -> sqlx::Result<Option<Death>> {
     let Some(cause) = maybe_named(row, "cause", &Cause::NAMES)? else { return Ok(None) };
     Ok(Some(Death { cause, error: text(row, "error")?.to_owned() }))
+}
+
+/// Why a delivery was filtered that was.
+pub(super) fn reason(row: &PgRow) -> sqlx::Result<Option<String>> {
+    let is_dead = row.try_get::<Option<&str>, _>("cause")?.is_some();
+    let error = maybe_text(row, "error")?;
+    Ok(error.filter(|_| !is_dead).map(str::to_owned))
+}
+
+/// The version of the script that made what is sent.
+pub(super) fn script(row: &PgRow) -> sqlx::Result<Option<ScriptVersion>> {
+    let Some(text) = row.try_get::<Option<&str>, _>("script")? else { return Ok(None) };
+    let version = ScriptVersion::parse(text);
+    version.map(Some).ok_or_else(|| unreadable("script")("no such version"))
 }
 
 /// Says that `column` holds something that nothing of ours wrote.

@@ -71,10 +71,10 @@ pub(super) const BURY: &str = "WITH gone AS (
             ORDER BY subscription_id, id LIMIT 5000 FOR UPDATE
         ))
         RETURNING id, event_id, subscription_id, created_at, payload, event_type, attempts,
-            last_outcome
+            last_outcome, script
     )
     INSERT INTO finished_deliveries (id, event_id, subscription_id, created_at, payload,
-        event_type, attempts, last_outcome, state, cause, finished_at, error)
+        event_type, attempts, last_outcome, script, state, cause, finished_at, error)
     SELECT gone.*, $2::text, $3::text, $4::bigint, $5::bytea FROM gone";
 
 /// How many times more, each in a transaction of its own.

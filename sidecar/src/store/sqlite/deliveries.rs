@@ -10,7 +10,7 @@ use super::{
     claim::{self, Claim},
     rows::{
         below, bytes, death, duration, headers, id, instant, maybe_instant, maybe_named, named,
-        number, one_more, unreadable,
+        number, one_more, reason, script, unreadable,
     },
 };
 use crate::{
@@ -34,7 +34,7 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT id, event_id, subscription_id, event_type, state, attempts, due_at,
-                last_outcome, cause, error, created_at, finished_at
+                last_outcome, cause, error, script, created_at, finished_at
              FROM deliveries ",
             $rest
         )
@@ -163,6 +163,8 @@ pub(super) fn delivery(row: &SqliteRow) -> sqlx::Result<Delivery> {
         next_attempt_at: maybe_instant(row, "due_at")?,
         last_outcome: maybe_named(row, "last_outcome", &Outcome::NAMES)?,
         death: death(row)?,
+        reason: reason(row)?,
+        script: script(row)?,
         created_at: instant(row, "created_at")?,
         finished_at: maybe_instant(row, "finished_at")?,
     })

@@ -34,8 +34,8 @@ static DELIVERIES: LazyLock<Batch> = LazyLock::new(|| {
     Batch::new(
         "INSERT INTO deliveries
          (id, event_id, payload, subscription_id, event_type, due_at, claimed, created_at,
-             series_at) VALUES",
-        9,
+             series_at, script) VALUES",
+        10,
         "",
     )
 });
@@ -131,6 +131,7 @@ impl<'a> Rows<'a> {
                     .bind(claimed)
                     .bind(micros(now))
                     .bind(micros(now))
+                    .bind(row.delivery.script.map(|version| version.to_string()))
             });
             insert.execute(&mut *connection).await?;
         }
@@ -138,7 +139,7 @@ impl<'a> Rows<'a> {
     }
 
     /// Deliveries that share their body's memory share its row: comparing the bytes of thousands
-    /// of bodies would cost more than it saves.
+    /// of bodies would cost more than it saves. What is still to be made is nobody else's.
     fn add(&mut self, dispatched: &'a Dispatched, first: i64) {
         let event_id = dispatched.event.id;
         let mut numbers = HashMap::new();

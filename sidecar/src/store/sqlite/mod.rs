@@ -27,8 +27,8 @@ use super::{
     Upserted, Waiting, seal::Keyring,
 };
 use crate::model::{
-    AccessToken, Attempt, Delivery, DeliveryId, DueDelivery, Page, PageRequest, Pattern,
-    Subscription, SubscriptionId, Target, TokenId, Verdict,
+    AccessToken, Attempt, Delivery, DeliveryId, DueDelivery, Page, PageRequest, Pattern, Script,
+    ScriptVersion, Subscription, SubscriptionId, Target, TokenId, Verdict,
 };
 
 mod batch;
@@ -48,6 +48,7 @@ mod redrive;
 mod replay;
 mod reschedule;
 mod rows;
+mod scripts;
 mod sealing;
 mod subscriptions;
 mod tokens;
@@ -284,6 +285,14 @@ impl Store for SqliteStore {
 
     async fn delivery(&self, id: DeliveryId) -> Result<Option<(Delivery, Vec<Attempt>)>> {
         deliveries::one(&self.readers, id).await.map_err(failed)
+    }
+
+    async fn keep_script(&self, script: &Script, now: UnixMicros) -> Result<()> {
+        scripts::keep(&self.writer, script, now).await.map_err(failed)
+    }
+
+    async fn script(&self, version: ScriptVersion) -> Result<Option<Script>> {
+        scripts::one(&self.readers, version).await.map_err(failed)
     }
 
     async fn add_token(&self, token: &AccessToken) -> Result<()> {

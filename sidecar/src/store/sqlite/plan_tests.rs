@@ -62,6 +62,8 @@ async fn plans() -> Vec<(&'static str, String)> {
         ("subscriptions: reserve", subscriptions::RESERVE),
         ("subscriptions: delete", subscriptions::DELETE),
         ("subscriptions: bury", subscriptions::BURY),
+        ("record: fill", record::FILL),
+        ("scripts: one", scripts::ONE),
         ("tokens: revoke", tokens::REVOKE),
         ("tokens: list", tokens::LIST),
     ] {

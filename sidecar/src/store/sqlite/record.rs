@@ -9,15 +9,18 @@ use sqlx::{SqliteConnection, SqlitePool, sqlite::SqliteRow};
 use super::{
     batch::{self, Batch},
     begin, deliveries, events, order,
-    rows::{bytes, death, id, maybe_instant, maybe_named, micros, named, number, span},
+    rows::{
+        bytes, death, headers_column, id, maybe_instant, maybe_named, micros, named, number,
+        reason, script, span,
+    },
 };
 use crate::{
-    model::{Attempt, DeliveryId, Outcome, State, Verdict, operational},
+    model::{Attempt, DeliveryId, Outcome, Payload, State, Verdict, operational},
     store::standing::Standing,
 };
 
 pub(super) const STANDINGS: &str = "SELECT id, state, attempts, due_at, claimed, last_outcome,
-        cause, error, finished_at
+        cause, error, script, finished_at
     FROM deliveries WHERE id IN (SELECT unhex(value) FROM json_each(?1))";
 
 static ATTEMPTS: LazyLock<Batch> = LazyLock::new(|| {
@@ -31,15 +34,19 @@ static ATTEMPTS: LazyLock<Batch> = LazyLock::new(|| {
 
 pub(super) static MOVE: LazyLock<Batch> = LazyLock::new(|| {
     Batch::new(
-        "WITH new (id, state, attempts, due_at, claimed, last_outcome, cause, error, finished_at)
-            AS (VALUES",
-        9,
+        "WITH new (id, state, attempts, due_at, claimed, last_outcome, cause, error, script,
+            finished_at) AS (VALUES",
+        10,
         ") UPDATE deliveries SET state = new.state, attempts = new.attempts, due_at = new.due_at,
             claimed = new.claimed, last_outcome = new.last_outcome, cause = new.cause,
-            error = new.error, finished_at = new.finished_at
+            error = new.error, script = new.script, finished_at = new.finished_at
          FROM new WHERE deliveries.id = new.id",
     )
 });
+
+pub(super) const FILL: &str = "UPDATE payloads SET content_type = ?2, headers = ?3, body = ?4
+    WHERE content_type = ''
+        AND (event_id, number) = (SELECT event_id, payload FROM deliveries WHERE id = ?1)";
 
 pub(super) async fn record(writer: &SqlitePool, verdicts: &[Verdict]) -> sqlx::Result<()> {
     let mut tx = begin(writer).await?;
@@ -69,6 +76,7 @@ pub(super) async fn record(writer: &SqlitePool, verdicts: &[Verdict]) -> sqlx::R
     for (text, piece) in MOVE.split(&moved) {
         update(text, piece).execute(&mut *tx).await?;
     }
+    make(&mut tx, verdicts).await?;
     tell(&mut tx, &moved).await?;
     let finished = moved.iter().filter(|(_, standing)| standing.state != State::Pending);
     let finished: Vec<_> = finished.map(|(id, _)| *id).collect();
@@ -76,6 +84,18 @@ pub(super) async fn record(writer: &SqlitePool, verdicts: &[Verdict]) -> sqlx::R
         order::leave(&mut tx, finished, now).await?;
     }
     tx.commit().await
+}
+
+/// Fills the payloads that scripts made. What was made before stays as it is.
+async fn make(tx: &mut SqliteConnection, verdicts: &[Verdict]) -> sqlx::Result<()> {
+    for verdict in verdicts {
+        let made = verdict.made.as_ref().and_then(|made| made.payload.as_ref());
+        let Some(Payload { content_type, headers, body }) = made else { continue };
+        let fill = sqlx::query(FILL).bind(bytes(verdict.delivery_id));
+        let fill = fill.bind(content_type.to_string()).bind(headers_column(headers)?);
+        fill.bind(body.to_vec()).execute(&mut *tx).await?;
+    }
+    Ok(())
 }
 
 /// Adds what is told of those that died.
@@ -118,7 +138,8 @@ fn update(text: &'static str, moved: &[(DeliveryId, Standing)]) -> Query {
             .bind(standing.claimed)
             .bind(standing.last_outcome.map(Outcome::name))
             .bind(standing.death.as_ref().map(|death| death.cause.name()))
-            .bind(standing.death.as_ref().map(|death| death.error.clone()))
+            .bind(standing.error().map(str::to_owned))
+            .bind(standing.script.map(|version| version.to_string()))
             .bind(standing.finished_at.map(micros))
     })
 }
@@ -131,6 +152,8 @@ fn standing(row: &SqliteRow) -> sqlx::Result<Standing> {
         claimed: number::<i64>(row, "claimed")? != 0,
         last_outcome: maybe_named(row, "last_outcome", &Outcome::NAMES)?,
         death: death(row)?,
+        reason: reason(row)?,
+        script: script(row)?,
         finished_at: maybe_instant(row, "finished_at")?,
     })
 }

@@ -8,7 +8,7 @@ use sidehook_event::{TypeId, UnixMicros};
 use sqlx::{Row, sqlite::SqliteRow};
 
 use crate::{
-    model::{Cause, Death},
+    model::{Cause, Death, ScriptVersion},
     store::Error,
 };
 
@@ -124,6 +124,19 @@ pub(super) fn headers(stored: Option<&str>) -> sqlx::Result<Arc<[(String, String
 pub(super) fn death(row: &SqliteRow) -> sqlx::Result<Option<Death>> {
     let Some(cause) = maybe_named(row, "cause", &Cause::NAMES)? else { return Ok(None) };
     Ok(Some(Death { cause, error: row.try_get("error")? }))
+}
+
+/// Why a delivery was filtered that was.
+pub(super) fn reason(row: &SqliteRow) -> sqlx::Result<Option<String>> {
+    let is_dead = row.try_get::<Option<&str>, _>("cause")?.is_some();
+    if is_dead { Ok(None) } else { row.try_get("error") }
+}
+
+/// The version of the script that made what is sent.
+pub(super) fn script(row: &SqliteRow) -> sqlx::Result<Option<ScriptVersion>> {
+    let Some(text) = row.try_get::<Option<&str>, _>("script")? else { return Ok(None) };
+    let version = ScriptVersion::parse(text);
+    version.map(Some).ok_or_else(|| unreadable("script")("no such version"))
 }
 
 /// Says that `column` holds something that nothing of ours wrote.

@@ -71,7 +71,7 @@ impl Sandbox {
         if engine.is_empty() {
             return Err(Unavailable::NoEngine);
         }
-        let module = Module::load(engine, cache).map_err(broken)?;
+        let module = Module::load(engine, cache).map_err(|error| broken(&error))?;
         Ok(Self { module: Arc::new(module), pool: Arc::default() })
     }
 
@@ -118,7 +118,7 @@ impl Sandbox {
     }
 
     fn fresh(&self, mode: Mode) -> Result<Instance, Unavailable> {
-        Instance::new(&self.module, mode).map_err(broken)
+        Instance::new(&self.module, mode).map_err(|error| broken(&error))
     }
 }
 
@@ -130,12 +130,12 @@ fn compile_and_run(
 ) -> Result<Report, Killed> {
     let compiled = instance.compile(source, time)?;
     match compiled.outcome {
-        Outcome::Ready { .. } => instance.run(input, time),
+        Outcome::Ready => instance.run(input, time),
         Outcome::Failed(_) | Outcome::Send { .. } | Outcome::Dropped { .. } => Ok(compiled),
     }
 }
 
-fn broken(error: wasmtime::Error) -> Unavailable {
+fn broken(error: &wasmtime::Error) -> Unavailable {
     Unavailable::Broken(format!("{error:#}"))
 }
 
@@ -150,6 +150,3 @@ impl Killed {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

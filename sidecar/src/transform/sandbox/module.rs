@@ -40,12 +40,7 @@ impl Module {
             None => wasmtime::Module::from_binary(&engine, wasm)?,
             Some(cache) => match cache.read(&engine) {
                 Some(module) => module,
-                None => {
-                    tracing::info!("compiling the engine of scripts, which takes some seconds");
-                    let module = wasmtime::Module::from_binary(&engine, wasm)?;
-                    cache.keep(&module);
-                    module
-                }
+                None => cache.fill(&engine, wasm)?,
             },
         };
         // Nothing is linked: a module that imports anything is refused here.
@@ -68,11 +63,12 @@ fn config() -> Config {
 
 /// Of what was compiled, by which version of what.
 fn name(wasm: &[u8]) -> String {
-    let digest = Sha256::new()
-        .chain_update(env!("CARGO_PKG_VERSION"))
-        .chain_update(wasm)
-        .finalize();
-    format!("script-engine-{}.bin", data_encoding::HEXLOWER.encode(digest.get(..16).unwrap_or_default()))
+    let digest =
+        Sha256::new().chain_update(env!("CARGO_PKG_VERSION")).chain_update(wasm).finalize();
+    format!(
+        "script-engine-{}.bin",
+        data_encoding::HEXLOWER.encode(digest.get(..16).unwrap_or_default())
+    )
 }
 
 /// Where machine code is kept.
@@ -91,13 +87,22 @@ impl Cache {
             // SAFETY: this program wrote these bytes: the folder and the file are its own, and the
             // digest says that they are all there. Another version of the compiler, other flags or
             // another processor are noticed by wasmtime itself.
-            unsafe { wasmtime::Module::deserialize(engine, code) }.map_err(|error| error.to_string())
+            unsafe { wasmtime::Module::deserialize(engine, code) }
+                .map_err(|error| error.to_string())
         });
         loaded
             .inspect_err(|reason| {
                 tracing::info!(path = %path.display(), reason, "machine code is not used");
             })
             .ok()
+    }
+
+    /// Compiles the module.
+    fn fill(&self, engine: &Engine, wasm: &[u8]) -> Result<wasmtime::Module> {
+        tracing::info!("compiling the engine of scripts, which takes some seconds");
+        let module = wasmtime::Module::from_binary(engine, wasm)?;
+        self.keep(&module);
+        Ok(module)
     }
 
     /// Keeps the module for the next start, if that can be done.
@@ -132,5 +137,9 @@ fn belongs_to_us(folder: &Path) -> Result<(), String> {
 
 fn whole(bytes: &[u8]) -> Result<&[u8], String> {
     let (digest, code) = bytes.split_at_checked(DIGEST).ok_or("it is too short")?;
-    if Sha256::digest(code).as_slice() == digest { Ok(code) } else { Err("it is damaged".to_owned()) }
+    if Sha256::digest(code).as_slice() == digest {
+        Ok(code)
+    } else {
+        Err("it is damaged".to_owned())
+    }
 }

@@ -4,10 +4,12 @@
 
 use sqlx::{PgConnection, Postgres, Row as _, postgres::PgArguments, query::Query, types::Uuid};
 
-use super::{Columns, Moved};
+use std::collections::HashMap;
+
+use super::{Columns, Found, Moved};
 use crate::{
-    model::{Attempt, DeliveryId, State},
-    store::postgres::rows::{key, micros, span},
+    model::{Attempt, DeliveryId, State, Verdict},
+    store::postgres::rows::{headers_column, key, micros, span},
 };
 
 pub(crate) const LOG: &str = "INSERT INTO attempts (delivery_id, number, started_at, duration_us,
@@ -29,21 +31,25 @@ pub(crate) const FINISH: &str = "WITH logged AS (
         DELETE FROM lines WHERE delivery_id = ANY ($9) RETURNING subscription_id, subject
     ), finished AS (
     INSERT INTO finished_deliveries (id, event_id, subscription_id, created_at, payload,
-        event_type, attempts, last_outcome, finished_at, state, cause, error)
+        event_type, attempts, last_outcome, finished_at, script, state, cause, error)
     SELECT * FROM unnest($9::uuid[], $10::uuid[], $11::uuid[], $12::bigint[], $13::integer[],
         $14::text[], $15::bigint[], $16::text[], $17::bigint[], $18::text[], $19::text[],
-        $20::bytea[])
+        $20::text[], $21::bytea[])
     )
     SELECT subscription_id, subject FROM left_lines";
 
 /// Each of the rows is there, and locked: an insertion that always conflicts.
 pub(crate) const KEEP: &str = "INSERT INTO pending_deliveries (id, event_id, subscription_id,
-        created_at, payload, event_type, attempts, last_outcome, due_at, claimed)
+        created_at, payload, event_type, attempts, last_outcome, due_at, script, claimed)
     SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::bigint[], $5::integer[],
-        $6::text[], $7::bigint[], $8::text[], $9::bigint[], $10::boolean[])
+        $6::text[], $7::bigint[], $8::text[], $9::bigint[], $10::text[], $11::boolean[])
     ON CONFLICT (id) DO UPDATE SET attempts = EXCLUDED.attempts,
         last_outcome = EXCLUDED.last_outcome, due_at = EXCLUDED.due_at,
-        claimed = EXCLUDED.claimed";
+        script = EXCLUDED.script, claimed = EXCLUDED.claimed";
+
+/// What was made before stays as it is.
+pub(crate) const FILL: &str = "UPDATE payloads SET content_type = $3, headers = $4, body = $5
+    WHERE event_id = $1 AND number = $2 AND (content_type = '') IS TRUE";
 
 /// An attempt that came to its end after its delivery had.
 pub(crate) const COUNT: &str = "UPDATE finished_deliveries SET attempts = $2 WHERE id = $1";
@@ -70,7 +76,7 @@ pub(super) async fn write(
                 states.push(moved.after.state.name());
                 let death = moved.after.death.as_ref();
                 causes.push(death.map(|death| death.cause.name()));
-                errors.push(death.map(|death| death.error.as_bytes()));
+                errors.push(moved.after.error().map(str::as_bytes));
             }
             (State::Delivered | State::Filtered | State::Dead, _) => counted.push(moved),
         }
@@ -93,6 +99,23 @@ pub(super) async fn write(
     Ok(left)
 }
 
+/// Fills the payloads that scripts made.
+pub(super) async fn fill(
+    tx: &mut PgConnection,
+    verdicts: &[Verdict],
+    found: &HashMap<DeliveryId, Found>,
+) -> sqlx::Result<()> {
+    for verdict in verdicts {
+        let made = verdict.made.as_ref().and_then(|made| made.payload.as_ref());
+        let Some((payload, found)) = made.zip(found.get(&verdict.delivery_id)) else { continue };
+        let fill = sqlx::query(FILL).bind(found.event_id).bind(found.payload);
+        let fill = fill.bind(payload.content_type.as_bytes());
+        let fill = fill.bind(headers_column(&payload.headers)?).bind(&*payload.body);
+        fill.execute(&mut *tx).await?;
+    }
+    Ok(())
+}
+
 type Statement = Query<'static, Postgres, PgArguments>;
 
 fn bind(statement: Statement, columns: &Columns<'_>) -> Statement {
@@ -106,6 +129,7 @@ fn bind(statement: Statement, columns: &Columns<'_>) -> Statement {
         .bind(&columns.attempts)
         .bind(&columns.last_outcomes)
         .bind(&columns.times)
+        .bind(&columns.scripts)
 }
 
 fn log(text: &'static str, attempts: &[(DeliveryId, &Attempt)]) -> Statement {

@@ -5,42 +5,41 @@
 
 use rhai::{Array, Dynamic, Map};
 
-use super::{Fallible, wrong};
+use crate::library::Fallible;
 
-/// The names and numbers on the way.
-pub(super) fn parse(path: &str) -> Fallible<Vec<String>> {
+/// The names and numbers on the way; `None` if it cannot be read.
+pub fn parse(path: &str) -> Option<Vec<String>> {
     if path.is_empty() {
-        return Ok(Vec::new());
+        return Some(Vec::new());
     }
     if let Some(pointer) = path.strip_prefix('/') {
         let steps = pointer.split('/').map(|step| step.replace("~1", "/").replace("~0", "~"));
-        return Ok(steps.collect());
+        return Some(steps.collect());
     }
-    let flawed = || wrong(format!("{path:?} is no path such as a.b[0].c or /a/b/0/c"));
     let mut steps = Vec::new();
     for step in path.split('.') {
         let (name, mut rest) = step.split_at(step.find('[').unwrap_or(step.len()));
         if name.is_empty() && rest.is_empty() {
-            return Err(flawed());
+            return None;
         }
         if !name.is_empty() {
             steps.push(name.to_owned());
         }
         while let Some(open) = rest.strip_prefix('[') {
-            let (number, after) = open.split_once(']').ok_or_else(flawed)?;
-            number.parse::<usize>().map_err(|_| flawed())?;
+            let (number, after) = open.split_once(']')?;
+            number.parse::<usize>().ok()?;
             steps.push(number.to_owned());
             rest = after;
         }
         if !rest.is_empty() {
-            return Err(flawed());
+            return None;
         }
     }
-    Ok(steps)
+    Some(steps)
 }
 
 /// What lies at the end of the way.
-pub(super) fn look_up(value: &Dynamic, steps: &[String]) -> Option<Dynamic> {
+pub(crate) fn look_up(value: &Dynamic, steps: &[String]) -> Option<Dynamic> {
     let Some((step, rest)) = steps.split_first() else { return Some(value.clone()) };
     if let Ok(map) = value.as_map_ref() {
         return look_up(map.get(step.as_str())?, rest);
@@ -50,7 +49,7 @@ pub(super) fn look_up(value: &Dynamic, steps: &[String]) -> Option<Dynamic> {
 }
 
 /// Changes what lies at the end of the way, if something does.
-pub(super) fn change(
+pub(crate) fn change(
     value: &mut Dynamic,
     steps: &[String],
     change: &dyn Fn(&Dynamic) -> Fallible<Option<Dynamic>>,
@@ -59,7 +58,9 @@ pub(super) fn change(
     if value.is_map() {
         let Some(mut map) = value.write_lock::<Map>() else { return Ok(()) };
         if !rest.is_empty() {
-            return map.get_mut(step.as_str()).map_or(Ok(()), |inner| self::change(inner, rest, change));
+            return map
+                .get_mut(step.as_str())
+                .map_or(Ok(()), |inner| self::change(inner, rest, change));
         }
         let Some(last) = map.get(step.as_str()) else { return Ok(()) };
         match change(last)? {
@@ -84,7 +85,7 @@ pub(super) fn change(
 }
 
 /// Puts something at the end of the way, and maps along it where nothing is.
-pub(super) fn put(map: &mut Map, steps: &[String], value: Dynamic) {
+pub(crate) fn put(map: &mut Map, steps: &[String], value: Dynamic) {
     let Some((step, rest)) = steps.split_first() else { return };
     if rest.is_empty() {
         map.insert(step.as_str().into(), value);
