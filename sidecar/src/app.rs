@@ -36,6 +36,7 @@ use crate::{
     sweep::Sweeper,
     transform::Scripts,
 };
+pub(crate) use scripts::usual_cache;
 pub use store::migrate;
 use workers::Workers;
 
@@ -114,6 +115,7 @@ impl Process {
     /// Those that do what the process is there for, and where events are handed to them.
     fn workers(&self, metrics: &mut Metrics) -> (Workers, Option<Ingest>) {
         let roles = &self.config.roles;
+        self.scripts.metrics().register(metrics.registry());
         let (ingest, committer) = roles
             .include(Role::Ingest)
             .then(|| {

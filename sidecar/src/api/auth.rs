@@ -60,6 +60,14 @@ impl Gate {
         let bearer = self.access.bearer(bearer(headers), || self.clock.now())?;
         scope.map_or(Ok(()), |scope| Ok(bearer.check(scope)?))
     }
+
+    /// Whether a request that was let in may do this besides.
+    pub(super) fn allows(&self, headers: &HeaderMap, scope: Scope) -> Result<(), Problem> {
+        if self.access.is_open(scope.face()) {
+            return Ok(());
+        }
+        Ok(self.access.bearer(bearer(headers), || self.clock.now())?.check(scope)?)
+    }
 }
 
 /// A layer before the handler of one route.

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use sidehook_event::UnixMicros;
 
 use super::{Flaws, flaw::all, shape::written};
+use crate::model::{Filter, FilterFlaw};
 
 /// A string.
 pub(super) fn text(value: Value) -> Result<String, Flaws> {
@@ -86,6 +87,22 @@ pub(super) fn object(value: Value) -> Result<Map<String, Value>, Flaws> {
     match value {
         Value::Object(members) => Ok(members),
         _ => Err(Flaws::here("must be an object")),
+    }
+}
+
+/// A filter.
+pub(super) fn filter(value: Value) -> Result<Filter, Flaws> {
+    Filter::parse(object(value)?).map_err(|FilterFlaw { place, message }| {
+        if place.is_empty() { Flaws::here(message) } else { Flaws::at(&place, message) }
+    })
+}
+
+/// A whole number between these two.
+pub(super) fn whole(least: u64, most: u64) -> impl Fn(Value) -> Result<u64, Flaws> {
+    move |value| {
+        let number = value.as_u64().filter(|number| (least..=most).contains(number));
+        let message = || format!("must be a whole number from {least} to {most}");
+        number.ok_or_else(|| Flaws::here(message()))
     }
 }
 

@@ -14,6 +14,8 @@ pub mod gateway;
 pub mod health;
 pub mod listen;
 pub mod migrate;
+pub mod reach;
+pub mod script;
 pub mod secrets;
 pub mod serve;
 mod terminal;
@@ -49,6 +51,9 @@ pub enum Command {
     ///
     /// Takes the configuration of `sidehook serve`.
     Migrate(Box<serve::ServeArgs>),
+    /// Check scripts, run them, test them, and try them on the events of the past
+    #[command(subcommand)]
+    Script(script::ScriptCommand),
     /// Make and change the keys that encrypt secrets in the store
     #[command(subcommand)]
     Secrets(secrets::SecretsCommand),
@@ -64,6 +69,7 @@ pub async fn run(cli: Cli, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
         Command::Check(args) => check::run(args, out).await,
         Command::Health(args) => health::run(args, out).await,
         Command::Migrate(args) => migrate::run(*args, out).await,
+        Command::Script(command) => script::run(command, out).await,
         Command::Secrets(command) => secrets::run(command, out).await,
     }
 }

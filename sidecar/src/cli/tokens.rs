@@ -5,18 +5,13 @@
 
 use std::{io::Write, process::ExitCode};
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use reqwest::Method;
 use serde::Deserialize;
-use serde_json::{Value, json};
-use url::Url;
+use serde_json::json;
 
-use super::{
-    client::{self, beneath, client},
-    terminal::escaped,
-    token::Token,
-};
+use super::{reach::Reach, terminal::escaped};
 use crate::model::Scope;
 
 /// What `sidehook token` can do.
@@ -28,18 +23,6 @@ pub enum TokenCommand {
     List(ListArgs),
     /// Let a token's bearer in no more
     Revoke(RevokeArgs),
-}
-
-/// Which sidecar, and what lets us in.
-#[derive(Debug, Args)]
-struct Reach {
-    /// The sidecar
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:5000", value_parser = super::server)]
-    api: Url,
-
-    /// A token with the scope admin; on loopback the first one needs none
-    #[arg(long, env = "SIDEHOOK_API_TOKEN", hide_env_values = true)]
-    token: Option<Token>,
 }
 
 /// What `sidehook token create` is told.
@@ -154,38 +137,6 @@ async fn list(args: ListArgs, out: &mut dyn Write) -> anyhow::Result<()> {
 
 async fn revoke(args: RevokeArgs) -> anyhow::Result<()> {
     args.reach.ask(Method::DELETE, &["tokens", &args.id], None, None).await.map(drop)
-}
-
-impl Reach {
-    async fn ask(
-        &self,
-        method: Method,
-        segments: &[&str],
-        cursor: Option<&str>,
-        body: Option<&Value>,
-    ) -> anyhow::Result<String> {
-        let mut address = beneath(&self.api, segments);
-        if let Some(cursor) = cursor {
-            address.query_pairs_mut().append_pair("cursor", cursor);
-        }
-        let shown = format!("{method} {}", address.path());
-        let mut request = client()?.request(method, address);
-        if let Some(token) = self.token.as_ref().and_then(Token::expose) {
-            request = request.bearer_auth(token);
-        }
-        if let Some(body) = body {
-            request = request.json(body);
-        }
-        let failed = || format!("asking the sidecar at {}", self.api);
-        let answer =
-            request.send().await.map_err(reqwest::Error::without_url).with_context(failed)?;
-        let status = answer.status();
-        let text = answer.text().await.with_context(failed)?;
-        if !status.is_success() {
-            bail!("{shown} was answered {}: {}", status.as_u16(), client::reason_in(&text));
-        }
-        Ok(text)
-    }
 }
 
 /// Of an instant, what people look at.

@@ -10,7 +10,6 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
-    thread,
     time::Duration,
 };
 
@@ -24,7 +23,7 @@ use crate::{
         Subscription, SubscriptionId, Successor,
     },
     store::{self, DeliveryFilter, Store},
-    transform::{Rendered, Renderer, Scripts, version_of},
+    transform::{Rendered, Renderer, Scripts, scripts::half_of_the_processors, version_of},
 };
 
 /// How often in a row a script may reach a limit of the sandbox.
@@ -50,8 +49,7 @@ struct Killed {
 impl Maker {
     /// Makes them with these scripts.
     pub fn new(scripts: Arc<Scripts>) -> Self {
-        let processors = thread::available_parallelism().map_or(1, usize::from);
-        let places = Semaphore::new((processors / 2).max(1));
+        let places = Semaphore::new(half_of_the_processors());
         Self { scripts, places, killed: Mutex::default() }
     }
 

@@ -3,7 +3,7 @@
 //! Invariant: what is told to be sent is what a delivery would send.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{
     Map, Value,
     value::{RawValue, to_raw_value},
@@ -42,17 +42,19 @@ pub struct DryRun {
 /// What would be sent.
 #[derive(Debug, Serialize)]
 pub struct Output {
-    content_type: String,
-    headers: Map<String, Value>,
+    /// Its media type.
+    pub content_type: String,
+    /// Those that it brings along.
+    pub headers: Map<String, Value>,
     /// As JSON if it is, else as text, else null.
-    body: Box<RawValue>,
+    pub body: Box<RawValue>,
     /// What is neither.
     #[serde(skip_serializing_if = "Option::is_none")]
-    base64: Option<String>,
+    pub base64: Option<String>,
 }
 
 /// What is wrong with a script, with the line that it is about.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShownFault {
     /// In words.
     pub message: String,

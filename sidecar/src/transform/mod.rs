@@ -3,19 +3,23 @@
 //! Invariant: a payload is a function of the event, the subscription and the text of its script;
 //! one that no script made is always valid JSON.
 
+mod backtest;
 mod data;
 mod document;
 mod dry_run;
 pub mod library;
+mod metrics;
 mod payload;
 mod render;
 pub mod sandbox;
 pub mod scripts;
 
+pub use backtest::{Change, Compared, differences};
 pub use data::data;
 pub use document::visible;
 pub use dry_run::{DryRun, Output, ShownFault};
 pub use library::Library;
+pub use metrics::Metrics;
 pub use render::{Haste, Rendered, Renderer, version_of};
 pub use sandbox::Sandbox;
 pub use scripts::{Scripts, Transformed};

@@ -9,18 +9,21 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
+    thread,
     time::Duration,
 };
 
 use http::HeaderValue;
 use sidehook_event::UnixMicros;
 use sidehook_script_engine::{Fault, Outcome, Report};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{
     library::Library,
+    metrics::Metrics,
     sandbox::{self, Killed, Ran, Sandbox, Unavailable},
 };
-use crate::model::{Headers, Payload, Script, ScriptChoice};
+use crate::model::{Headers, Payload, Script, ScriptChoice, ScriptVersion};
 
 /// How long a script may keep the other deliveries of its event waiting.
 const MOMENT: Duration = Duration::from_millis(10);
@@ -47,14 +50,17 @@ pub enum Transformed {
 pub struct Scripts {
     sandbox: Result<Sandbox, String>,
     library: Arc<Library>,
-    slow: Mutex<HashMap<crate::model::ScriptVersion, UnixMicros>>,
+    trying: Arc<Semaphore>,
+    slow: Mutex<HashMap<ScriptVersion, UnixMicros>>,
+    metrics: Metrics,
 }
 
 impl Scripts {
     /// Runs them in this sandbox, those of the library among them.
     pub fn new(sandbox: Result<Sandbox, Unavailable>, library: Arc<Library>) -> Self {
         let sandbox = sandbox.map_err(|error| error.to_string());
-        Self { sandbox, library, slow: Mutex::default() }
+        let trying = Arc::new(Semaphore::new(half_of_the_processors()));
+        Self { sandbox, library, trying, slow: Mutex::default(), metrics: Metrics::default() }
     }
 
     /// None at all: a script that is asked for waits.
@@ -67,9 +73,20 @@ impl Scripts {
         self.sandbox.as_ref().map_err(|reason| Unavailable::Broken(reason.clone()))
     }
 
+    /// What is counted.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
     /// The ready-made scripts.
     pub fn library(&self) -> &Library {
         &self.library
+    }
+
+    /// Waits until there is a place to try a script, while others are delivered.
+    pub async fn place_to_try(&self) -> Option<OwnedSemaphorePermit> {
+        // It is never closed.
+        Arc::clone(&self.trying).acquire_owned().await.ok()
     }
 
     /// The script that a subscription names.
@@ -103,23 +120,33 @@ impl Scripts {
         script: &Script,
         input: &[u8],
     ) -> Result<Option<(Transformed, bool)>, Unavailable> {
-        Ok(match self.sandbox()?.run(script, input, MOMENT)? {
+        let ran = match self.sandbox()?.run(script, input, MOMENT)? {
             Ran::Ended(report) => {
                 let is_shared = !report.reads_subscription;
                 Some((transformed(report), is_shared))
             }
             Ran::Killed(Killed::Time) => None,
             Ran::Killed(killed) => Some((killed_of(&killed), false)),
-        })
+        };
+        self.metrics.ran(ran.as_ref().map(|(transformed, _)| transformed));
+        Ok(ran)
     }
 
     /// Runs a script for as long as scripts may run.
     pub fn run(&self, script: &Script, input: &[u8]) -> Result<Transformed, Unavailable> {
-        Ok(match self.sandbox()?.run(script, input, sandbox::TIME)? {
+        let transformed = match self.sandbox()?.run(script, input, sandbox::TIME)? {
             Ran::Ended(report) => transformed(report),
             Ran::Killed(killed) => killed_of(&killed),
-        })
+        };
+        self.metrics.ran(Some(&transformed));
+        Ok(transformed)
     }
+}
+
+/// As many as scripts may have at a time, where others have work to do.
+pub fn half_of_the_processors() -> usize {
+    let processors = thread::available_parallelism().map_or(1, usize::from);
+    (processors / 2).max(1)
 }
 
 fn killed_of(killed: &Killed) -> Transformed {

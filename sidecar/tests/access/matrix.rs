@@ -56,6 +56,7 @@ fn table() -> Vec<Row> {
         (Method::GET, "/.well-known/sidehook-keys", &[]),
         (Method::GET, "/scripts", SUBSCRIPTIONS),
         (Method::POST, "/scripts/run", CHANGES),
+        (Method::POST, "/scripts/backtest", EVENTS),
         (Method::GET, "/scripts/{key}", SUBSCRIPTIONS),
         (Method::POST, "/tokens", TOKENS),
         (Method::GET, "/tokens", TOKENS),

@@ -3,6 +3,7 @@
 //! Invariant: nothing here sends or changes anything; a script is run only in the sandbox, and
 //! never on the threads that serve others.
 
+mod backtest;
 mod run;
 
 use std::sync::Arc;
@@ -34,6 +35,7 @@ pub(super) fn routes() -> Routes<Arc<Context>> {
     Routes::new()
         .at("/scripts", [get(read, list)])
         .at("/scripts/run", [post(Scope::SubscriptionsWrite, run::run)])
+        .at("/scripts/backtest", [post(Scope::EventsRead, backtest::backtest)])
         .at("/scripts/{key}", [get(read, one)])
 }
 
@@ -105,6 +107,24 @@ impl Shown {
 }
 
 impl Context {
+    /// Runs what takes a while on a thread for that, when one of those that scripts may be tried
+    /// on is free.
+    pub(super) async fn aside<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, Unavailable> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let place = self.scripts.place_to_try().await;
+        let working = tokio::task::spawn_blocking(move || {
+            // Kept until it is done, even if nobody waits for it any more.
+            let _place = place;
+            work()
+        });
+        match working.await {
+            Ok(done) => done.map_err(|unavailable| Problem::Unavailable(unavailable.to_string())),
+            Err(broken) => Err(Problem::Internal(broken.into())),
+        }
+    }
+
     /// Refuses a script that cannot be run, and keeps the text of one that can.
     pub(super) async fn check_script(&self, choice: Option<&ScriptChoice>) -> Result<(), Problem> {
         let Some(choice) = choice else { return Ok(()) };
@@ -119,7 +139,7 @@ impl Context {
     /// What is wrong with a script.
     pub(super) async fn compile(&self, script: &Script) -> Result<Result<(), Flaws>, Problem> {
         let (scripts, source) = (Arc::clone(&self.scripts), Arc::clone(&script.source));
-        let checked = aside(move || scripts.sandbox()?.check(&source)).await?;
+        let checked = self.aside(move || scripts.sandbox()?.check(&source)).await?;
         Ok(match checked {
             Outcome::Failed(fault) => Err(flaws(&fault, &script.source)),
             Outcome::Ready | Outcome::Send { .. } | Outcome::Dropped { .. } => Ok(()),
@@ -133,7 +153,7 @@ impl Context {
         subscription: Arc<Subscription>,
     ) -> Result<(Event, Rendered), Problem> {
         let scripts = Arc::clone(&self.scripts);
-        aside(move || {
+        self.aside(move || {
             let (rendered, _) = Renderer::new(&event).make(&subscription, &scripts)?;
             Ok((event, rendered))
         })
@@ -163,16 +183,6 @@ pub(super) fn choice(value: Value) -> Result<ScriptChoice, Flaws> {
         return Err(Flaws::here("must be a script, or @name for one of the library"));
     }
     Ok(ScriptChoice::parse(&text))
-}
-
-/// Runs what takes a while on a thread for that.
-pub(super) async fn aside<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Unavailable> + Send + 'static,
-) -> Result<T, Problem> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done.map_err(|unavailable| Problem::Unavailable(unavailable.to_string())),
-        Err(broken) => Err(Problem::Internal(broken.into())),
-    }
 }
 
 /// What is wrong with a script, with its place and the line itself.

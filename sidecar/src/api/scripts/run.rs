@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use axum::{Json, extract::State};
+use http::HeaderMap;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use sidehook_event::EventId;
@@ -17,10 +18,10 @@ use super::{
         form::Form,
         read::{object, parsed},
     },
-    aside, choice,
+    choice,
 };
 use crate::{
-    model::{ScriptChoice, Subscription, SubscriptionId},
+    model::{Scope, ScriptChoice, Subscription, SubscriptionId},
     transform::{DryRun, Renderer, visible},
 };
 
@@ -67,21 +68,26 @@ impl TryFrom<Value> for Asked {
 /// `POST /scripts/run`.
 pub(super) async fn run(
     State(context): State<Arc<Context>>,
+    headers: HeaderMap,
     JsonBody(body): JsonBody,
 ) -> Result<Json<Shown>, Problem> {
     let asked = Asked::try_from(body)?;
+    // What it shows is theirs to see.
+    if asked.event_id.is_some() {
+        context.gate.allows(&headers, Scope::EventsRead)?;
+    }
     let script = context.scripts.chosen(&asked.script);
     let script = script.map_err(|error| Flaws::at("script", error))?;
     let input = context.input(asked).await?;
     let (scripts, clock) = (Arc::clone(&context.scripts), Arc::clone(&context.clock));
-    aside(move || {
+    let trying = move || {
         let started = clock.monotonic();
         let run = DryRun::of(scripts.sandbox()?, &script.source, &input)?;
         let took = clock.monotonic().saturating_sub(started);
         let duration_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         Ok(Json(Shown { run, duration_us }))
-    })
-    .await
+    };
+    context.aside(trying).await
 }
 
 impl Context {

@@ -21,6 +21,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use http::{StatusCode, header::LOCATION};
+use serde_json::json;
 use tracing::Instrument as _;
 
 use self::{
@@ -30,7 +31,7 @@ use self::{
     shape::{Shown, ShownSecret},
 };
 use super::{
-    Context, Flaws, Problem,
+    Context, Defaults, Flaws, Problem,
     body::{JsonBody, MaybeJsonBody},
     form::Form,
     listing::{listing, page},
@@ -38,7 +39,7 @@ use super::{
     routes::{self, Routes, get, patch},
 };
 use crate::{
-    clock::mint,
+    clock::{Clock, mint},
     deliver::egress::Denied,
     model::{Pattern, Scheme, Scope, Secret, Signing, Subscription, SubscriptionId, Target},
     store::{UpdateError, Upserted, patience::until_stored},
@@ -105,6 +106,17 @@ async fn upsert(
         }
         Upserted::Updated(subscription) => answer(&subscription, has_new_secret),
     })
+}
+
+/// One that there is none of, with all defaults: a stand-in where only what is sent matters.
+pub(super) fn imagined(
+    pattern: &Pattern,
+    defaults: &Defaults,
+    clock: &dyn Clock,
+) -> Result<Subscription, Flaws> {
+    let asked = json!({"url": "http://localhost/", "event_type": pattern.to_string()});
+    let secret = |scheme| Secret::generate(scheme, || clock.dice());
+    Ok(Requested::try_from(asked)?.into_subscription(mint(clock), secret, defaults, clock.now()))
 }
 
 /// `GET /subscriptions`.

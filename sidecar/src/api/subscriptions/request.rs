@@ -11,7 +11,7 @@ use super::super::{
     Defaults, Flaws,
     flaw::all,
     form::Form,
-    read::{boolean, duration, object, one_of, parsed, text, text_up_to},
+    read::{boolean, duration, filter, object, one_of, parsed, text, text_up_to, whole},
     scripts::choice,
 };
 use super::{
@@ -20,8 +20,8 @@ use super::{
     tls::tls,
 };
 use crate::model::{
-    Filter, FilterFlaw, Format, Headers, MAX_TIMEOUT, Order, Pacing, Pattern, Retry, Scheme,
-    ScriptChoice, Secret, Subscription, SubscriptionId, Target, Tls,
+    Filter, Format, Headers, MAX_TIMEOUT, Order, Pacing, Pattern, Retry, Scheme, ScriptChoice,
+    Secret, Subscription, SubscriptionId, Target, Tls,
 };
 
 /// No receiver answers faster across a network that fails now and then.
@@ -102,7 +102,7 @@ impl TryFrom<Value> for Requested {
             form.note(Flaws::at("tls", "must stand beside a url that begins with https://"));
         }
         let rate_limit = form.read("rate_limit", parsed);
-        let max_in_flight = form.read("max_in_flight", |value| max_in_flight(&value));
+        let max_in_flight = form.read("max_in_flight", max_in_flight);
         let ordering = form.read("ordering", one_of(&Order::NAMES)).unwrap_or_default();
         let description = form.read("description", text_up_to(LONGEST_DESCRIPTION));
         let metadata = form.read("metadata", metadata).unwrap_or_default();
@@ -179,18 +179,10 @@ fn target(value: Value) -> Result<Target, Flaws> {
     Target::parse(&text(value)?).map_err(Flaws::here)
 }
 
-fn filter(value: Value) -> Result<Filter, Flaws> {
-    Filter::parse(object(value)?).map_err(|FilterFlaw { place, message }| {
-        if place.is_empty() { Flaws::here(message) } else { Flaws::at(&place, message) }
-    })
-}
-
-fn max_in_flight(value: &Value) -> Result<NonZeroU32, Flaws> {
-    let number = value.as_u64().and_then(|number| u32::try_from(number).ok());
-    let number = number.filter(|number| *number <= Pacing::MOST_IN_FLIGHT);
-    number.and_then(NonZeroU32::new).ok_or_else(|| {
-        Flaws::here(format!("must be a whole number from 1 to {}", Pacing::MOST_IN_FLIGHT))
-    })
+fn max_in_flight(value: Value) -> Result<NonZeroU32, Flaws> {
+    let number = whole(1, Pacing::MOST_IN_FLIGHT.into())(value)?;
+    let number = u32::try_from(number).ok().and_then(NonZeroU32::new);
+    number.ok_or_else(|| Flaws::here("must be a whole number"))
 }
 
 fn check_keys(payload: &Map<String, Value>, format: Format) -> Result<(), Flaws> {
