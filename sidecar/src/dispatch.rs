@@ -7,6 +7,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use futures::FutureExt as _;
 use sidehook_event::{Event, UnixMicros};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -24,6 +25,9 @@ use crate::{
 
 /// The most events of one transaction.
 const EVENTS_PER_COMMIT: usize = 256;
+
+/// The most ends of deliveries that are recorded in one transaction.
+const ENDS: usize = 256;
 
 /// Dispatches events as they come.
 #[derive(Debug)]
@@ -43,32 +47,40 @@ pub struct Dispatcher {
 impl Dispatcher {
     /// Dispatches until `stop`.
     pub async fn run(&self, stop: &CancellationToken) {
-        while let Some(taken) =
-            stop.run_until_cancelled(self.queue.take_events(EVENTS_PER_COMMIT)).await
-        {
-            self.dispatch(taken).await;
-        }
+        let (ends, ended) = mpsc::channel(ENDS);
+        let dispatching = async move {
+            while let Some(taken) =
+                stop.run_until_cancelled(self.queue.take_events(EVENTS_PER_COMMIT)).await
+            {
+                self.dispatch(taken, &ends).await;
+            }
+        };
+        tokio::join!(dispatching, self.record(ended));
     }
 
     /// Dispatches what the queue holds at the moment.
     pub async fn finish(&self) {
-        while let Some(taken) = self.queue.take_events(EVENTS_PER_COMMIT).now_or_never() {
-            self.dispatch(taken).await;
-        }
+        let (ends, ended) = mpsc::channel(ENDS);
+        let dispatching = async move {
+            while let Some(taken) = self.queue.take_events(EVENTS_PER_COMMIT).now_or_never() {
+                self.dispatch(taken, &ends).await;
+            }
+        };
+        tokio::join!(dispatching, self.record(ended));
     }
 
     /// Dispatches these; what tells of a death when it is among the dead letters too. If it cannot
     /// be put there it is left to the sweep, which finds it when its lease ends.
-    async fn dispatch(&self, taken: Vec<Taken<Arc<Event>>>) {
+    async fn dispatch(&self, taken: Vec<Taken<Arc<Event>>>, ends: &mpsc::Sender<Verdict>) {
         let (letters, others): (Vec<_>, Vec<_>) =
             taken.into_iter().partition(|taken| operational::is_death(&taken.work));
-        self.store(others).await;
+        self.store(others, ends).await;
         if letters.is_empty() {
             return;
         }
         let events = letters.iter().map(|letter| Arc::clone(&letter.work)).collect();
         match self.queue.bury(events).await {
-            Ok(()) => self.store(letters).await,
+            Ok(()) => self.store(letters, ends).await,
             Err(reason) => {
                 tracing::warn!(count = letters.len(), %reason, "what tells of deaths waits");
                 let receipts = letters.into_iter().map(|letter| letter.receipt).collect();
@@ -77,7 +89,7 @@ impl Dispatcher {
         }
     }
 
-    async fn store(&self, taken: Vec<Taken<Arc<Event>>>) {
+    async fn store(&self, taken: Vec<Taken<Arc<Event>>>, ends: &mpsc::Sender<Verdict>) {
         if taken.is_empty() {
             return;
         }
@@ -102,20 +114,25 @@ impl Dispatcher {
             .flat_map(|dispatched| ready(dispatched, now))
             .filter(|delivery| !ended.contains_key(&delivery.id))
             .collect();
-        self.end(ended).await;
         self.queue.publish_deliveries(ready).await;
+        for verdict in ended.into_values() {
+            // Whoever records is there until the last sender is gone.
+            let _ = ends.send(verdict).await;
+        }
         self.queue.settle(Lane::Events, receipts).await;
     }
 
-    /// Records what scripts ended. A delivery that is not recorded so, since the process ended, is
-    /// still to be made when its lease is over.
-    async fn end(&self, ended: HashMap<DeliveryId, Verdict>) {
-        if ended.is_empty() {
-            return;
-        }
-        let verdicts: Vec<_> = ended.into_values().collect();
-        until_stored(&*self.clock, "record what scripts ended", || self.store.record(&verdicts))
+    /// Records what scripts ended, while the next events are dispatched. A delivery that is not
+    /// recorded so, since the process ended, is still to be made when its lease is over.
+    async fn record(&self, mut ended: mpsc::Receiver<Verdict>) {
+        let mut verdicts = Vec::new();
+        while ended.recv_many(&mut verdicts, ENDS).await > 0 {
+            until_stored(&*self.clock, "record what scripts ended", || {
+                self.store.record(&verdicts)
+            })
             .await;
+            verdicts.clear();
+        }
     }
 
     fn route(

@@ -87,6 +87,7 @@ impl Machine {
     pub fn new(mode: Mode) -> Self {
         let mut engine = Engine::new_raw();
         engine.register_global_module(StandardPackage::new().as_shared_module());
+        // What is run must be what was looked at.
         engine.disable_symbol("eval").set_strict_variables(true);
         library::register(&mut engine);
         if mode.unlimited {

@@ -183,3 +183,19 @@ proptest! {
         prop_assert_eq!(&sent, &event["event"]["data"]);
     }
 }
+
+#[test]
+fn a_path_is_followed_whatever_it_begins_at() {
+    assert_eq!(body("get(event, \"data.name\")"), "\"Ada\"");
+    assert_eq!(body("event.get(\"data.tags.1\")"), "\"b\"");
+    assert_eq!(body("get(event.data.tags, \"0\")"), "\"a\"");
+    assert_eq!(body("get(event, \"data.none.at.all\", \"nothing\")"), "\"nothing\"");
+    assert_eq!(body("type_of(get(event, \"data.none\"))"), "\"()\"");
+}
+
+#[test]
+fn nobody_is_kept_waiting() {
+    for source in ["sleep(1)", "sleep(0.5)", "Fn(\"sleep\").call(1)", "1.sleep()"] {
+        assert!(fault(source).message.contains("cannot sleep"), "{source}");
+    }
+}

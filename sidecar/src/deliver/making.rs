@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// How often in a row a script may reach a limit of the sandbox.
-const TRIES: u32 = 5;
+const TRIES: u32 = 3;
 /// How long it is left alone then.
 const REST: Duration = Duration::from_secs(10);
 

@@ -184,4 +184,17 @@ macro_rules! built_in {
     };
 }
 
-built_in![];
+built_in![
+    "cloudevents",
+    "csv",
+    "discord",
+    "form-encoded",
+    "json-patch",
+    "opsgenie",
+    "pagerduty",
+    "redact-pii",
+    "slack",
+    "teams",
+    "telegram",
+    "thin-event",
+];

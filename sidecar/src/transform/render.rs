@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// How long all the scripts that are not brisk may take of the events that are dispatched together.
-const ALL_MOMENTS: Duration = Duration::from_millis(20);
+const ALL_MOMENTS: Duration = Duration::from_millis(10);
 
 /// Renders the payloads of one event.
 #[derive(Debug)]
@@ -75,7 +75,8 @@ impl<'a> Haste<'a> {
         let took = self.clock.monotonic().saturating_sub(started);
         if took > BRISK {
             self.left = self.left.saturating_sub(took);
-            self.scripts.is_slow(script, now);
+            let is_broken_off = matches!(ran, Ok(None));
+            self.scripts.took_long(script, is_broken_off, now);
         }
         // Without a sandbox it waits for one.
         ran.ok().flatten()

@@ -26,8 +26,11 @@ use super::{
 use crate::model::{Headers, Payload, Script, ScriptChoice, ScriptVersion};
 
 /// How long a script may keep the other deliveries of its event waiting.
-const MOMENT: Duration = Duration::from_millis(10);
-/// How long a script that took longer than [`BRISK`] is known as slow.
+const MOMENT: Duration = Duration::from_millis(5);
+/// How often a script must take longer than [`BRISK`] to be known as slow; once if it had to be
+/// broken off.
+const TIMES: u32 = 3;
+/// How long that is remembered.
 const SLOW_FOR: Duration = Duration::from_mins(1);
 /// A script that takes no longer keeps nobody waiting.
 pub(super) const BRISK: Duration = Duration::from_millis(2);
@@ -51,8 +54,15 @@ pub struct Scripts {
     sandbox: Result<Sandbox, String>,
     library: Arc<Library>,
     trying: Arc<Semaphore>,
-    slow: Mutex<HashMap<ScriptVersion, UnixMicros>>,
+    slow: Mutex<HashMap<ScriptVersion, Slow>>,
     metrics: Metrics,
+}
+
+/// How often a script took long.
+#[derive(Debug, Default)]
+struct Slow {
+    times: u32,
+    until: UnixMicros,
 }
 
 impl Scripts {
@@ -103,14 +113,17 @@ impl Scripts {
     /// Whether a script may be run while others wait.
     pub(super) fn is_brisk(&self, script: &Script, now: UnixMicros) -> bool {
         let slow = self.slow.lock().unwrap_or_else(PoisonError::into_inner);
-        slow.get(&script.version).is_none_or(|until| *until <= now)
+        slow.get(&script.version).is_none_or(|known| known.until <= now || known.times < TIMES)
     }
 
-    /// Remembers that a script is slow.
-    pub(super) fn is_slow(&self, script: &Script, now: UnixMicros) {
+    /// Remembers that a script took long. Once that may have been the machine, or that an instance
+    /// was made for it.
+    pub(super) fn took_long(&self, script: &Script, is_broken_off: bool, now: UnixMicros) {
         let mut slow = self.slow.lock().unwrap_or_else(PoisonError::into_inner);
-        slow.retain(|_, until| now < *until);
-        slow.insert(script.version, now.after(SLOW_FOR));
+        slow.retain(|_, known| now < known.until);
+        let known = slow.entry(script.version).or_default();
+        known.times += if is_broken_off { TIMES } else { 1 };
+        known.until = now.after(SLOW_FOR);
     }
 
     /// Runs a script for a moment; `None` if it took longer. Says too whether what it came to holds

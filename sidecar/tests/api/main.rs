@@ -18,6 +18,7 @@ mod listing;
 mod opened;
 mod refusing;
 mod replaying;
+mod scripting;
 mod signing;
 mod subscribing;
 mod trying;

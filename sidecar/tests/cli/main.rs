@@ -19,6 +19,7 @@ mod gateway;
 mod health;
 mod listen;
 mod migrate;
+mod scripts;
 mod secrets;
 mod serve;
 mod tokens;

@@ -18,7 +18,7 @@ use std::{
 
 use sidehook::{
     clock::{Clock, SystemClock},
-    model::{Pacing, Subscription},
+    model::{Pacing, ScriptChoice, Subscription},
 };
 use sidehook_event::{EventId, TypeId as _};
 use tokio::{
@@ -51,15 +51,47 @@ async fn receivers_that_hang_fail_or_trickle_do_not_delay_the_others() {
     let (mut alone, mut beside) = (Vec::new(), Vec::new());
     for round in 0..ROUNDS {
         let first = u128::try_from(round).unwrap() * 10_000;
-        alone.push(p99(&clock, first, &[]).await);
+        alone.push(p99(&clock, first, &[], &[]).await);
         let bad = [Manner::Hangs, Manner::Fails, Manner::Trickles];
-        beside.push(p99(&clock, first, &bad).await);
+        beside.push(p99(&clock, first, &bad, &[]).await);
     }
     let (alone, beside) = (median(alone), median(beside));
     println!("p99 of {GOOD} receivers: {alone:?} alone, {beside:?} beside three bad ones");
     // Below some milliseconds it is the machine that is measured.
     let floor = Duration::from_millis(10);
     assert!(beside <= alone.max(floor) * 2, "{beside:?} beside bad ones, {alone:?} alone");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn scripts_that_never_end_grow_or_call_themselves_do_not_delay_the_others() {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
+    let hostile = [
+        "let s = \"x\"; while s.len < 300000 { s += s; } loop { sha256(s); }",
+        "let a = []; loop { a = [a, a]; }",
+        "fn f(n) { f(n + 1) } f(0)",
+        "loop { try { throw 1; } catch { } }",
+        "let m = #{}; let i = 0; loop { m[`k${i}`] = i; i += 1; }",
+    ];
+    let process = std::process::id();
+    let (mut alone, mut beside) = (Vec::new(), Vec::new());
+    for (round, script) in hostile.iter().enumerate() {
+        let first = u128::try_from(round).unwrap() * 10_000;
+        alone.push(p99(&clock, first, &[], &[]).await);
+        beside.push(p99(&clock, first, &[], &[script]).await);
+    }
+    let (alone, beside) = (median(alone), median(beside));
+    println!("p99 of {GOOD} receivers: {alone:?} alone, {beside:?} beside a hostile script");
+    let floor = Duration::from_millis(10);
+    assert!(beside <= alone.max(floor) * 2, "{beside:?} beside one, {alone:?} alone");
+
+    // Each is a dead letter for each event, which is work by itself.
+    let failing = p99(&clock, 100_000, &[], &["throw 1"; 5]).await;
+    let all = p99(&clock, 200_000, &[], &hostile).await;
+    println!(
+        "p99 of {GOOD} receivers: {all:?} beside five of them, {failing:?} beside five that fail"
+    );
+    assert!(all <= failing.max(floor) * 2, "{all:?} beside five, {failing:?} beside failing ones");
+    assert_eq!(std::process::id(), process);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -107,13 +139,20 @@ async fn a_slow_receiver_is_asked_at_its_pace_all_the_same() {
 }
 
 /// The p99 of the time from the hand-over of an event to its arrival at the good receivers.
-async fn p99(clock: &Arc<dyn Clock>, first: u128, bad: &[Manner]) -> Duration {
+async fn p99(clock: &Arc<dyn Clock>, first: u128, bad: &[Manner], scripts: &[&str]) -> Duration {
     let mut stage = Stage::new().await;
     stage.schedule = vec![Duration::ZERO, Duration::from_mins(5)];
     let arrivals = Arrivals::default();
     for manner in [Manner::Well; GOOD].iter().chain(bad) {
         let url = receiver(*manner, Arc::clone(&arrivals), Arc::clone(clock)).await;
         stage.subscribe_url(&url, "created").await;
+    }
+    for (number, script) in scripts.iter().enumerate() {
+        // Nobody listens there.
+        let url = format!("http://127.0.0.1:9/{number}");
+        let subscription = stage.subscribe_url(&url, "created").await;
+        let script = Some(ScriptChoice::parse(script));
+        stage.change(Subscription { script, ..subscription }).await;
     }
     let mut begun = HashMap::new();
     for id in (first + 1)..=(first + EVENTS) {

@@ -12,7 +12,7 @@ mod send;
 mod template;
 mod time;
 
-use rhai::{Engine, EvalAltResult, Position};
+use rhai::{Engine, EvalAltResult, FLOAT, INT, Position};
 
 /// Adds all of them.
 pub(crate) fn register(engine: &mut Engine) {
@@ -24,7 +24,13 @@ pub(crate) fn register(engine: &mut Engine) {
     time::register(engine);
     redact::register(engine);
     template::register(engine);
+    // Rhai's own one: there is nothing here that could wait.
+    engine
+        .register_fn("sleep", |_: INT| -> Fallible<()> { Err(wrong(NO_SLEEP)) })
+        .register_fn("sleep", |_: FLOAT| -> Fallible<()> { Err(wrong(NO_SLEEP)) });
 }
+
+const NO_SLEEP: &str = "a script cannot sleep";
 
 pub(crate) type Fallible<T> = Result<T, Box<EvalAltResult>>;
 

@@ -14,6 +14,8 @@ use crate::path::{self, change, look_up, put};
 pub(super) fn register(engine: &mut Engine) {
     engine
         .register_fn("get", |value: Dynamic, path: &str| get(&value, path, Dynamic::UNIT))
+        // Rhai has one of its own for maps, which knows no paths.
+        .register_fn("get", |map: Map, path: &str| get(&map.into(), path, Dynamic::UNIT))
         .register_fn("get", |value: Dynamic, path: &str, otherwise: Dynamic| {
             get(&value, path, otherwise)
         })

@@ -84,7 +84,9 @@ fn names(folder: &Path) -> anyhow::Result<Vec<String>> {
 /// `NAME` and each `NAME.CASE` that there is an event for.
 fn cases<'a>(names: &'a [String], script: &str) -> Vec<&'a str> {
     let cases = names.iter().filter_map(|name| name.strip_suffix(INPUT));
-    cases.filter(|case| case.split('.').next() == Some(script)).collect()
+    let mut cases: Vec<_> = cases.filter(|case| case.split('.').next() == Some(script)).collect();
+    cases.sort_unstable();
+    cases
 }
 
 /// Runs a case, and says how it differs from what it should be.
@@ -150,7 +152,7 @@ mod tests {
     #[test]
     fn a_script_has_the_cases_of_its_own_name() {
         let names = ["a.b.in.json", "a.in.json", "ab.in.json", "a.out.json"].map(str::to_owned);
-        assert_eq!(cases(&names, "a"), ["a.b", "a"]);
+        assert_eq!(cases(&names, "a"), ["a", "a.b"]);
         assert_eq!(cases(&names, "b"), Vec::<&str>::new());
     }
 

@@ -99,13 +99,25 @@ impl Instance {
 
     pub(super) fn compile(&mut self, source: &str, time: Duration) -> Result<Report, Killed> {
         let compile = self.compile.clone();
-        self.call(&compile, source.as_bytes(), time)
+        self.call(&compile, source.as_bytes(), Some(time))
     }
 
     pub(super) fn run(&mut self, input: &[u8], time: Duration) -> Result<Report, Killed> {
         let run = self.run.clone();
         self.runs += 1;
-        self.call(&run, input, time)
+        self.call(&run, input, Some(time))
+    }
+
+    /// Runs a script in what is left of the time that it was compiled in.
+    pub(super) fn run_on(&mut self, input: &[u8]) -> Result<Report, Killed> {
+        let run = self.run.clone();
+        self.runs += 1;
+        self.call(&run, input, None)
+    }
+
+    /// Whether its script could be compiled and was run.
+    pub(super) fn has_run(&self) -> bool {
+        self.runs > 0
     }
 
     /// Whether it may run its script again.
@@ -117,11 +129,13 @@ impl Instance {
         &mut self,
         function: &TypedFunc<(), u64>,
         input: &[u8],
-        time: Duration,
+        time: Option<Duration>,
     ) -> Result<Report, Killed> {
         let module = std::sync::Arc::clone(&self.module);
         let _running = module.ticker.begin();
-        self.store.set_epoch_deadline(epochs(time));
+        if let Some(time) = time {
+            self.store.set_epoch_deadline(epochs(time));
+        }
         let length = u32::try_from(input.len()).map_err(|_| Killed::Memory)?;
         let at = self.reserve.call(&mut self.store, length);
         let at = at.map_err(|error| self.killed(&error))?;

@@ -99,7 +99,8 @@ impl Sandbox {
         }
         let mut instance = self.fresh(Mode::default())?;
         let ran = compile_and_run(&mut instance, &script.source, input, time);
-        if let Ok(Report { outcome: Outcome::Send { .. } | Outcome::Dropped { .. }, .. }) = &ran {
+        // One that fails often must not cost an instance each time.
+        if ran.is_ok() && instance.has_run() {
             self.pool.put(script.version, instance);
         }
         Ok(ran.map_or_else(Ran::Killed, Ran::Ended))
@@ -130,7 +131,7 @@ fn compile_and_run(
 ) -> Result<Report, Killed> {
     let compiled = instance.compile(source, time)?;
     match compiled.outcome {
-        Outcome::Ready => instance.run(input, time),
+        Outcome::Ready => instance.run_on(input),
         Outcome::Failed(_) | Outcome::Send { .. } | Outcome::Dropped { .. } => Ok(compiled),
     }
 }
