@@ -124,7 +124,7 @@ async fn a_slow_script_is_run_in_its_own_time_and_one_that_never_ends_is_a_dead_
     let got = stage.receiver_got(1).await;
     assert_eq!(&got[0].body[..], br#"{"id":1}"#);
     let deliveries = stage.settled(2).await;
-    assert!(scripts().metrics().runs("deferred") >= before + 2, "both were put off");
+    assert!(scripts().metrics().runs("deferred") > before, "one was broken off");
     let dead = deliveries.iter().find(|one| one.subscription_id == endless.id).unwrap();
     let death = dead.death.as_ref().unwrap();
     assert_eq!((death.cause, &*death.error), (Cause::Script, "ran for more than 100 ms"));
