@@ -9,6 +9,7 @@ use anyhow::Result;
 use clap::Args;
 
 use crate::{
+    command::Program,
     say,
     services::{
         postgres::{self, Postgres},
@@ -39,8 +40,9 @@ pub struct Test {
 pub async fn test(test: Test) -> Result<()> {
     say::progress("building everything, its tests included");
     let programs = Programs::ensure(Build::Tests).await?;
-    // Fetched before the tests begin, so that none of them waits for a download.
+    // Fetched and compiled before the tests begin, so that none of them waits for it.
     python::packages().await?;
+    Program::new(&programs.sidehook).args(["script", "warm"]).show().await?;
     let postgres = Postgres::start().await?;
     let rabbitmq = RabbitMq::start().await?;
     let run = cargo::cargo().args(["test", "--workspace"]);
