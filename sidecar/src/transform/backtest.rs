@@ -186,9 +186,9 @@ mod tests {
         assert_eq!(
             compared(&earlier, sent(r#"{"text": "b", "list": [1, 2], "new": {"x": 1}}"#)),
             json!({"outcome": "changed", "was": "sent", "diff": [
-                {"op": "remove", "path": "/body/gone", "old": null},
-                {"op": "replace", "path": "/body/text", "value": "b", "old": "a"},
                 {"op": "add", "path": "/body/new", "value": {"x": 1}},
+                {"op": "replace", "path": "/body/text", "value": "b", "old": "a"},
+                {"op": "remove", "path": "/body/gone", "old": null},
             ]})
         );
         let same = compared(&earlier, earlier.clone());

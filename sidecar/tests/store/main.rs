@@ -20,6 +20,7 @@ mod expiring;
 mod ground;
 mod history;
 mod listing;
+mod making;
 mod postgres_broken;
 mod postgres_damaged;
 mod postgres_shared;
@@ -99,6 +100,14 @@ macro_rules! conformance {
                 a_death_is_told_once_as_an_event_to_dispatch,
                 a_death_that_was_wanted_or_of_what_told_of_one_is_not_told,
                 what_was_recorded_survives_a_crash,
+            });
+            sentences!($ground, making: {
+                what_is_unmade_is_handed_out_so_until_it_was_made,
+                each_unmade_one_is_made_by_itself,
+                what_was_made_stays_as_it_is,
+                what_is_filtered_says_why_and_by_which_script,
+                what_died_of_its_script_is_brought_back_to_be_made,
+                the_text_of_a_script_is_read_back_by_its_version,
             });
             sentences!($ground, expiring: {
                 what_is_finished_and_old_goes_with_all_that_belongs_to_it,

@@ -15,5 +15,6 @@ mod disconnects;
 mod load;
 mod many;
 mod python;
+mod scripts;
 mod silence;
 mod transparency;

@@ -120,9 +120,14 @@ impl Instance {
         self.runs > 0
     }
 
+    /// How much memory it has. Bytes.
+    pub(super) fn memory(&self) -> usize {
+        self.memory.data_size(&self.store)
+    }
+
     /// Whether it may run its script again.
     pub(super) fn is_fit(&self) -> bool {
-        self.runs < RUNS && self.memory.data_size(&self.store) <= GROWN
+        self.runs < RUNS && self.memory() <= GROWN
     }
 
     fn call(

@@ -110,7 +110,8 @@ pub(super) async fn fill(
         let Some((payload, found)) = made.zip(found.get(&verdict.delivery_id)) else { continue };
         let fill = sqlx::query(FILL).bind(found.event_id).bind(found.payload);
         let fill = fill.bind(payload.content_type.as_bytes());
-        let fill = fill.bind(headers_column(&payload.headers)?).bind(&*payload.body);
+        let headers = headers_column(&payload.headers)?.map(String::into_bytes);
+        let fill = fill.bind(headers).bind(&*payload.body);
         fill.execute(&mut *tx).await?;
     }
     Ok(())
