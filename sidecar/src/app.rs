@@ -52,7 +52,7 @@ pub async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()
         rabbitmq.register(metrics.registry());
     }
     let (workers, ingest) = process.workers(&mut metrics);
-    let api = process.api(metrics, &stop);
+    let api = process.api(metrics, ingest.clone(), &stop);
     let ingest = ingest.map(|ingest| api::ingest(ingest, &process.gate));
     let fronts = fronts::open(&process.config, api, ingest, &process.gate).await?;
     let ended = workers.run_beside(fronts, &process.config, stop).await;
@@ -203,7 +203,7 @@ impl Process {
     }
 
     /// What is served besides `/ingest`, by the roles of the process.
-    fn api(&self, metrics: Metrics, stop: &CancellationToken) -> Router {
+    fn api(&self, metrics: Metrics, ingest: Option<Ingest>, stop: &CancellationToken) -> Router {
         let gate = &self.gate;
         let shared = api::health(Arc::clone(&self.store), self.queue(), stop.clone(), gate)
             .merge(api::metrics(metrics.expose(), gate));
@@ -218,6 +218,7 @@ impl Process {
             client: self.client.clone(),
             scripts: Arc::clone(&self.scripts),
             defaults: api::Defaults { retry, ..api::Defaults::default() },
+            ingest,
             gate: gate.clone(),
         }))
     }

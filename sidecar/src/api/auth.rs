@@ -41,11 +41,6 @@ impl Gate {
         &self.access
     }
 
-    /// Whether the request may do what `scope` names.
-    fn authorise(&self, request: &Request, scope: Scope) -> Result<(), Problem> {
-        self.check(request, scope.face(), Some(scope))
-    }
-
     /// Whether the request may know what there is at this face.
     pub(super) fn authenticate(&self, request: &Request, face: Face) -> Result<(), Problem> {
         self.check(request, face, None)
@@ -72,11 +67,11 @@ impl Gate {
 
 /// A layer before the handler of one route.
 pub(super) async fn let_in(
-    State((gate, scope)): State<(Gate, Scope)>,
+    State((gate, face, scope)): State<(Gate, Face, Scope)>,
     request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
-    gate.authorise(&request, scope)?;
+    gate.check(&request, face, Some(scope))?;
     Ok(next.run(request).await)
 }
 

@@ -34,7 +34,7 @@ impl<S: Sync> FromRequest<S> for JsonBody {
         if !is_json(request.headers()) {
             return Err(Problem::UnsupportedMediaType("application/json"));
         }
-        parse(&arrived(request.into_body(), TIMEOUT).await?).map(Self)
+        parse(&arrived(request.into_body(), LIMIT, TIMEOUT).await?).map(Self)
     }
 }
 
@@ -47,7 +47,7 @@ impl<S: Sync> FromRequest<S> for MaybeJsonBody {
 
     async fn from_request(request: Request, _state: &S) -> Result<Self, Problem> {
         let named = is_json(request.headers());
-        let body = arrived(request.into_body(), TIMEOUT).await?;
+        let body = arrived(request.into_body(), LIMIT, TIMEOUT).await?;
         if body.is_empty() {
             return Ok(Self(None));
         }
@@ -58,11 +58,11 @@ impl<S: Sync> FromRequest<S> for MaybeJsonBody {
     }
 }
 
-async fn arrived(body: Body, within: Duration) -> Result<Bytes, Problem> {
-    let body = Limited::new(body, LIMIT).collect();
+pub(super) async fn arrived(body: Body, limit: usize, within: Duration) -> Result<Bytes, Problem> {
+    let body = Limited::new(body, limit).collect();
     match tokio::time::timeout(within, body).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Problem::TooLarge(LIMIT)),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Problem::TooLarge(limit)),
         Ok(Err(_)) => Err(Problem::Malformed("the body broke off".to_owned())),
         Err(_) => Err(Problem::TooSlow),
     }
@@ -185,7 +185,7 @@ mod tests {
     #[tokio::test]
     async fn a_body_that_does_not_end_is_not_waited_for() {
         let endless = stream::pending::<Result<Bytes, std::io::Error>>();
-        let refused = arrived(Body::from_stream(endless), Duration::from_millis(1)).await;
+        let refused = arrived(Body::from_stream(endless), LIMIT, Duration::from_millis(1)).await;
         assert!(matches!(refused, Err(Problem::TooSlow)));
     }
 

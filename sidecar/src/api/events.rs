@@ -17,12 +17,13 @@ use super::{
     form::Form,
     listing::{Listing, listing, page},
     path::{Keys, id},
+    publish,
     read::{instant, parsed, text},
-    routes::{Routes, get},
+    routes::{Routes, get, post},
     shape,
 };
 use crate::{
-    model::{PageRequest, Scope},
+    model::{Face, PageRequest, Scope},
     store::EventFilter,
     transform,
 };
@@ -31,7 +32,8 @@ pub(super) const MISSING: &str = "there is no such event";
 
 pub(super) fn routes() -> Routes<Arc<Context>> {
     let scope = Scope::EventsRead;
-    Routes::new().at("/events", [get(scope, list)]).at("/events/{id}", [get(scope, one)])
+    let publish = post(Scope::EventsWrite, publish::publish).at_face(Face::Api);
+    Routes::new().at("/events", [get(scope, list), publish]).at("/events/{id}", [get(scope, one)])
 }
 
 async fn list(

@@ -17,6 +17,7 @@ mod keys;
 mod listing;
 mod path;
 mod problem;
+mod publish;
 mod read;
 mod replay;
 mod routes;
@@ -39,7 +40,8 @@ pub use routes::{Route, nothing_else};
 
 use self::routes::Routes;
 use crate::{
-    clock::Clock, deliver::Client, model::Retry, route::Table, store::Store, transform::Scripts,
+    clock::Clock, deliver::Client, ingest::Ingest, model::Retry, route::Table, store::Store,
+    transform::Scripts,
 };
 
 /// What the handlers work with.
@@ -57,6 +59,8 @@ pub struct Context {
     pub defaults: Defaults,
     /// Runs scripts.
     pub scripts: Arc<Scripts>,
+    /// Where events are handed over, if this process takes any.
+    pub ingest: Option<Ingest>,
     /// Who may do what.
     pub gate: Gate,
 }

@@ -36,6 +36,8 @@ pub struct Route {
 pub(super) struct Operation<S> {
     method: Method,
     scope: Option<Scope>,
+    /// The tokens of which face count, if any do.
+    face: Option<Face>,
     handler: MethodRouter<S>,
 }
 
@@ -53,7 +55,12 @@ macro_rules! operation {
             S: Clone + Send + Sync + 'static,
         {
             let handler = routing::on(MethodFilter::$method, handler);
-            Operation { method: Method::$method, scope: Some(scope), handler }
+            Operation {
+                method: Method::$method,
+                scope: Some(scope),
+                face: Some(scope.face()),
+                handler,
+            }
         }
     };
 }
@@ -71,7 +78,7 @@ where
     S: Clone + Send + Sync + 'static,
 {
     let handler = routing::on(MethodFilter::GET, handler);
-    Operation { method: Method::GET, scope: None, handler }
+    Operation { method: Method::GET, scope: None, face: None, handler }
 }
 
 impl<S: Clone + Send + Sync + 'static> Routes<S> {
@@ -111,7 +118,7 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
     pub(super) fn behind(self, gate: &Gate, state: S) -> Router {
         let mut router = Router::new();
         for (path, operations) in self.0 {
-            let face = operations.iter().find_map(|operation| Some(operation.scope?.face()));
+            let face = operations.iter().find_map(|operation| operation.face);
             let methods = operations.into_iter().map(|operation| operation.behind(gate));
             let methods = methods.fold(MethodRouter::new(), MethodRouter::merge);
             let methods = methods.fallback(refusing(gate, face, || Problem::MethodNotAllowed));
@@ -123,12 +130,18 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
 
 impl<S: Clone + Send + Sync + 'static> Operation<S> {
     fn behind(self, gate: &Gate) -> MethodRouter<S> {
-        match self.scope {
-            Some(scope) => {
-                self.handler.route_layer(from_fn_with_state((gate.clone(), scope), let_in))
+        match self.face.zip(self.scope) {
+            Some((face, scope)) => {
+                self.handler.route_layer(from_fn_with_state((gate.clone(), face, scope), let_in))
             }
             None => self.handler,
         }
+    }
+
+    /// The same, served at another face than its scope is for: whether a token is asked for is
+    /// that face's matter.
+    pub(super) fn at_face(self, face: Face) -> Self {
+        Self { face: Some(face), ..self }
     }
 }
 

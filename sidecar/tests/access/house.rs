@@ -99,6 +99,7 @@ impl House {
             client: Client::new(Arc::default()).unwrap(),
             scripts: scripts(),
             defaults: Defaults::default(),
+            ingest: Some(ingest.clone()),
             gate: gate.clone(),
         })
         .merge(api::ingest(ingest, &gate))

@@ -42,6 +42,7 @@ fn table() -> Vec<Row> {
         (Method::POST, "/subscriptions/{id}/{part}", CHANGES),
         (Method::DELETE, "/subscriptions/{id}/{part}", CHANGES),
         (Method::GET, "/events", EVENTS),
+        (Method::POST, "/events", &["events:write", "admin"]),
         (Method::GET, "/events/{id}", EVENTS),
         (Method::GET, "/deliveries", DELIVERIES),
         (Method::GET, "/deliveries/{id}", DELIVERIES),

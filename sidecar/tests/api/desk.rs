@@ -20,6 +20,7 @@ use axum::{
 };
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
+use prometheus_client::registry::Registry;
 use serde_json::Value;
 use sidehook::{
     access::{Access, Configured, Exposure},
@@ -27,10 +28,12 @@ use sidehook::{
     clock::Clock,
     config::Listen,
     deliver::{Client, egress::Rule},
+    ingest,
     model::{
         Attempt, Cause, Death, DeliveryId, Face, Outcome, Payload, Subscription, SubscriptionId,
         Successor, Target, Verdict,
     },
+    queue::local::LocalQueue,
     route::Table,
     store::{Dispatched, Due, NewDelivery, Store, seal::Keyring, sqlite::SqliteStore},
 };
@@ -91,6 +94,13 @@ impl Desk {
         let table = Arc::new(Table::default());
         let clock: Arc<dyn Clock> = Arc::new(Steady::default());
         let gate = gate(token, &clock);
+        let (ingest, committer) = ingest::ingest(
+            Arc::<SqliteStore>::clone(&store),
+            Arc::new(LocalQueue::default()),
+            Arc::clone(&clock),
+            ingest::Metrics::register(&mut Registry::default()),
+        );
+        tokio::spawn(committer.run());
         let router = api::router(Context {
             store: Arc::<SqliteStore>::clone(&store),
             clock,
@@ -98,6 +108,7 @@ impl Desk {
             client: Client::new(Arc::new(rule)).unwrap(),
             scripts: scripts(),
             defaults: Defaults::default(),
+            ingest: Some(ingest),
             gate: gate.clone(),
         });
         let router = api::nothing_else(router, &gate, Face::Api);

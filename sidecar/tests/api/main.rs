@@ -16,6 +16,7 @@ mod health;
 mod listing;
 #[path = "../scripts/opened.rs"]
 mod opened;
+mod publishing;
 mod refusing;
 mod replaying;
 mod scripting;

@@ -82,7 +82,7 @@ async fn unknown_paths_and_methods_are_told_apart() {
         (Method::PUT, "/subscriptions/", "POST,GET,HEAD"),
         (Method::PUT, "/subscriptions/sub_1", "GET,HEAD,PATCH,DELETE"),
         (Method::PUT, "/subscriptions/sub_1/secret", "GET,HEAD,POST,DELETE"),
-        (Method::DELETE, "/events", "GET,HEAD"),
+        (Method::DELETE, "/events", "GET,HEAD,POST"),
         (Method::PATCH, "/deliveries/dlv_1/", "GET,HEAD"),
     ] {
         let answer = desk.ask(method, path, "").await;
