@@ -1,11 +1,14 @@
 //! The `data` of a payload: the resource as the API returned it, else as it was sent; for a
 //! deletion its id.
 //!
-//! Invariant: JSON bodies are passed on as they were written, so that no number or key changes.
+//! Invariant: JSON bodies are passed on as they were written, so that no number or key changes;
+//! what an API compressed on its way is not compressed here.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{json, value::RawValue, value::to_raw_value};
 use sidehook_event::{Body, Event};
+
+use super::decode;
 
 /// What the event is about, as JSON.
 ///
@@ -34,7 +37,7 @@ pub(super) fn found(event: &Event) -> (Box<RawValue>, Source) {
         return (id_alone(event), Source::Made);
     }
     let bodies = [(&exchange.response, Source::Response), (&exchange.request, Source::Request)];
-    let json = |(body, source)| Some((json_of(body)?.to_owned(), source));
+    let json = |(body, source)| Some((json_of(body)?, source));
     if let Some(found) = bodies.into_iter().find_map(json) {
         return found;
     }
@@ -51,10 +54,8 @@ pub(super) fn is_thin(event: &Event) -> bool {
     exchange.response.truncated || (exchange.response.size == 0 && exchange.request.truncated)
 }
 
-fn json_of(body: &Body) -> Option<&RawValue> {
-    let plain = body.content_encoding.as_deref().is_none_or(|encoding| encoding == "identity");
-    let whole = body.is_whole() && plain;
-    whole.then(|| serde_json::from_slice(&body.content).ok()).flatten()
+fn json_of(body: &Body) -> Option<Box<RawValue>> {
+    serde_json::from_slice(&decode::content(body)?).ok()
 }
 
 /// The last segment of the subject: `42` of `people/42`.
@@ -67,11 +68,14 @@ fn id_alone(event: &Event) -> Box<RawValue> {
 }
 
 fn encoded(event: &Event, body: &Body) -> Box<RawValue> {
+    let decoded = decode::content(body);
+    // What cannot be decoded is passed on as it came.
+    let encoding = if decoded.is_some() { None } else { body.content_encoding.as_deref() };
     raw(&json!({
         "id": id(event),
         "content_type": body.content_type,
-        "content_encoding": body.content_encoding,
-        "base64": STANDARD.encode(&body.content),
+        "content_encoding": encoding,
+        "base64": STANDARD.encode(decoded.as_deref().unwrap_or(&body.content)),
     }))
 }
 
@@ -82,6 +86,8 @@ fn raw(value: &serde_json::Value) -> Box<RawValue> {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
     use crate::model::testing::event;
 
@@ -125,10 +131,20 @@ mod tests {
     }
 
     #[test]
-    fn does_not_take_a_compressed_body_for_json() {
-        let mut event = event("people.created", b"{\"name\":\"Ada\"}", b"12");
+    fn is_decoded_if_it_was_compressed_on_its_way() {
+        let mut event = event("people.created", b"{\"name\":\"Ada\"}", b"");
+        event.exchange.response = Body {
+            content: Bytes::from_static(include_bytes!("testdata/ada.br")),
+            content_encoding: Some("br".to_owned()),
+            ..Body::default()
+        };
+        assert!(data(&event).get().starts_with("{\"name\": \"Ada\", \"and\": \"Ada, Ada"));
+        // What only says that it is compressed is not taken for JSON.
         event.exchange.response.content_encoding = Some("gzip".to_owned());
         assert_eq!(data(&event).get(), "{\"name\":\"Ada\"}");
+        event.exchange.request = Body::default();
+        let passed_on: serde_json::Value = serde_json::from_str(data(&event).get()).unwrap();
+        assert_eq!(passed_on["content_encoding"], "gzip");
     }
 
     #[test]

@@ -9,7 +9,10 @@ use serde::Serialize;
 use serde_json::{Map, Value, value::RawValue, value::to_raw_value};
 use sidehook_event::{Body, Event};
 
-use super::data::{Source, is_thin};
+use super::{
+    data::{Source, is_thin},
+    decode,
+};
 use crate::model::Subscription;
 
 /// An event as JSON.
@@ -151,19 +154,17 @@ impl<'a> Content<'a> {
     /// `shown` is `None` if what is in it is shown elsewhere.
     fn of(body: &'a Body, shown: Option<&Body>) -> Self {
         let media_type = body.content_type.as_deref();
-        let Some(Body { content, .. }) = shown.filter(|body| body.is_whole()) else {
+        let Some(shown) = shown.filter(|body| body.is_whole()) else {
             return Self { media_type, ..Self::default() };
         };
-        let is_plain =
-            body.content_encoding.as_deref().is_none_or(|encoding| encoding == "identity");
-        let text = std::str::from_utf8(content).ok().filter(|_| is_plain);
-        match text {
-            Some(text) => {
-                let json = serde_json::from_str::<&RawValue>(text).map(ToOwned::to_owned);
-                let body = json.or_else(|_| to_raw_value(text)).ok();
-                Self { media_type, body, base64: None }
-            }
-            None => Self { media_type, body: None, base64: Some(STANDARD.encode(content)) },
+        let decoded = decode::content(shown);
+        let text = decoded.as_deref().and_then(|content| std::str::from_utf8(content).ok());
+        if let Some(text) = text {
+            let json = serde_json::from_str::<&RawValue>(text).map(ToOwned::to_owned);
+            let body = json.or_else(|_| to_raw_value(text)).ok();
+            return Self { media_type, body, base64: None };
         }
+        let base64 = STANDARD.encode(decoded.as_deref().unwrap_or(&shown.content));
+        Self { media_type, body: None, base64: Some(base64) }
     }
 }

@@ -5,6 +5,7 @@
 
 mod backtest;
 mod data;
+mod decode;
 mod document;
 mod dry_run;
 pub mod library;

@@ -7,7 +7,7 @@ use hyper::StatusCode;
 use serde_json::json;
 use xtask::receiver::Webhook;
 
-use crate::support::{Sidehook, ada, got, receiver, shared};
+use crate::support::{Sidehook, ada, got, receiver, shared, upstream::Upstream};
 
 #[tokio::test]
 async fn create_update_and_delete_are_delivered_signed() -> Result<()> {
@@ -105,4 +105,25 @@ async fn a_refused_webhook_is_sent_again_under_the_same_id() -> Result<()> {
     sidehook.stop().await?;
     assert_eq!(receiver.webhooks().len(), 3);
     Ok(())
+}
+
+#[tokio::test]
+async fn what_the_api_compressed_is_delivered_as_it_was_meant() -> Result<()> {
+    const BROTLI: &[u8] = include_bytes!("../../../sidecar/src/transform/testdata/ada.br");
+    let _machine = shared().await;
+    let upstream = Upstream::start().await?;
+    let head = format!(
+        "HTTP/1.1 201 Created\r\ncontent-type: application/json\r\ncontent-encoding: br\r\n\
+         content-length: {}\r\n\r\n",
+        BROTLI.len()
+    );
+    upstream.answers("/people", &[head.as_bytes(), BROTLI].concat());
+    let sidehook = Sidehook::before(&upstream.url(), |_| {}).await?;
+    let receiver = receiver().await?;
+    sidehook.subscribe(&receiver, "created").await?;
+    assert_eq!(sidehook.post("/people", ada()).await?.status, 201);
+    let webhooks = got(&receiver, 1).await?;
+    let body = webhooks.first().context("no webhook")?.json();
+    assert_eq!(body["data"]["and"], "Ada, Ada, Ada, Ada, Ada, Ada, Ada, Ada");
+    sidehook.stop().await
 }
