@@ -77,6 +77,9 @@ pub struct Limits {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Capture {
+    /// Nothing is sent and nothing is held: what would be captured is counted, and now and then
+    /// logged.
+    Observe,
     /// Nothing is held; what can't be kept is dropped and counted.
     BestEffort,
     /// The answer is held until the event is committed, or until `hold_timeout`.
@@ -90,7 +93,7 @@ pub enum Capture {
 impl Capture {
     /// Whether answers wait for the commit.
     pub fn holds(self) -> bool {
-        self != Self::BestEffort
+        matches!(self, Self::Durable | Self::Strict)
     }
 }
 

@@ -8,9 +8,9 @@
 //! stats_config:
 //!   stats_tags:
 //!     - tag_name: resource
-//!       regex: '^wasmcustom\.sidehook\.events(\.resource\.(.*?))\.action\.'
+//!       regex: '^wasmcustom\.sidehook\.(?:events|observed)(\.resource\.(.*?))\.action\.'
 //!     - tag_name: action
-//!       regex: '^wasmcustom\.sidehook\.events\..*?(\.action\.(.*?))\.total$'
+//!       regex: '^wasmcustom\.sidehook\.(?:events|observed)\..*?(\.action\.(.*?))\.total$'
 //!     - tag_name: reason
 //!       regex: '^wasmcustom\.sidehook\.missed(\.reason\.(.*?))\.total$'
 //! ```
@@ -18,6 +18,7 @@
 //! | name | kind | what is counted |
 //! |---|---|---|
 //! | `sidehook.events.resource.R.action.A.total` | counter | events made |
+//! | `sidehook.observed.resource.R.action.A.total` | counter | events that would have been made on routes that are only observed |
 //! | `sidehook.missed.reason.R.total` | counter | writes without an event, see [`Reason`] |
 //! | `sidehook.committed` | counter | events that the sidecar has stored |
 //! | `sidehook.dropped` | counter | events lost: the buffer was full, or the plugin ended |
@@ -44,7 +45,7 @@ use sidehook_event::EventType;
 
 use crate::{
     capture::Reason,
-    config::Config,
+    config::{Capture, Config},
     host::{Host, Kind, MetricId},
 };
 
@@ -68,6 +69,7 @@ pub struct Histogram(Option<MetricId>);
 #[expect(missing_docs, reason = "the table above says what each counts")]
 pub struct Metrics {
     events: Vec<(EventType, Counter)>,
+    observed: Vec<(EventType, Counter)>,
     missed: Vec<(Reason, Counter)>,
     pub committed: Counter,
     pub dropped: Counter,
@@ -103,17 +105,24 @@ impl Metrics {
         let counter = |name: &str| Counter(define(Kind::Counter, name));
         let gauge = |name: &str| Gauge { id: define(Kind::Gauge, name), last: 0 };
         let histogram = |name: &str| Histogram(define(Kind::Histogram, name));
-        let names = config.routes.iter().flat_map(|route| route.names.all());
-        let events = names.map(|name| {
-            let (resource, action) = (name.resource(), name.action());
-            let counter = counter(&format!("events.resource.{resource}.action.{action}.total"));
-            (name.clone(), counter)
-        });
+        let of = |what: &str, is_observed: bool| -> Vec<_> {
+            let routes = config.routes.iter();
+            let routes = routes.filter(|route| (route.capture == Capture::Observe) == is_observed);
+            let names = routes.flat_map(|route| route.names.all());
+            let counters = names.map(|name| {
+                let (resource, action) = (name.resource(), name.action());
+                let counter = counter(&format!("{what}.resource.{resource}.action.{action}.total"));
+                (name.clone(), counter)
+            });
+            counters.collect()
+        };
+        let (events, observed) = (of("events", false), of("observed", true));
         let reasons = REASONS.into_iter();
         let missed =
             reasons.map(|(reason, name)| (reason, counter(&format!("missed.reason.{name}.total"))));
         Self {
-            events: events.collect(),
+            events,
+            observed,
             missed: missed.collect(),
             committed: counter("committed"),
             dropped: counter("dropped"),
@@ -144,9 +153,12 @@ impl Metrics {
 
     /// Counts an event that was made.
     pub fn event(&self, host: &dyn Host, name: &EventType) {
-        if let Some((_, counter)) = self.events.iter().find(|(known, _)| known == name) {
-            counter.add(host, 1);
-        }
+        count(&self.events, host, name);
+    }
+
+    /// Counts an event that would have been made.
+    pub fn observed(&self, host: &dyn Host, name: &EventType) {
+        count(&self.observed, host, name);
     }
 
     /// Counts a write without an event.
@@ -190,6 +202,12 @@ impl Histogram {
     /// Records a duration in microseconds.
     pub fn record_time(self, host: &dyn Host, time: Duration) {
         self.record(host, usize::try_from(time.as_micros()).unwrap_or(usize::MAX));
+    }
+}
+
+fn count(counters: &[(EventType, Counter)], host: &dyn Host, name: &EventType) {
+    if let Some((_, counter)) = counters.iter().find(|(known, _)| known == name) {
+        counter.add(host, 1);
     }
 }
 

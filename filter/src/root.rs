@@ -57,6 +57,7 @@ enum Complaint {
     Refused,
     Full,
     HeadersStop,
+    Observed,
 }
 
 /// One plugin in one worker.

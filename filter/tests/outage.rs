@@ -27,6 +27,27 @@ fn best_effort_never_holds() {
 }
 
 #[test]
+fn what_is_only_observed_is_counted_and_never_sent_or_held() {
+    let mut gateway = Gateway::new();
+    for _ in 0..3 {
+        let context = gateway.post("/seen?secret=1");
+        assert_eq!(gateway.answers(context, 201, false), Action::Continue);
+        assert_eq!(gateway.chunk(context, Side::Response, "{\"id\":5}", true), Action::Continue);
+        gateway.ends(context);
+    }
+    gateway.waits(5_000);
+    assert_eq!((gateway.calls(), gateway.resumed().len(), gateway.replies().len()), (0, 0, 0));
+    assert_eq!(gateway.counted("observed.resource.seen.action.created.total"), 3);
+    assert_eq!(gateway.counted("dropped"), 0);
+    let logs = gateway.host.logs.borrow();
+    let told = logs.iter().filter(|(_, text)| text.starts_with("would capture "));
+    let told: Vec<_> = told.map(|(_, text)| text.as_str()).collect();
+    assert_eq!(told.len(), 1, "now and then is enough: {told:?}");
+    let expected = "would capture seen.created about seen/5: POST /seen answered 201, bodies of ";
+    assert!(told[0].starts_with(expected), "{told:?}");
+}
+
+#[test]
 fn a_durable_answer_goes_out_in_time_and_its_event_is_sent_again_under_the_same_id() {
     let mut gateway = Gateway::new();
     let (context, _) = gateway.exchange("/people");

@@ -50,6 +50,8 @@ pub struct Options {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 #[value(rename_all = "snake_case")]
 pub enum Capture {
+    /// Send nothing: count what would be captured
+    Observe,
     /// Never hold an answer
     BestEffort,
     /// Hold the answer until the event is stored, but not for ever
@@ -107,6 +109,7 @@ impl Options {
 impl Capture {
     fn name(self) -> &'static str {
         match self {
+            Self::Observe => "observe",
             Self::BestEffort => "best_effort",
             Self::Durable => "durable",
             Self::Strict => "strict",

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use sidehook_event::wire;
+use sidehook_event::{Event, wire};
 
 use super::{Active, BUSY_TICK, Complaint, Exchange, LAST_WORDS, TICK, now};
 use crate::{
@@ -35,7 +35,7 @@ const NOT_RECORDED: Reply = Reply {
 /// What became of an event that was to be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Emitted {
-    /// It is on its way.
+    /// It is on its way, or was only to be looked at.
     Buffered,
     /// There was no room for it.
     Dropped,
@@ -75,9 +75,14 @@ impl Active {
     /// Makes an event and sends it as soon as may be.
     pub(super) fn emit(&mut self, host: &dyn Host, seen: Seen, holder: Option<Holder>) -> Emitted {
         let random = random(host);
+        let mode = seen.route.capture;
         let Some(event) = capture::event(seen, &self.config.gateway, random) else {
             return Emitted::Dropped;
         };
+        if mode == Capture::Observe {
+            self.observe(host, &event);
+            return Emitted::Buffered;
+        }
         self.metrics.event(host, &event.event_type);
         let bodies = [&event.exchange.request, &event.exchange.response];
         if bodies.iter().any(|body| body.truncated) {
@@ -94,6 +99,24 @@ impl Active {
         }
         self.pump(host);
         Emitted::Buffered
+    }
+
+    /// Tells of an event that is not sent.
+    fn observe(&mut self, host: &dyn Host, event: &Event) {
+        self.metrics.observed(host, &event.event_type);
+        let exchange = &event.exchange;
+        // Queries may hold what is nobody's business.
+        let path = exchange.path.split('?').next().unwrap_or_default();
+        let text = format!(
+            "would capture {} about {}: {} {path} answered {}, bodies of {} and {} bytes",
+            event.event_type,
+            event.subject.as_deref().unwrap_or("nothing that is known"),
+            exchange.method,
+            exchange.status,
+            exchange.request.size,
+            exchange.response.size,
+        );
+        self.complain(host, Complaint::Observed, Level::Info, &text);
     }
 
     /// A call was answered.

@@ -203,6 +203,7 @@ pub(crate) fn config() -> Value {
             {"resource": "thin", "path": "/thin", "body": {"response": false}},
             {"resource": "soft", "path": "/soft", "capture": "best_effort", "body": {"max_bytes": 64}},
             {"resource": "hard", "path": "/hard", "capture": "strict"},
+            {"resource": "seen", "path": "/seen", "capture": "observe"},
         ],
     })
 }

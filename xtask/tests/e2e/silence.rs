@@ -6,6 +6,7 @@
 use anyhow::Result;
 use hyper::Method;
 use serde_json::{Value, json};
+use xtask::stack::Plan;
 
 use crate::support::{Sidehook, ada, shared, upstream::Upstream};
 
@@ -57,5 +58,30 @@ async fn an_answer_of_envoy_itself_is_no_event() -> Result<()> {
     sidehook.stop().await?;
     let again = Sidehook::reopen(plan).await?;
     assert_eq!(again.events().await?.len(), 1);
+    again.stop().await
+}
+
+#[tokio::test]
+async fn what_is_only_observed_is_told_by_envoy_and_no_event() -> Result<()> {
+    let _machine = shared().await;
+    let observing = |plan: &mut Plan| "observe".clone_into(&mut plan.capture);
+    let sidehook = Sidehook::before_people_with(observing).await?;
+    for _ in 0..3 {
+        sidehook.post("/people", ada()).await?.accepted()?;
+    }
+    sidehook.delete("/people/1").await?;
+    let stats = sidehook.plan.admin_url("/stats/prometheus?filter=observed");
+    let counted = sidehook.until("the figures of the gateway", async || {
+        let said = sidehook.http.get(&stats).await?.to_string();
+        let is_there = said.contains(r#"action="deleted"} 1"#);
+        Ok(if is_there { Ok(said) } else { Err(said) })
+    });
+    let created = r#"sidehook_observed_total{resource="people",action="created"} 3"#;
+    let counted = counted.await?;
+    assert!(counted.contains(created), "{counted}");
+    let plan = sidehook.plan.clone();
+    sidehook.stop().await?;
+    let again = Sidehook::reopen(plan).await?;
+    assert_eq!(again.events().await?.len(), 0);
     again.stop().await
 }

@@ -177,7 +177,8 @@ fn plugin_config(filter: &Node<'_>) -> Option<Value> {
 
 /// How long answers are held, `None` if no route holds any.
 fn hold_timeout(plugin: &Value) -> Option<Duration> {
-    let holds = |value: &Value| value.get("capture").map(|mode| mode != "best_effort");
+    let holds =
+        |value: &Value| value.get("capture").map(|mode| mode != "best_effort" && mode != "observe");
     let mut routes = plugin.get("routes").and_then(Value::as_array).into_iter().flatten();
     let by_default = holds(plugin).unwrap_or(true);
     if !routes.any(|route| holds(route).unwrap_or(by_default)) {

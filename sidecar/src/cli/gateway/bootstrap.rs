@@ -79,7 +79,7 @@ impl From<&GatewayArgs> for Bootstrap {
     fn from(args: &GatewayArgs) -> Self {
         let hold = args.hold_timeout.0;
         let holds = match args.capture {
-            Capture::BestEffort => false,
+            Capture::Observe | Capture::BestEffort => false,
             Capture::Durable | Capture::Strict => true,
         };
         let idle = SHORTEST_IDLE_TIMEOUT.max(hold.saturating_add(TIME_TO_ANSWER));

@@ -71,6 +71,8 @@ pub struct GatewayArgs {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 #[value(rename_all = "snake_case")]
 pub enum Capture {
+    /// Send nothing: count what would be captured, and log some of it
+    Observe,
     /// Never hold an answer; drop the event when the sidecar is away for long
     BestEffort,
     /// Hold the answer until the event is stored, but not longer than the hold timeout
@@ -82,6 +84,7 @@ pub enum Capture {
 impl Capture {
     fn as_str(self) -> &'static str {
         match self {
+            Self::Observe => "observe",
             Self::BestEffort => "best_effort",
             Self::Durable => "durable",
             Self::Strict => "strict",
