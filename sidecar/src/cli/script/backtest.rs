@@ -123,9 +123,10 @@ impl Found {
         };
         writeln!(
             out,
-            "{} events{between}: {} same, {} changed, {} filtered ({} of them sent now), \
+            "{} {}{between}: {} same, {} changed, {} filtered ({} of them sent now), \
              {} failed ({} of them sent now)",
             self.events,
+            if self.events == 1 { "event" } else { "events" },
             self.same,
             self.changed,
             self.filtered,
