@@ -214,3 +214,18 @@ fn failed(script: Option<ScriptVersion>, error: String) -> Rendered {
     let end = Some(Successor::Dead(Death { cause: Cause::Script, error }));
     Rendered { payload: Payload::unmade(), script, end }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::testing::{event, subscription};
+
+    #[test]
+    fn subscriptions_that_differ_in_nothing_sent_share_the_bytes() {
+        let event = event("people.created", b"", b"{\"id\":42}");
+        let mut renderer = Renderer::new(&event);
+        let first = renderer.render_later(&subscription(1, "*"));
+        let second = renderer.render_later(&subscription(2, "created"));
+        assert_eq!(first.payload.body.as_ptr(), second.payload.body.as_ptr());
+    }
+}
