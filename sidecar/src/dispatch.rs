@@ -3,7 +3,7 @@
 //! Invariant: an event is dispatched once, with one delivery for each subscription that asked
 //! for it at that moment; its deliveries are published only after they are stored.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, future::ready, sync::Arc};
 
 use futures::FutureExt as _;
 use sidehook_event::{Event, UnixMicros};
@@ -47,22 +47,24 @@ pub struct Dispatcher {
 impl Dispatcher {
     /// Dispatches until `stop`.
     pub async fn run(&self, stop: &CancellationToken) {
-        let (ends, ended) = mpsc::channel(ENDS);
-        let dispatching = async move {
-            while let Some(taken) =
-                stop.run_until_cancelled(self.queue.take_events(EVENTS_PER_COMMIT)).await
-            {
-                self.dispatch(taken, &ends).await;
-            }
-        };
-        tokio::join!(dispatching, self.record(ended));
+        let take = || stop.run_until_cancelled(self.queue.take_events(EVENTS_PER_COMMIT));
+        self.dispatch_all(take).await;
     }
 
     /// Dispatches what the queue holds at the moment.
     pub async fn finish(&self) {
+        let take = || ready(self.queue.take_events(EVENTS_PER_COMMIT).now_or_never());
+        self.dispatch_all(take).await;
+    }
+
+    /// Dispatches until there is no more to take, and records beside it what scripts ended.
+    async fn dispatch_all<F>(&self, take: impl Fn() -> F)
+    where
+        F: Future<Output = Option<Vec<Taken<Arc<Event>>>>>,
+    {
         let (ends, ended) = mpsc::channel(ENDS);
         let dispatching = async move {
-            while let Some(taken) = self.queue.take_events(EVENTS_PER_COMMIT).now_or_never() {
+            while let Some(taken) = take().await {
                 self.dispatch(taken, &ends).await;
             }
         };
@@ -111,7 +113,7 @@ impl Dispatcher {
             .into_iter()
             // Of one that came twice, since its message did, the first was stored.
             .filter(|dispatched| stored.remove(&dispatched.event.id))
-            .flat_map(|dispatched| ready(dispatched, now))
+            .flat_map(|dispatched| leased(dispatched, now))
             .filter(|delivery| !ended.contains_key(&delivery.id))
             .collect();
         self.queue.publish_deliveries(ready).await;
@@ -192,7 +194,7 @@ fn verdict(
 }
 
 /// The deliveries that are leased to whoever takes them from the queue.
-fn ready(dispatched: Dispatched, made_at: UnixMicros) -> impl Iterator<Item = DueDelivery> {
+fn leased(dispatched: Dispatched, made_at: UnixMicros) -> impl Iterator<Item = DueDelivery> {
     let event_id = dispatched.event.id;
     dispatched.deliveries.into_iter().filter_map(move |delivery| match delivery.due {
         Due::At(_) => None,

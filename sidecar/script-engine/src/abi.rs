@@ -27,14 +27,6 @@ thread_local! {
     static INSTANCE: RefCell<Instance> = RefCell::default();
 }
 
-/// Prepares everything that no script changes, so that a copy of the memory is prepared too.
-#[unsafe(no_mangle)]
-extern "C" fn prepare() {
-    INSTANCE.with_borrow_mut(|instance| {
-        instance.machine.get_or_insert_default();
-    });
-}
-
 /// From now on runs are watched: their steps are counted, and what they print is kept.
 #[unsafe(no_mangle)]
 extern "C" fn watch() {

@@ -180,22 +180,19 @@ impl Script {
                 engine.call_fn_with_options(options, &mut scope, ast, ENTRY, arguments)
             }
         };
-        result.or_else(|error| match *error {
-            // `drop` and `send` end a script from wherever they are called.
-            EvalAltResult::Exit(value, _) => Ok(value),
-            error => inner_exit(error).map_err(Box::new),
-        })
+        result.or_else(|error| exit(*error).map_err(Box::new))
     }
 }
 
-/// One that happened inside a function of the script.
-fn inner_exit(error: EvalAltResult) -> Result<Dynamic, EvalAltResult> {
+/// What `drop` and `send` end a script with, from wherever in it they are called.
+fn exit(error: EvalAltResult) -> Result<Dynamic, EvalAltResult> {
     match error {
         EvalAltResult::Exit(value, _) => Ok(value),
-        EvalAltResult::ErrorInFunctionCall(name, source, inner, position) => inner_exit(*inner)
-            .map_err(|inner| {
+        EvalAltResult::ErrorInFunctionCall(name, source, inner, position) => {
+            exit(*inner).map_err(|inner| {
                 EvalAltResult::ErrorInFunctionCall(name, source, Box::new(inner), position)
-            }),
+            })
+        }
         error => Err(error),
     }
 }

@@ -52,8 +52,7 @@ impl Gate {
             let local = is_local(headers, request.uri(), face);
             return if local { Ok(()) } else { Err(Problem::ForeignPage) };
         }
-        let bearer = self.access.bearer(bearer(headers), || self.clock.now())?;
-        scope.map_or(Ok(()), |scope| Ok(bearer.check(scope)?))
+        self.check_bearer(headers, scope)
     }
 
     /// Whether a request that was let in may do this besides.
@@ -61,7 +60,12 @@ impl Gate {
         if self.access.is_open(scope.face()) {
             return Ok(());
         }
-        Ok(self.access.bearer(bearer(headers), || self.clock.now())?.check(scope)?)
+        self.check_bearer(headers, Some(scope))
+    }
+
+    fn check_bearer(&self, headers: &HeaderMap, scope: Option<Scope>) -> Result<(), Problem> {
+        let bearer = self.access.bearer(bearer(headers), || self.clock.now())?;
+        scope.map_or(Ok(()), |scope| Ok(bearer.check(scope)?))
     }
 }
 

@@ -58,6 +58,7 @@ impl<S: Sync> FromRequest<S> for MaybeJsonBody {
     }
 }
 
+/// All of a body, if it is not too long and comes in time.
 pub(super) async fn arrived(body: Body, limit: usize, within: Duration) -> Result<Bytes, Problem> {
     let body = Limited::new(body, limit).collect();
     match tokio::time::timeout(within, body).await {
@@ -69,14 +70,21 @@ pub(super) async fn arrived(body: Body, limit: usize, within: Duration) -> Resul
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
-    let Some(value) = headers.get(CONTENT_TYPE) else {
-        return true;
-    };
-    let text = value.to_str().unwrap_or_default();
-    let essence = text.split(';').next().unwrap_or_default().trim();
-    let essence = essence.to_ascii_lowercase();
-    essence == "application/json"
-        || (essence.starts_with("application/") && essence.ends_with("+json"))
+    media_type(headers).is_none_or(|essence| {
+        essence == "application/json"
+            || (essence.starts_with("application/") && essence.ends_with("+json"))
+    })
+}
+
+/// What the body is said to be, without parameters and in lower case; empty if that cannot be
+/// read.
+pub(super) fn media_type(headers: &HeaderMap) -> Option<String> {
+    Some(essence(headers.get(CONTENT_TYPE)?.to_str().unwrap_or_default()))
+}
+
+/// A media type without its parameters, in lower case.
+pub(super) fn essence(media_type: &str) -> String {
+    media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
 fn parse(body: &Bytes) -> Result<Value, Problem> {

@@ -248,8 +248,7 @@ mod tests {
     use super::*;
 
     fn flaws(body: Value) -> Vec<String> {
-        let flaws = Asked::try_from(body).unwrap_err().into_list();
-        flaws.into_iter().map(|flaw| format!("{} {}", flaw.field, flaw.message)).collect()
+        Asked::try_from(body).unwrap_err().told()
     }
 
     #[test]

@@ -76,6 +76,12 @@ impl Flaws {
     pub fn into_list(self) -> Vec<Flaw> {
         self.0
     }
+
+    /// Each in words, behind the path of its member.
+    #[cfg(test)]
+    pub(super) fn told(self) -> Vec<String> {
+        self.0.into_iter().map(|flaw| format!("{} {}", flaw.field, flaw.message)).collect()
+    }
 }
 
 /// In one line: `url is required; enabled must be true or false`.

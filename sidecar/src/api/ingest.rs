@@ -9,17 +9,16 @@ use std::time::Duration;
 
 use axum::{
     Router,
-    body::Body,
     extract::{Request, State},
 };
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode, header::CONTENT_TYPE};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use http::{HeaderMap, StatusCode};
 use sidehook_event::{Event, wire};
 
 use super::{
     Problem,
     auth::Gate,
+    body::{arrived, media_type},
     routes::{Routes, post},
 };
 use crate::{
@@ -46,7 +45,8 @@ async fn take(State(ingest): State<Ingest>, request: Request) -> Result<StatusCo
     if !is_batch(request.headers()) {
         return Err(Problem::UnsupportedMediaType(wire::CONTENT_TYPE));
     }
-    let body = read(request.into_body()).await.inspect_err(|problem| match problem {
+    let arrived = arrived(request.into_body(), LIMIT, TIMEOUT).await;
+    let body = arrived.inspect_err(|problem| match problem {
         Problem::TooLarge(_) => ingest.metrics.too_large(),
         _ => ingest.metrics.malformed(),
     })?;
@@ -75,17 +75,5 @@ fn decode(body: Bytes) -> Result<Vec<Event>, String> {
 }
 
 fn is_batch(headers: &HeaderMap) -> bool {
-    let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let essence = value.and_then(|value| value.split(';').next());
-    essence.is_some_and(|essence| essence.trim().eq_ignore_ascii_case(wire::CONTENT_TYPE))
-}
-
-async fn read(body: Body) -> Result<Bytes, Problem> {
-    let body = Limited::new(body, LIMIT).collect();
-    match tokio::time::timeout(TIMEOUT, body).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Problem::TooLarge(LIMIT)),
-        Ok(Err(_)) => Err(Problem::Malformed("the body broke off".to_owned())),
-        Err(_) => Err(Problem::TooSlow),
-    }
+    media_type(headers).is_some_and(|media_type| media_type == wire::CONTENT_TYPE)
 }

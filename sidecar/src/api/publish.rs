@@ -11,7 +11,7 @@ use axum::{
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use http::{HeaderMap, header::CONTENT_TYPE};
+use http::HeaderMap;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value, value::RawValue};
 use sha2::{Digest as _, Sha256};
@@ -19,7 +19,7 @@ use sidehook_event::{Body, Event, EventId, EventType, Exchange, TypeId as _, Uni
 
 use super::{
     Context, Flaws, Problem,
-    body::arrived,
+    body::{arrived, essence, media_type},
     flaw::all,
     form::Form,
     read::{instant, parsed, text_up_to},
@@ -80,11 +80,9 @@ pub(super) async fn publish(
 }
 
 fn is_batch(headers: &HeaderMap) -> Result<bool, Problem> {
-    let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let essence = value.unwrap_or_default().split(';').next().unwrap_or_default().trim();
-    match essence.to_ascii_lowercase().as_str() {
-        ONE => Ok(false),
-        MANY => Ok(true),
+    match media_type(headers).as_deref() {
+        Some(ONE) => Ok(false),
+        Some(MANY) => Ok(true),
         _ => Err(Problem::UnsupportedMediaType(EITHER)),
     }
 }
@@ -206,7 +204,7 @@ fn content(
 }
 
 fn is_json(content_type: &str) -> bool {
-    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let essence = essence(content_type);
     essence == "application/json" || essence == "text/json" || essence.ends_with("+json")
 }
 

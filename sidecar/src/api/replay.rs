@@ -48,9 +48,7 @@ async fn one(
     let listeners = match to {
         None => context.routes.listeners(&event.event_type),
         Some(id) => {
-            let subscription = context.store.subscription(id).await?;
-            let subscription = subscription
-                .ok_or_else(|| Flaws::at("subscription_id", "is that of no subscription"))?;
+            let subscription = context.named(id).await?;
             enabled(&subscription)?;
             if !subscription.pattern.matches(&event.event_type) {
                 let said = format!("the subscription does not ask for {}", event.event_type);
@@ -173,7 +171,8 @@ impl Context {
         Ok(Json(Done { count, dry_run }))
     }
 
-    async fn page(
+    /// A page of them, as long as pages may be.
+    pub(super) async fn page(
         &self,
         filter: &EventFilter,
         after: Option<EventId>,
@@ -212,8 +211,7 @@ mod tests {
     use super::*;
 
     fn flaws(body: Value) -> Vec<String> {
-        let flaws = Asked::try_from(body).unwrap_err().into_list();
-        flaws.into_iter().map(|flaw| format!("{} {}", flaw.field, flaw.message)).collect()
+        Asked::try_from(body).unwrap_err().told()
     }
 
     #[test]

@@ -37,12 +37,17 @@ pub(super) fn found(event: &Event) -> (Box<RawValue>, Source) {
         return (id_alone(event), Source::Made);
     }
     let bodies = [(&exchange.response, Source::Response), (&exchange.request, Source::Request)];
-    let json = |(body, source)| Some((json_of(body)?, source));
-    if let Some(found) = bodies.into_iter().find_map(json) {
-        return found;
+    let mut whole = None;
+    for (body, source) in bodies.into_iter().filter(|(body, _)| body.is_whole()) {
+        let content = decode::content(body);
+        let json = content.as_deref().and_then(|content| serde_json::from_slice(content).ok());
+        if let Some(json) = json {
+            return (json, source);
+        }
+        whole = whole.or(Some((body, content)));
     }
-    let made = match bodies.into_iter().find(|(body, _)| body.is_whole()) {
-        Some((body, _)) => encoded(event, body),
+    let made = match whole {
+        Some((body, content)) => encoded(event, body, content.as_deref()),
         None => id_alone(event),
     };
     (made, Source::Made)
@@ -54,10 +59,6 @@ pub(super) fn is_thin(event: &Event) -> bool {
     exchange.response.truncated || (exchange.response.size == 0 && exchange.request.truncated)
 }
 
-fn json_of(body: &Body) -> Option<Box<RawValue>> {
-    serde_json::from_slice(&decode::content(body)?).ok()
-}
-
 /// The last segment of the subject: `42` of `people/42`.
 fn id(event: &Event) -> Option<&str> {
     event.subject.as_deref().and_then(|subject| subject.rsplit('/').next())
@@ -67,15 +68,14 @@ fn id_alone(event: &Event) -> Box<RawValue> {
     raw(&json!({ "id": id(event) }))
 }
 
-fn encoded(event: &Event, body: &Body) -> Box<RawValue> {
-    let decoded = decode::content(body);
-    // What cannot be decoded is passed on as it came.
+/// A body as bytes; what could not be decoded is passed on as it came.
+fn encoded(event: &Event, body: &Body, decoded: Option<&[u8]>) -> Box<RawValue> {
     let encoding = if decoded.is_some() { None } else { body.content_encoding.as_deref() };
     raw(&json!({
         "id": id(event),
         "content_type": body.content_type,
         "content_encoding": encoding,
-        "base64": STANDARD.encode(decoded.as_deref().unwrap_or(&body.content)),
+        "base64": STANDARD.encode(decoded.unwrap_or(&body.content)),
     }))
 }
 

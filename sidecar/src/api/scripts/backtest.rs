@@ -22,9 +22,7 @@ use super::{
     choice,
 };
 use crate::{
-    model::{
-        Filter, Page, PageRequest, Pattern, Scope, ScriptChoice, Subscription, SubscriptionId,
-    },
+    model::{Filter, Page, Pattern, Scope, ScriptChoice, Subscription, SubscriptionId},
     store::EventFilter,
     transform::{Change, Compared, version_of},
 };
@@ -164,7 +162,11 @@ impl Context {
     async fn sides(&self, asked: Asked) -> Result<(Subscription, Subscription), Problem> {
         let mut earlier = match (asked.subscription_id, asked.event_type) {
             (Some(id), _) => self.named(id).await?,
-            (None, pattern) => self.imagined(&pattern.unwrap_or(Pattern::Everything))?,
+            // It only says which events are looked at.
+            (None, pattern) => {
+                let pattern = pattern.unwrap_or(Pattern::Everything);
+                subscriptions::imagined(&pattern, &self.defaults, &*self.clock)?
+            }
         };
         for (field, choice) in [("script", &asked.script), ("against", &asked.against)] {
             let Some(choice) = choice else { continue };
@@ -177,11 +179,6 @@ impl Context {
         later.script = asked.script.or(later.script);
         later.filter = asked.filter.or(later.filter);
         Ok((earlier, later))
-    }
-
-    /// A subscription that there is none of: it only says which events are looked at.
-    fn imagined(&self, pattern: &Pattern) -> Result<Subscription, Problem> {
-        Ok(subscriptions::imagined(pattern, &self.defaults, &*self.clock)?)
     }
 
     async fn compare(
@@ -201,8 +198,7 @@ impl Context {
         let until = self.clock.monotonic() + PATIENCE;
         let mut after = None;
         loop {
-            let request = PageRequest { after, limit: PageRequest::<EventId>::MAX_LIMIT };
-            let Page { data, next } = self.store.events(&filter, request).await?;
+            let Page { data, next } = self.page(&filter, after).await?;
             let (sides, clock) = (Arc::clone(&sides), Arc::clone(&self.clock));
             let is_over = move || clock.monotonic() >= until;
             let has_time;
@@ -251,8 +247,7 @@ mod tests {
     use super::*;
 
     fn flaws(body: Value) -> Vec<String> {
-        let flaws = Asked::try_from(body).unwrap_err().into_list();
-        flaws.into_iter().map(|flaw| format!("{} {}", flaw.field, flaw.message)).collect()
+        Asked::try_from(body).unwrap_err().told()
     }
 
     #[test]

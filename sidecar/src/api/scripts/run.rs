@@ -21,7 +21,7 @@ use super::{
     choice,
 };
 use crate::{
-    model::{Scope, ScriptChoice, Subscription, SubscriptionId},
+    model::{Scope, ScriptChoice, SubscriptionId},
     transform::{DryRun, Renderer, visible},
 };
 
@@ -108,11 +108,5 @@ impl Context {
             (None, None) => json!({}),
         };
         Ok(json!({"event": asked.event, "subscription": shown}).to_string().into_bytes())
-    }
-
-    /// The subscription that a body names.
-    pub(super) async fn named(&self, id: SubscriptionId) -> Result<Subscription, Problem> {
-        let found = self.store.subscription(id).await?;
-        Ok(found.ok_or_else(|| Flaws::at("subscription_id", "is that of no subscription"))?)
     }
 }

@@ -283,6 +283,12 @@ impl Context {
         until_stored(&*self.clock, "read a subscription that changed", reload).await;
     }
 
+    /// The subscription that the `subscription_id` of a body names.
+    pub(super) async fn named(&self, id: SubscriptionId) -> Result<Subscription, Problem> {
+        let found = self.store.subscription(id).await?;
+        Ok(found.ok_or_else(|| Flaws::at("subscription_id", "is that of no subscription"))?)
+    }
+
     fn fresh_secret(&self, scheme: Scheme) -> Secret {
         Secret::generate(scheme, || self.clock.dice())
     }

@@ -24,9 +24,7 @@ fn made(body: Value) -> Subscription {
 }
 
 fn flaws(body: Value) -> Vec<String> {
-    let flaws = Requested::try_from(body).unwrap_err().into_list();
-    let told = flaws.iter().map(|flaw| format!("{} {}", flaw.field, flaw.message));
-    told.collect()
+    Requested::try_from(body).unwrap_err().told()
 }
 
 #[test]
