@@ -29,7 +29,11 @@ enum Command {
     Test(test::Test),
     /// Compile what runs as WebAssembly, the filter of the gateway and the engine of scripts, and
     /// say where it is
-    Wasm,
+    Wasm {
+        /// Compile also what the filter is measured against
+        #[arg(long)]
+        baseline: bool,
+    },
 }
 
 #[tokio::main]
@@ -49,9 +53,12 @@ async fn run(command: Command) -> Result<()> {
         Command::Demo(demo) => demo::demo(demo).await,
         Command::People(sample) => sample::serve(sample).await,
         Command::Test(test) => test::test(test).await,
-        Command::Wasm => {
+        Command::Wasm { baseline } => {
             say::line(tools::wasm::filter().await?.display());
             say::line(tools::wasm::script_engine().await?.display());
+            if baseline {
+                say::line(tools::wasm::baseline().await?.display());
+            }
             Ok(())
         }
     }

@@ -40,6 +40,12 @@ pub async fn script_engine() -> Result<PathBuf> {
     module("sidehook-script-engine").await
 }
 
+/// Builds the filters that ours is held against, and tells where they are, in one module:
+/// `target/wasm/sidehook_filter_baseline.wasm`. Only tests and measurements need it.
+pub async fn baseline() -> Result<PathBuf> {
+    module("sidehook-filter-baseline").await
+}
+
 async fn module(package: &str) -> Result<PathBuf> {
     let toolchain = toolchain().await?;
     let built_in = workspace::target().join("wasm").join(toolchain.folder());
