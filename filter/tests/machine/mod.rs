@@ -4,8 +4,13 @@
 //! a gateway.
 
 #![expect(clippy::unwrap_used, reason = "a module that can't be run has to end the test")]
+#![allow(dead_code, reason = "each test file uses its own part of this")]
 
-use std::{env, fs, path::PathBuf, sync::LazyLock};
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    sync::LazyLock,
+};
 
 use sidehook_event::{Event, wire};
 use wasmtime::{
@@ -38,15 +43,29 @@ pub(crate) struct Machine {
 
 /// Compiled once for all tests, which takes longer than to run them all.
 pub(crate) static MODULE: LazyLock<Module> = LazyLock::new(|| {
-    let built =
-        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target/wasm/sidehook_filter.wasm");
-    let path = env::var_os("SIDEHOOK_FILTER_WASM").map_or(built, PathBuf::from);
-    let bytes = fs::read(&path);
-    assert!(bytes.is_ok(), "no {}: run `cargo xtask wasm` first", path.display());
+    let named = env::var_os("SIDEHOOK_FILTER_WASM").map(PathBuf::from);
+    compiled(&named.unwrap_or_else(|| built("sidehook_filter.wasm")), "cargo xtask wasm")
+});
+
+/// The filter that does nothing, written with the public SDK.
+pub(crate) static BASELINE: LazyLock<Module> = LazyLock::new(|| {
+    compiled(&built("sidehook_filter_baseline.wasm"), "cargo xtask wasm --baseline")
+});
+
+/// As much of a body as a gateway shows at once.
+const CHUNK: usize = 16 << 10;
+
+fn built(file: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target/wasm").join(file)
+}
+
+fn compiled(path: &Path, made_by: &str) -> Module {
+    let bytes = fs::read(path);
+    assert!(bytes.is_ok(), "no {}: run `{made_by}` first", path.display());
     let mut config = Config::new();
     config.consume_fuel(true).cranelift_opt_level(OptLevel::None);
     Module::new(&Engine::new(&config).unwrap(), bytes.unwrap()).unwrap()
-});
+}
 
 fn memory(caller: &mut Caller<'_, Host>) -> Memory {
     caller.get_export("memory").and_then(Extern::into_memory).unwrap()
@@ -68,7 +87,10 @@ fn hand_over(caller: &mut Caller<'_, Host>, bytes: &[u8], data: u32, size: u32) 
     let at = if length == 0 {
         0
     } else {
-        let allocate = caller.get_export("proxy_on_memory_allocate").and_then(Extern::into_func);
+        // The SDK's name for it is the older one.
+        let allocate = ["proxy_on_memory_allocate", "malloc"];
+        let mut allocate = allocate.iter().filter_map(|name| caller.get_export(name));
+        let allocate = allocate.find_map(Extern::into_func);
         let allocate = allocate.unwrap().typed::<u32, u32>(&*caller).unwrap();
         allocate.call(caller.as_context_mut(), length).unwrap()
     };
@@ -113,7 +135,7 @@ fn link_exchange(linker: &mut Linker<Host>) {
             "proxy_get_buffer_bytes",
             |mut c: C<'_>, _: u32, _: u32, length: u32, data: u32, size: u32| {
                 c.data_mut().asked.push("body");
-                let length = length as usize;
+                let length = c.data().body.len().min(length as usize);
                 let bytes = c.data().body.get(..length).unwrap().to_vec();
                 hand_over(&mut c, &bytes, data, size)
             },
@@ -206,8 +228,8 @@ fn link_gateway(linker: &mut Linker<Host>) {
 }
 
 impl Machine {
-    pub(crate) fn new() -> Self {
-        let (module, engine) = (&*MODULE, MODULE.engine());
+    pub(crate) fn new(module: &Module) -> Self {
+        let engine = module.engine();
         let mut store = Store::new(engine, Host::default());
         store.set_fuel(u64::MAX).unwrap();
         let mut linker = Linker::new(engine);
@@ -215,11 +237,17 @@ impl Machine {
         link_gateway(&mut linker);
         linker.define_unknown_imports_as_default_values(&mut store, module).unwrap();
         let instance = linker.instantiate(&mut store, module).unwrap();
-        Self { store, instance }
+        let mut machine = Self { store, instance };
+        machine.call_if_there("_initialize", ());
+        machine
     }
 
     pub(crate) fn configured(config: &str) -> (Self, u32) {
-        let mut machine = Self::new();
+        Self::of(&MODULE, config)
+    }
+
+    pub(crate) fn of(module: &Module, config: &str) -> (Self, u32) {
+        let mut machine = Self::new(module);
         machine.call::<_, ()>("proxy_on_context_create", (ROOT, 0_u32));
         machine.store.data_mut().body = config.as_bytes().to_vec();
         let length = u32::try_from(config.len()).unwrap();
@@ -231,6 +259,12 @@ impl Machine {
         let function: TypedFunc<P, R> =
             self.instance.get_typed_func(&mut self.store, name).unwrap();
         function.call(&mut self.store, parameters).unwrap()
+    }
+
+    fn call_if_there<P: WasmParams>(&mut self, name: &str, parameters: P) {
+        if self.instance.get_func(&mut self.store, name).is_some() {
+            self.call::<_, ()>(name, parameters);
+        }
     }
 
     fn head(
@@ -245,14 +279,34 @@ impl Machine {
         self.call(callback, (context, 0_u32, ended))
     }
 
-    fn body(&mut self, callback: &str, context: u32, body: &str) -> u32 {
-        self.store.data_mut().body = body.as_bytes().to_vec();
-        let length = u32::try_from(body.len()).unwrap();
-        self.call(callback, (context, length, 1_u32))
+    /// Shows a body, in parts. What the filter said to the last of them.
+    fn body(&mut self, callback: &str, context: u32, body: &[u8]) -> u32 {
+        let mut parts = body.chunks(CHUNK).peekable();
+        let mut action = 0;
+        while let Some(part) = parts.next() {
+            self.store.data_mut().body = part.to_vec();
+            let (length, ended) = (u32::try_from(part.len()).unwrap(), parts.peek().is_none());
+            action = self.call(callback, (context, length, u32::from(ended)));
+        }
+        action
     }
 
     /// A whole exchange. Its last answer is what the filter said to the end of the API's answer.
     pub(crate) fn exchange(&mut self, context: u32, method: &str, path: &str) -> u32 {
+        let name = "Ada".repeat(50);
+        let request = format!(r#"{{"name":"{name}","email":"ada@example.com","password":"x"}}"#);
+        let answer = r#"{"id":42,"name":"Ada","created":"2025-11-23T09:30:00Z"}"#;
+        self.exchange_of(context, method, path, [request.as_bytes(), answer.as_bytes()])
+    }
+
+    /// The same with bodies of one's own, the request's and the answer's; a GET sends none.
+    pub(crate) fn exchange_of(
+        &mut self,
+        context: u32,
+        method: &str,
+        path: &str,
+        [request, answer]: [&[u8]; 2],
+    ) -> u32 {
         self.call::<_, ()>("proxy_on_context_create", (context, ROOT));
         let head = [
             (":authority", "api.test"),
@@ -267,18 +321,16 @@ impl Machine {
         let reads = method == "GET";
         assert_eq!(self.head("proxy_on_request_headers", context, &head, u32::from(reads)), 0);
         if !reads {
-            let name = "Ada".repeat(50);
-            let body = format!(r#"{{"name":"{name}","email":"ada@example.com","password":"x"}}"#);
-            assert_eq!(self.body("proxy_on_request_body", context, &body), 0);
+            assert_eq!(self.body("proxy_on_request_body", context, request), 0);
         }
         let head = [(":status", "201"), ("content-type", "application/json"), ("server", "api")];
         self.head("proxy_on_response_headers", context, &head, 0);
-        let body = r#"{"id":42,"name":"Ada","created":"2025-11-23T09:30:00Z"}"#;
-        self.body("proxy_on_response_body", context, body)
+        self.body("proxy_on_response_body", context, answer)
     }
 
     pub(crate) fn ends(&mut self, context: u32) {
         assert_eq!(self.call::<_, u32>("proxy_on_done", context), 1);
+        self.call_if_there("proxy_on_log", context);
         self.call::<_, ()>("proxy_on_delete", context);
     }
 
