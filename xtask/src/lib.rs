@@ -10,6 +10,7 @@ pub mod test;
 pub mod up;
 
 pub mod backend;
+pub mod change;
 pub mod options;
 pub mod people;
 pub mod receiver;

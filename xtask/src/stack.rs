@@ -18,6 +18,7 @@ use hyper::{Method, StatusCode};
 
 use crate::{
     backend::{Backend, Servers},
+    change::{self, Change},
     child::{Child, Output},
     clock::Stopwatch,
     command::Program,
@@ -79,6 +80,10 @@ pub struct Plan {
     pub data: PathBuf,
     /// Further arguments of `sidehook gateway`.
     pub gateway_arguments: Vec<String>,
+    /// What is changed of the configuration that `sidehook gateway` writes.
+    pub gateway_changes: Vec<Change>,
+    /// How many worker threads the gateway has; the filter has a virtual machine in each.
+    pub gateway_workers: u8,
     /// Further arguments of `sidehook serve`, for each of the sidecars.
     pub sidecar_arguments: Vec<String>,
 }
@@ -288,14 +293,14 @@ impl Plan {
             configuration.into_os_string(),
             "--disable-hot-restart".into(),
             "--concurrency".into(),
-            "2".into(),
+            self.gateway_workers.to_string().into(),
             "--log-level".into(),
             "warn".into(),
         ];
         Child::start("envoy", &self.programs.envoy, arguments, &self.folder, Output::Log)
     }
 
-    /// Has `sidehook gateway` write the configuration, and tells where it is.
+    /// Has `sidehook gateway` write the configuration, changes it, and tells where it is.
     pub async fn write_gateway_configuration(&self) -> Result<PathBuf> {
         fs::create_dir_all(&self.folder)?;
         let file = self.folder.join("envoy.yaml");
@@ -312,6 +317,10 @@ impl Plan {
         write = write.args(["--capture", &self.capture, "--filter"]).args([&self.programs.filter]);
         write = write.args(&self.gateway_arguments).args(["--output"]).args([&file]);
         write.output().await?;
+        if !self.gateway_changes.is_empty() {
+            let written = fs::read_to_string(&file)?;
+            fs::write(&file, change::apply(&self.gateway_changes, written)?)?;
+        }
         Ok(file)
     }
 }

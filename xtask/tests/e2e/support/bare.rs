@@ -2,8 +2,9 @@
 //!
 //! Invariant: nothing but the filter, what enables it, and the ports differs.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
 use xtask::{
+    change::Change,
     child::{Child, Output},
     http::Http,
     ports,
@@ -23,9 +24,8 @@ impl BareGateway {
         let mut plan = like.clone();
         plan.folder = like.folder.join("bare");
         (plan.gateway, plan.admin) = (ports::free()?, ports::free()?);
+        plan.gateway_changes = vec![Change::WithoutFilter];
         let file = plan.write_gateway_configuration().await?;
-        let configuration = without_filter(&std::fs::read_to_string(&file)?)?;
-        std::fs::write(&file, configuration)?;
         let file = file.to_string_lossy().into_owned();
         let arguments = ["-c", &file, "--disable-hot-restart", "--concurrency", "1"];
         let program = &plan.programs.envoy;
@@ -39,23 +39,4 @@ impl BareGateway {
     pub(crate) fn port(&self) -> u16 {
         self.port
     }
-}
-
-fn without_filter(configuration: &str) -> Result<String> {
-    let filter = "                  - name: sidehook\n";
-    let (before, rest) = configuration.split_once(filter).context("no filter to take out")?;
-    let router = "                  - name: envoy.filters.http.router\n";
-    let (_, after) = rest.split_once(router).context("no router after the filter")?;
-    let mut lines = Vec::new();
-    let mut enabling = false;
-    for line in before.lines() {
-        let starts = line.contains("typed_per_filter_config:");
-        if !starts && !enabling {
-            lines.push(line);
-        }
-        enabling = starts;
-    }
-    let bare = format!("{}\n{router}{after}", lines.join("\n"));
-    ensure!(!bare.contains(".wasm"), "the filter is still there: {bare}");
-    Ok(bare)
 }

@@ -268,6 +268,8 @@ pub(crate) async fn plan(upstream: &str) -> Result<Plan> {
         data: folder.join("data"),
         folder,
         gateway_arguments: Vec::new(),
+        gateway_changes: Vec::new(),
+        gateway_workers: 2,
         sidecar_arguments: vec![
             "--egress-allow=127.0.0.0/8".to_owned(),
             "--retry-schedule=0s,100ms,200ms,400ms,1s,1s,1s,1s".to_owned(),
