@@ -54,21 +54,27 @@ impl Http {
 
     /// Any method, with or without a JSON body.
     pub async fn send(&self, method: Method, url: &str, body: Option<&Value>) -> Result<Answer> {
-        let request = Request::builder().method(&method).uri(url);
+        let request = Request::builder().method(method).uri(url);
         let request = match body {
             Some(body) => request
                 .header(header::CONTENT_TYPE, "application/json")
                 .body(Full::from(body.to_string()))?,
             None => request.body(Full::default())?,
         };
+        self.request(request).await
+    }
+
+    /// A request as it is.
+    pub async fn request(&self, request: Request<Full<Bytes>>) -> Result<Answer> {
+        let shown = format!("{} {}", request.method(), request.uri());
         let exchange = async {
             let (head, body) = self.client.request(request).await?.into_parts();
             let body = body.collect().await?.to_bytes();
             anyhow::Ok(Answer { status: head.status, headers: head.headers, body })
         };
         match tokio::time::timeout(LIMIT, exchange).await {
-            Ok(answer) => answer.with_context(|| format!("{method} {url} failed")),
-            Err(_) => bail!("{method} {url} was not answered within {LIMIT:?}"),
+            Ok(answer) => answer.with_context(|| format!("{shown} failed")),
+            Err(_) => bail!("{shown} was not answered within {LIMIT:?}"),
         }
     }
 }

@@ -8,6 +8,7 @@ mod access;
 mod backends;
 mod broker;
 mod configuration;
+mod crash;
 mod degradation;
 mod delivery;
 mod developer;
