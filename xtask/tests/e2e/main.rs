@@ -15,6 +15,7 @@ mod developer;
 mod disconnects;
 mod load;
 mod many;
+mod memory;
 mod python;
 mod scripts;
 mod silence;

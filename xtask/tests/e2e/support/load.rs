@@ -28,6 +28,16 @@ pub(crate) struct Outcome {
 
 /// Creates the people of these numbers through the gateway, `at_once` at a time.
 pub(crate) async fn create_people(url: String, numbers: Range<usize>, at_once: usize) -> Outcome {
+    create_people_of(url, numbers, at_once, 0).await
+}
+
+/// The same, each with so many bytes to tell of them.
+pub(crate) async fn create_people_of(
+    url: String,
+    numbers: Range<usize>,
+    at_once: usize,
+    length: usize,
+) -> Outcome {
     let start = Stopwatch::start();
     let http = Http::new();
     let mut outcome =
@@ -36,7 +46,11 @@ pub(crate) async fn create_people(url: String, numbers: Range<usize>, at_once: u
         let (http, url) = (http.clone(), url.clone());
         async move {
             let name = format!("person {number}");
-            let answered = http.post(&url, &json!({"name": name})).await;
+            let person = match length {
+                0 => json!({"name": name}),
+                length => json!({"name": name, "about": "x".repeat(length)}),
+            };
+            let answered = http.post(&url, &person).await;
             (name, answered)
         }
     });
