@@ -4,6 +4,7 @@
 //! under `target/`, on ports of its own.
 #![forbid(unsafe_code)]
 
+pub mod bench;
 pub mod demo;
 pub mod sample;
 pub mod test;

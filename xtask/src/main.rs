@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use xtask::{demo, sample, say, test, tools, up};
+use xtask::{bench, demo, sample, say, test, tools, up};
 
 /// Builds, starts and tests the whole of Sidehook.
 #[derive(Debug, Parser)]
@@ -27,6 +27,9 @@ enum Command {
     People(sample::Sample),
     /// Run every test, those with the real Envoy included
     Test(test::Test),
+    /// Measure what things cost on this machine
+    #[command(subcommand)]
+    Bench(bench::Bench),
     /// Compile what runs as WebAssembly, the filter of the gateway and the engine of scripts, and
     /// say where it is
     Wasm {
@@ -53,6 +56,7 @@ async fn run(command: Command) -> Result<()> {
         Command::Demo(demo) => demo::demo(demo).await,
         Command::People(sample) => sample::serve(sample).await,
         Command::Test(test) => test::test(test).await,
+        Command::Bench(bench) => bench::bench(bench).await,
         Command::Wasm { baseline } => {
             say::line(tools::wasm::filter().await?.display());
             say::line(tools::wasm::script_engine().await?.display());

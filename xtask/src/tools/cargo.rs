@@ -37,16 +37,26 @@ pub async fn sidecar(build: Build) -> Result<PathBuf> {
         Build::Release => &["build", "--package=sidehook", "--bin=sidehook", "--release"],
         Build::Tests => &["test", "--workspace", "--no-run"],
     };
+    program(arguments, "sidehook").await
+}
+
+/// Builds this program with optimisations and tells where it is.
+pub async fn xtask_released() -> Result<PathBuf> {
+    program(&["build", "--package=xtask", "--bin=xtask", "--release"], "xtask").await
+}
+
+async fn program(arguments: &[&str], name: &str) -> Result<PathBuf> {
     let messages = ["--quiet", "--message-format=json-render-diagnostics"];
     let messages = cargo().args(arguments).args(messages).within(LIMIT).aloud().output().await?;
-    executable(&messages).context("cargo built the sidecar but named no program")
+    let program = executable(&messages, name);
+    program.with_context(|| format!("cargo built {name} but named no program"))
 }
 
 /// Finds the program among the messages of a build, which name its tests as well.
-fn executable(messages: &str) -> Option<PathBuf> {
+fn executable(messages: &str, name: &str) -> Option<PathBuf> {
     let mut artifacts = messages.lines().filter_map(|line| serde_json::from_str(line).ok());
     artifacts.find_map(|artifact: Value| {
-        let is_program = artifact.pointer("/target/name")?.as_str()? == "sidehook"
+        let is_program = artifact.pointer("/target/name")?.as_str()? == name
             && artifact.pointer("/target/kind/0")?.as_str()? == "bin"
             && !artifact.pointer("/profile/test")?.as_bool()?;
         let program = artifact.get("executable")?.as_str()?;
@@ -73,7 +83,7 @@ mod tests {
             artifact("bin", false, "/elsewhere/debug/sidehook"),
         ];
         let messages = messages.map(|message| message.to_string()).join("\n");
-        assert_eq!(executable(&messages), Some("/elsewhere/debug/sidehook".into()));
-        assert_eq!(executable("not JSON"), None);
+        assert_eq!(executable(&messages, "sidehook"), Some("/elsewhere/debug/sidehook".into()));
+        assert_eq!(executable("not JSON", "sidehook"), None);
     }
 }

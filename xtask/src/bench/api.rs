@@ -1,0 +1,35 @@
+//! The API that the gateways of a measurement stand before, and the sink for what is captured.
+//!
+//! Invariant: neither does more than to read a request to its end and to answer it.
+
+use anyhow::Result;
+use axum::{
+    Router,
+    body::Bytes,
+    http::{HeaderName, StatusCode, header},
+    routing::{get, post},
+};
+
+use crate::{ports, serving::Serving};
+
+type Answer = (StatusCode, [(HeaderName, &'static str); 1], &'static str);
+
+const PERSON: &str = r#"{"id":42,"name":"Ada","created":"2026-11-23T09:30:00Z"}"#;
+
+/// An API of people who are always the same one.
+pub(super) async fn people() -> Result<Serving> {
+    let routes = Router::new()
+        .route("/people", post(async |_: Bytes| person(StatusCode::CREATED)))
+        .route("/people/{id}", get(async || person(StatusCode::OK)));
+    Serving::start(routes, ports::free()?).await
+}
+
+/// Accepts batches as the sidecar does, and forgets them.
+pub(super) async fn sink() -> Result<Serving> {
+    let routes = Router::new().route("/ingest", post(async |_: Bytes| StatusCode::NO_CONTENT));
+    Serving::start(routes, ports::free()?).await
+}
+
+fn person(status: StatusCode) -> Answer {
+    (status, [(header::CONTENT_TYPE, "application/json")], PERSON)
+}

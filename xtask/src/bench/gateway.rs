@@ -1,0 +1,131 @@
+//! A gateway of a measurement: Envoy with one worker, and no sidecar but a sink.
+//!
+//! Invariant: the gateways differ in what is written at [`changes`] and in their ports alone.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, ensure};
+
+use super::{
+    cases::Way,
+    usage::{self, Usage},
+};
+use crate::{
+    backend::Backend,
+    change::{Change, Foreign},
+    clock::Stopwatch,
+    ports,
+    serving::Serving,
+    stack::{Plan, Programs, Stack},
+    workspace,
+};
+
+/// What is buffered when a load ends is sent within a moment.
+const LIMIT: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// What all gateways of a measurement share.
+#[derive(Debug)]
+pub(super) struct Ground {
+    /// What is started.
+    pub(super) programs: Programs,
+    /// The module of the empty filter.
+    pub(super) baseline: PathBuf,
+    /// The API.
+    pub(super) api: Serving,
+    /// What takes the events.
+    pub(super) sink: Serving,
+}
+
+/// One that is running.
+#[derive(Debug)]
+pub(super) struct Gateway {
+    stack: Stack,
+}
+
+impl Gateway {
+    /// Starts it.
+    pub(super) async fn start(ground: &Ground, way: Way) -> Result<Self> {
+        let (folder, capture) = match way {
+            Way::Without => ("without", "durable"),
+            Way::Empty => ("empty", "durable"),
+            Way::Everywhere => ("everywhere", "durable"),
+            Way::Shipped(capture) => (capture, capture),
+        };
+        let folder = workspace::run_folder("bench").join(folder);
+        let plan = Plan {
+            programs: ground.programs.clone(),
+            gateway: ports::free()?,
+            admin: ports::free()?,
+            sidecars: Vec::new(),
+            backend: Backend::default(),
+            upstream: ground.api.url(),
+            resources: vec!["people=/people".to_owned()],
+            capture: capture.to_owned(),
+            data: folder.join("data"),
+            folder,
+            gateway_arguments: vec![format!("--sidecar={}", ground.sink.url())],
+            gateway_changes: changes(way, &ground.baseline),
+            gateway_workers: 1,
+            sidecar_arguments: Vec::new(),
+        };
+        Ok(Self { stack: Stack::start(plan).await? })
+    }
+
+    /// Where it listens.
+    pub(super) fn address(&self) -> SocketAddr {
+        ([127, 0, 0, 1], self.stack.plan().gateway).into()
+    }
+
+    /// What it has taken of the processor.
+    pub(super) fn usage(&mut self) -> Result<Usage> {
+        usage::of(self.stack.envoy().pid().context("Envoy has ended")?)
+    }
+
+    /// How many events the sink has from it.
+    pub(super) async fn committed(&self) -> Result<u64> {
+        self.stack.stat("wasmcustom.sidehook.committed").await
+    }
+
+    /// Waits until the sink has so many events from it, and fails if any was given up.
+    pub(super) async fn commits(&self, events: u64) -> Result<()> {
+        let start = Stopwatch::start();
+        while self.committed().await? < events && start.elapsed() < LIMIT {
+            tokio::time::sleep(PAUSE).await;
+        }
+        let committed = self.committed().await?;
+        let dropped = self.stack.stat("wasmcustom.sidehook.dropped").await?;
+        ensure!(
+            committed == events && dropped == 0,
+            "{committed} events, not {events}; {dropped} dropped: what was measured is no capture"
+        );
+        Ok(())
+    }
+
+    /// How many events the sink has from it, and in how many batches: the more share one, the less
+    /// each costs.
+    pub(super) async fn batches(&self) -> Result<(u64, u64)> {
+        Ok((self.committed().await?, self.stack.stat("wasmcustom.sidehook.batches").await?))
+    }
+
+    /// Stops it.
+    pub(super) async fn stop(self) -> Result<()> {
+        self.stack.stop().await
+    }
+}
+
+fn changes(way: Way, baseline: &Path) -> Vec<Change> {
+    match way {
+        Way::Without => vec![Change::WithoutFilter],
+        Way::Empty => vec![
+            Change::Instead(Foreign { module: baseline.to_path_buf(), configuration: "empty" }),
+            Change::Everywhere,
+        ],
+        Way::Everywhere => vec![Change::Everywhere],
+        Way::Shipped(_) => Vec::new(),
+    }
+}

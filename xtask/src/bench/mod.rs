@@ -1,0 +1,52 @@
+//! `cargo xtask bench`: what things cost on this machine, beside what the same costs without them.
+//!
+//! [`filter`] plays its [`cases`] in rounds: a [`gateway`] of each kind stands before an [`api`]
+//! that does next to nothing, a [`load`] goes through one after the other, [`usage`] reads what
+//! that took of the processor. [`figures`] makes one row of many rounds, [`report`] shows them.
+//!
+//! Invariant: what is compared takes turns, so that the machine's moods meet all alike; nothing
+//! leaves the loopback address.
+
+mod api;
+mod cases;
+mod figures;
+mod filter;
+mod gateway;
+mod load;
+mod report;
+mod usage;
+
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::Subcommand;
+
+use crate::{command::Program, say, tools::cargo};
+
+/// No measurement takes longer.
+const LIMIT: Duration = Duration::from_hours(1);
+
+/// What can be measured.
+#[derive(Debug, Subcommand)]
+pub enum Bench {
+    /// What the filter costs Envoy per request, beside no filter and one that does nothing
+    Filter(filter::Filter),
+}
+
+/// Measures.
+pub async fn bench(bench: Bench) -> Result<()> {
+    if cfg!(debug_assertions) {
+        return with_optimisations().await;
+    }
+    match bench {
+        Bench::Filter(filter) => filter::measure(filter).await,
+    }
+}
+
+/// The load and the API come from this program: without optimisations they would take from Envoy
+/// most of the processor.
+async fn with_optimisations() -> Result<()> {
+    say::progress("building this command with optimisations");
+    let program = cargo::xtask_released().await?;
+    Program::new(program).args(std::env::args_os().skip(1)).within(LIMIT).show().await
+}
