@@ -6,8 +6,9 @@
 //! Invariant: the store is the truth and the queue a hint. What was answered is committed, and
 //! whatever is committed is delivered or ends as a dead letter.
 
-// The nouns.
+// The nouns, and what was written of them.
 pub mod model;
+pub mod form;
 
 // The seams.
 pub mod clock;

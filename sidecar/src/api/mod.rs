@@ -9,8 +9,6 @@ mod body;
 mod dead_letters;
 mod deliveries;
 mod events;
-mod flaw;
-mod form;
 mod health;
 mod ingest;
 mod keys;
@@ -18,7 +16,6 @@ mod listing;
 mod path;
 mod problem;
 mod publish;
-mod read;
 mod replay;
 mod routes;
 mod scripts;
@@ -31,8 +28,8 @@ use std::{sync::Arc, time::Duration};
 
 use axum::Router;
 
+pub use crate::form::{Flaw, Flaws, Place};
 pub use auth::Gate;
-pub use flaw::{Flaw, Flaws, Place};
 pub use health::{health, metrics};
 pub use ingest::ingest;
 pub use problem::Problem;
@@ -40,7 +37,13 @@ pub use routes::{Route, nothing_else};
 
 use self::routes::Routes;
 use crate::{
-    clock::Clock, deliver::Client, ingest::Ingest, model::Retry, route::Table, store::Store,
+    clock::Clock,
+    deliver::Client,
+    form::{self, flaw, read},
+    ingest::Ingest,
+    model::Retry,
+    route::Table,
+    store::Store,
     transform::Scripts,
 };
 

@@ -79,7 +79,7 @@ impl Flaws {
 
     /// Each in words, behind the path of its member.
     #[cfg(test)]
-    pub(super) fn told(self) -> Vec<String> {
+    pub(crate) fn told(self) -> Vec<String> {
         self.0.into_iter().map(|flaw| format!("{} {}", flaw.field, flaw.message)).collect()
     }
 }
@@ -97,7 +97,7 @@ impl Display for Flaws {
 }
 
 /// Everything that was read, or everything that is wrong.
-pub(super) fn all<T, C: FromIterator<T>>(
+pub(crate) fn all<T, C: FromIterator<T>>(
     results: impl Iterator<Item = Result<T, Flaws>>,
 ) -> Result<C, Flaws> {
     let mut flaws = None;
@@ -107,7 +107,7 @@ pub(super) fn all<T, C: FromIterator<T>>(
 }
 
 /// Adds `more` to what was noted before.
-pub(super) fn note(noted: &mut Option<Flaws>, more: Flaws) {
+pub(crate) fn note(noted: &mut Option<Flaws>, more: Flaws) {
     *noted = Some(match noted.take() {
         Some(earlier) => earlier.and(more),
         None => more,

@@ -2,17 +2,18 @@
 //!
 //! Invariant: every flaw is noted, not the first alone; a member that nobody asked for is one.
 
+pub(crate) mod flaw;
+pub(crate) mod read;
+
 use serde_json::{Map, Value};
 use url::form_urlencoded;
 
-use super::{
-    Flaws,
-    flaw::{all, note},
-};
+pub use self::flaw::{Flaw, Flaws, Place};
+use self::flaw::{all, note};
 
 /// The members that are still to be read, and what was wrong with those that were.
 #[derive(Debug)]
-pub(super) struct Form {
+pub(crate) struct Form {
     members: Map<String, Value>,
     known: Vec<&'static str>,
     flaws: Option<Flaws>,
@@ -20,7 +21,7 @@ pub(super) struct Form {
 
 impl Form {
     /// The members of an object.
-    pub(super) fn of(value: Value) -> Result<Self, Flaws> {
+    pub(crate) fn of(value: Value) -> Result<Self, Flaws> {
         match value {
             Value::Object(members) => Ok(Self { members, known: Vec::new(), flaws: None }),
             _ => Err(Flaws::here("must be a JSON object")),
@@ -28,7 +29,7 @@ impl Form {
     }
 
     /// The parameters of a query, all of them strings.
-    pub(super) fn of_query(query: Option<&str>) -> Self {
+    pub(crate) fn of_query(query: Option<&str>) -> Self {
         let mut form = Self { members: Map::new(), known: Vec::new(), flaws: None };
         for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
             let value = Value::String(value.into_owned());
@@ -40,7 +41,7 @@ impl Form {
     }
 
     /// Reads a member. `None` if it is absent, null, or wrong.
-    pub(super) fn read<T>(
+    pub(crate) fn read<T>(
         &mut self,
         name: &'static str,
         read: impl FnOnce(Value) -> Result<T, Flaws>,
@@ -51,7 +52,7 @@ impl Form {
     }
 
     /// Reads a member that must be there. `None` if it is absent, null, or wrong.
-    pub(super) fn require<T>(
+    pub(crate) fn require<T>(
         &mut self,
         name: &'static str,
         read: impl FnOnce(Value) -> Result<T, Flaws>,
@@ -63,12 +64,12 @@ impl Form {
     }
 
     /// Notes something that only two members together show.
-    pub(super) fn note(&mut self, flaws: Flaws) {
+    pub(crate) fn note(&mut self, flaws: Flaws) {
         note(&mut self.flaws, flaws);
     }
 
     /// Whether nothing was wrong, and no member is left.
-    pub(super) fn finish(mut self) -> Result<(), Flaws> {
+    pub(crate) fn finish(mut self) -> Result<(), Flaws> {
         let known = self.known.join(", ");
         let unknown = self.members.keys().map(|name| {
             let message = format!("is unknown; there are {known}");
@@ -86,7 +87,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::api::read::text;
+    use crate::form::read::text;
 
     #[test]
     fn notes_whatever_is_wrong_at_once() {

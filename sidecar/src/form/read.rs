@@ -1,17 +1,17 @@
 //! Reads single values: text, durations, choices, maps.
 //!
-//! Invariant: what is refused is described, never repeated.
+//! Invariant: what is refused is described, never repeated; a duration that was written is read back.
 
 use std::{fmt::Display, str::FromStr, time::Duration};
 
 use serde_json::{Map, Value};
 use sidehook_event::UnixMicros;
 
-use super::{Flaws, flaw::all, shape::written};
+use super::{Flaws, flaw::all};
 use crate::model::{Filter, FilterFlaw};
 
 /// A string.
-pub(super) fn text(value: Value) -> Result<String, Flaws> {
+pub(crate) fn text(value: Value) -> Result<String, Flaws> {
     match value {
         Value::String(text) => Ok(text),
         _ => Err(Flaws::here("must be a string")),
@@ -19,7 +19,7 @@ pub(super) fn text(value: Value) -> Result<String, Flaws> {
 }
 
 /// A string of at most `limit` characters.
-pub(super) fn text_up_to(limit: usize) -> impl Fn(Value) -> Result<String, Flaws> {
+pub(crate) fn text_up_to(limit: usize) -> impl Fn(Value) -> Result<String, Flaws> {
     move |value| {
         let text = text(value)?;
         if text.chars().count() > limit {
@@ -30,12 +30,12 @@ pub(super) fn text_up_to(limit: usize) -> impl Fn(Value) -> Result<String, Flaws
 }
 
 /// A string that is parsed further.
-pub(super) fn parsed<T: FromStr<Err: Display>>(value: Value) -> Result<T, Flaws> {
+pub(crate) fn parsed<T: FromStr<Err: Display>>(value: Value) -> Result<T, Flaws> {
     text(value)?.parse().map_err(Flaws::here)
 }
 
 /// `true` or `false`.
-pub(super) fn boolean(value: &Value) -> Result<bool, Flaws> {
+pub(crate) fn boolean(value: &Value) -> Result<bool, Flaws> {
     match value {
         Value::Bool(boolean) => Ok(*boolean),
         _ => Err(Flaws::here("must be true or false")),
@@ -43,7 +43,7 @@ pub(super) fn boolean(value: &Value) -> Result<bool, Flaws> {
 }
 
 /// A share of a whole.
-pub(super) fn share(value: &Value) -> Result<f64, Flaws> {
+pub(crate) fn share(value: &Value) -> Result<f64, Flaws> {
     value
         .as_f64()
         .filter(|share| (0.0..=1.0).contains(share))
@@ -51,7 +51,7 @@ pub(super) fn share(value: &Value) -> Result<f64, Flaws> {
 }
 
 /// A duration between `shortest` and `longest`, written like `"5s"` or `"1h 30m"`.
-pub(super) fn duration(
+pub(crate) fn duration(
     shortest: Duration,
     longest: Duration,
 ) -> impl Fn(Value) -> Result<Duration, Flaws> {
@@ -70,7 +70,7 @@ pub(super) fn duration(
 }
 
 /// One of the names of `choices`.
-pub(super) fn one_of<T: Copy>(
+pub(crate) fn one_of<T: Copy>(
     choices: &'static [(&'static str, T)],
 ) -> impl Fn(Value) -> Result<T, Flaws> {
     move |value| {
@@ -83,7 +83,7 @@ pub(super) fn one_of<T: Copy>(
 }
 
 /// An object.
-pub(super) fn object(value: Value) -> Result<Map<String, Value>, Flaws> {
+pub(crate) fn object(value: Value) -> Result<Map<String, Value>, Flaws> {
     match value {
         Value::Object(members) => Ok(members),
         _ => Err(Flaws::here("must be an object")),
@@ -91,14 +91,14 @@ pub(super) fn object(value: Value) -> Result<Map<String, Value>, Flaws> {
 }
 
 /// A filter.
-pub(super) fn filter(value: Value) -> Result<Filter, Flaws> {
+pub(crate) fn filter(value: Value) -> Result<Filter, Flaws> {
     Filter::parse(object(value)?).map_err(|FilterFlaw { place, message }| {
         if place.is_empty() { Flaws::here(message) } else { Flaws::at(&place, message) }
     })
 }
 
 /// A whole number between these two.
-pub(super) fn whole(least: u64, most: u64) -> impl Fn(Value) -> Result<u64, Flaws> {
+pub(crate) fn whole(least: u64, most: u64) -> impl Fn(Value) -> Result<u64, Flaws> {
     move |value| {
         let number = value.as_u64().filter(|number| (least..=most).contains(number));
         let message = || format!("must be a whole number from {least} to {most}");
@@ -107,7 +107,7 @@ pub(super) fn whole(least: u64, most: u64) -> impl Fn(Value) -> Result<u64, Flaw
 }
 
 /// An object whose members are strings.
-pub(super) fn text_map(value: Value) -> Result<Vec<(String, String)>, Flaws> {
+pub(crate) fn text_map(value: Value) -> Result<Vec<(String, String)>, Flaws> {
     let members = object(value)?.into_iter();
     all(members.map(|(name, value)| match text(value) {
         Ok(text) => Ok((name, text)),
@@ -116,14 +116,33 @@ pub(super) fn text_map(value: Value) -> Result<Vec<(String, String)>, Flaws> {
 }
 
 /// An instant of RFC 3339.
-pub(super) fn instant(value: Value) -> Result<UnixMicros, Flaws> {
+pub(crate) fn instant(value: Value) -> Result<UnixMicros, Flaws> {
     UnixMicros::parse_rfc3339(&text(value)?).ok_or_else(|| {
         Flaws::here("must be an instant such as 2026-11-23T09:30:00Z, with %2B for a plus sign")
     })
 }
 
+/// A duration in the largest unit that holds it without a rest, so that any client can read it.
+pub(crate) fn written(duration: Duration) -> String {
+    const UNITS: [(u128, &str); 5] = [
+        (3_600_000_000_000, "h"),
+        (60_000_000_000, "m"),
+        (1_000_000_000, "s"),
+        (1_000_000, "ms"),
+        (1_000, "us"),
+    ];
+    let nanos = duration.as_nanos();
+    if nanos == 0 {
+        return "0s".to_owned();
+    }
+    let unit = UNITS.iter().find(|(unit, _)| nanos.is_multiple_of(*unit));
+    let (unit, name) = unit.copied().unwrap_or((1, "ns"));
+    format!("{}{name}", nanos / unit)
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
@@ -157,6 +176,28 @@ mod tests {
         assert_eq!(share(&json!(1)), Ok(1.0));
         for wrong in [json!(-0.1), json!(1.1), json!("0.1"), json!(null)] {
             assert!(share(&wrong).is_err());
+        }
+    }
+
+    #[test]
+    fn a_duration_is_written_in_one_unit() {
+        for (millis, text) in [
+            (0, "0s"),
+            (250, "250ms"),
+            (5_000, "5s"),
+            (90_000, "90s"),
+            (1_800_000, "30m"),
+            (86_400_000, "24h"),
+        ] {
+            assert_eq!(written(Duration::from_millis(millis)), text);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_duration_is_read_back_as_it_was(seconds in 0..10_u64.pow(9), nanos in 0..10_u32.pow(9)) {
+            let duration = Duration::new(seconds, nanos);
+            prop_assert_eq!(humantime::parse_duration(&written(duration)), Ok(duration));
         }
     }
 }
