@@ -15,6 +15,7 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde_json::Value;
 
 use super::Problem;
+use crate::ingest::cloudevents::essence;
 
 /// The longest body, in bytes.
 pub(super) const LIMIT: usize = 256 * 1024;
@@ -80,11 +81,6 @@ fn is_json(headers: &HeaderMap) -> bool {
 /// read.
 pub(super) fn media_type(headers: &HeaderMap) -> Option<String> {
     Some(essence(headers.get(CONTENT_TYPE)?.to_str().unwrap_or_default()))
-}
-
-/// A media type without its parameters, in lower case.
-pub(super) fn essence(media_type: &str) -> String {
-    media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
 fn parse(body: &Bytes) -> Result<Value, Problem> {

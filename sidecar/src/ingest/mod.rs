@@ -4,6 +4,7 @@
 //! Invariant: a batch that was handed over is stored even if the one who handed it over is gone;
 //! `Ok` is said only after the commit.
 
+pub mod cloudevents;
 mod metrics;
 
 use std::{collections::HashMap, error::Error, sync::Arc, time::Duration};
