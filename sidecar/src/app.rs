@@ -23,11 +23,15 @@ use crate::{
     deliver::{self, Client, Deliverer, egress::Rule, holds::Holding, making::Maker},
     dispatch::Dispatcher,
     expire::Expirer,
-    ingest::{self, Ingest},
+    ingest::{
+        self, Ingest,
+        inbound::{self, Inbound},
+    },
     lifecycle,
     observe::Metrics,
     queue::{
         self, Lanes, Queue,
+        inbound::TakeIn,
         local::{self, LocalQueue},
         rabbitmq::{self, RabbitQueue},
     },
@@ -38,7 +42,7 @@ use crate::{
 };
 pub(crate) use scripts::usual_cache;
 pub use store::migrate;
-use workers::Workers;
+use workers::{TakingIn, Workers};
 
 /// How long giving back to the store may take that is left at the end.
 const PUT_BACK: Duration = Duration::from_secs(5);
@@ -127,6 +131,7 @@ impl Process {
                 )
             })
             .unzip();
+        let inbound = ingest.clone().and_then(|ingest| self.inbound(ingest, metrics));
         let dispatcher = roles.include(Role::Dispatch).then(|| self.dispatcher(self.queue()));
         let delivers = roles.include(Role::Deliver);
         let holding = Holding {
@@ -146,7 +151,19 @@ impl Process {
         let watch = async move { access.watch(&*store, &*clock).await }.boxed();
         let endless = [Some(watch), Some(self.follow()), self.expire(), self.watch_library()];
         let endless = endless.into_iter().flatten().collect();
-        (Workers { committer, dispatcher, deliverer, sweeper, endless }, ingest)
+        (Workers { committer, inbound, dispatcher, deliverer, sweeper, endless }, ingest)
+    }
+
+    /// Takes in what others publish to the broker, if there is one and that is wanted.
+    fn inbound(&self, ingest: Ingest, metrics: &mut Metrics) -> Option<TakingIn> {
+        let rabbitmq = self.rabbitmq.clone().filter(|_| self.config.inbound)?;
+        let metrics = inbound::Metrics::register(metrics.registry());
+        let inbound = Arc::new(Inbound::new(ingest, Arc::clone(&self.clock), metrics));
+        let take_in: TakeIn = Arc::new(move |message| {
+            let inbound = Arc::clone(&inbound);
+            async move { inbound.take_in(message).await }.boxed()
+        });
+        Some(Box::new(move |stop| rabbitmq.take_in(take_in, stop).boxed()))
     }
 
     /// Learns what other processes change.
@@ -256,6 +273,7 @@ async fn connect(
         prefix: config.queue_prefix.clone(),
         capacity: rabbitmq::CAPACITY,
         lanes,
+        inbound: config.inbound && config.roles.include(Role::Ingest),
     };
     let queue = RabbitQueue::connect(rabbitmq, Arc::clone(local), Arc::clone(clock));
     Ok(Some(Arc::new(queue.await.context("using RabbitMQ")?)))

@@ -7,6 +7,7 @@ mod queue {
     pub(crate) mod broker;
     pub(crate) mod conformance;
     mod counting;
+    mod inbound;
     mod lanes;
     mod letters;
     mod rabbitmq;

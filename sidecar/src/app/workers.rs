@@ -21,9 +21,13 @@ use crate::{
     sweep::Sweeper,
 };
 
+/// What takes in what others publish, until it is told to stop.
+pub(super) type TakingIn = Box<dyn FnOnce(CancellationToken) -> BoxFuture<'static, ()> + Send>;
+
 /// The parts that do the work; those whose role the process does not have are missing.
 pub(super) struct Workers {
     pub(super) committer: Option<Committer>,
+    pub(super) inbound: Option<TakingIn>,
     pub(super) dispatcher: Option<Dispatcher>,
     pub(super) deliverer: Option<Deliverer>,
     pub(super) sweeper: Sweeper,
@@ -79,6 +83,9 @@ impl Workers {
         let sweeper = Arc::new(self.sweeper);
         if let Some(committer) = self.committer {
             spawn(committer.run().boxed());
+        }
+        if let Some(inbound) = self.inbound {
+            spawn(inbound(ending.clone()));
         }
         if let Some(dispatcher) = self.dispatcher {
             let (sweeper, stop) = (Arc::clone(&sweeper), ending.clone());

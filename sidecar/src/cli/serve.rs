@@ -50,6 +50,9 @@ pub struct ServeArgs {
     /// Begin the names of exchanges and queues with this [default: sidehook]
     #[arg(long, env = "SIDEHOOK_QUEUE_PREFIX", value_name = "PREFIX")]
     queue_prefix: Option<String>,
+    /// Take events that others publish to the RabbitMQ [default: true]
+    #[arg(long, env = "SIDEHOOK_INBOUND", value_name = "true|false")]
+    inbound: Option<String>,
     /// Let in at the API who carries this bearer token, or one made with `sidehook token`
     #[arg(long, env = "SIDEHOOK_API_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     api_token: Option<String>,
@@ -135,6 +138,7 @@ impl ServeArgs {
             ("script_cache", self.script_cache),
             ("queue", self.queue),
             ("queue_prefix", self.queue_prefix),
+            ("inbound", self.inbound),
             ("api_token", self.api_token),
             ("ingest_token", self.ingest_token),
             ("concurrency", self.concurrency),

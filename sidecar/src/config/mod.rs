@@ -41,6 +41,8 @@ pub struct Config {
     pub queue: QueueUrl,
     /// What the names of the broker's exchanges and queues begin with.
     pub queue_prefix: String,
+    /// Whether events are taken that others publish to the broker.
+    pub inbound: bool,
     /// A bearer token that may do everything. Further ones are in the store.
     pub api_token: Option<SecretString>,
     /// A bearer token that may hand in events.
@@ -138,6 +140,7 @@ impl Default for Config {
             insecure_store_secrets_in_clear: false,
             queue: QueueUrl::Local,
             queue_prefix: "sidehook".to_owned(),
+            inbound: true,
             api_token: None,
             ingest_token: None,
             egress_allow: Vec::new(),
@@ -169,6 +172,7 @@ impl TryFrom<Written> for Config {
                 .unwrap_or(usual.insecure_store_secrets_in_clear),
             queue: written.queue.map_or(Ok(usual.queue), queue_url)?,
             queue_prefix: written.queue_prefix.unwrap_or(usual.queue_prefix),
+            inbound: written.inbound.unwrap_or(usual.inbound),
             api_token: token("api_token", written.api_token)?,
             ingest_token: token("ingest_token", written.ingest_token)?,
             egress_allow: numbered("egress_allow", &written.egress_allow, |text| {

@@ -26,6 +26,8 @@ pub(super) struct Written {
     pub(super) queue: Option<String>,
     /// `sidehook`
     pub(super) queue_prefix: Option<String>,
+    /// `true`
+    pub(super) inbound: Option<bool>,
     /// The bearer token of the API.
     pub(super) api_token: Option<String>,
     /// The bearer token of `/ingest`.

@@ -5,6 +5,7 @@
 //! `Ok` is said only after the commit.
 
 pub mod cloudevents;
+pub mod inbound;
 mod metrics;
 
 use std::{collections::HashMap, error::Error, sync::Arc, time::Duration};

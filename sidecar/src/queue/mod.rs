@@ -11,6 +11,7 @@ use thiserror::Error;
 
 use crate::model::DueDelivery;
 
+pub mod inbound;
 pub mod local;
 pub mod metrics;
 pub mod rabbitmq;

@@ -65,6 +65,7 @@ async fn without_its_broker_it_is_ready_and_says_what_is_wrong() {
         prefix: "test".to_owned(),
         capacity: 10,
         lanes: Lanes::ALL,
+        inbound: false,
     };
     let clock = Arc::new(SystemClock::start());
     let queue = RabbitQueue::connect(config, Arc::new(LocalQueue::default()), clock).await;

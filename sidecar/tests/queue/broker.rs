@@ -58,7 +58,7 @@ impl Broker {
     /// A queue on it, connected or not, that takes from these lanes.
     async fn queue_of(&self, lanes: Lanes, capacity: usize) -> Result<RabbitQueue, Error> {
         let (url, prefix) = (self.url.clone().into(), self.prefix.clone());
-        let config = Config { url, prefix, capacity, lanes };
+        let config = Config { url, prefix, capacity, lanes, inbound: true };
         let fallback = Arc::new(LocalQueue::new(lanes, capacity));
         let connecting = RabbitQueue::connect(config, fallback, Arc::new(SystemClock::start()));
         timeout(LIMIT, connecting).await.expect("an answer in time")

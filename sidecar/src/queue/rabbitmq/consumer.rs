@@ -77,7 +77,7 @@ impl<T> Side<T> {
         topology::declare(&channel, &shared.names).await?;
         let mut consumer = if self.taking { Some(self.start(&channel).await?) } else { None };
         let mut epoch = Epoch { number: lane.next_epoch(), unsettled: Unsettled::new() };
-        shared.metrics.connected(self.link);
+        shared.metrics.connected(self.link.name());
         shared.links.up(self.link);
 
         let mut receipts = Vec::new();
@@ -178,6 +178,6 @@ impl Epoch {
 }
 
 /// An acknowledgement that was not sent means that the channel is closed.
-fn sure(sent: bool) -> Result<(), Error> {
+pub(super) fn sure(sent: bool) -> Result<(), Error> {
     if sent { Ok(()) } else { Err(Error::Ended("acknowledging")) }
 }

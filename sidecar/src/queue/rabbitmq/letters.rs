@@ -1,6 +1,6 @@
-//! What tells of deaths, on its way to the exchange of the dead letters.
+//! Dead letters on their way to their exchange: what tells of deaths, and what was malformed.
 //!
-//! Invariant: it is said to be kept only when the broker has confirmed it.
+//! Invariant: a letter is said to be kept only when the broker has confirmed it.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,7 +11,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::publisher::Piece;
+use super::{publisher::Piece, wire};
 use crate::queue::Unburied;
 
 /// How long whoever dispatches waits for the broker.
@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// A letter, and whom to tell that the broker has it. Dropped untold, it may not.
 #[derive(Debug)]
 pub(super) struct Letter {
-    pub(super) event: Arc<Event>,
+    pub(super) message: wire::Message,
     kept: oneshot::Sender<()>,
 }
 
@@ -32,15 +32,28 @@ impl Letter {
     }
 }
 
-/// Publishes letters and waits until all of them are kept.
+/// Publishes what tells of deaths and waits until all of it is kept.
 pub(super) async fn bury(
     events: Vec<Arc<Event>>,
     outbox: &mpsc::UnboundedSender<Piece>,
 ) -> Result<(), Unburied> {
-    let confirmations = events.into_iter().map(|event| {
+    let letters: Result<Vec<_>, _> = events.iter().map(|event| wire::letter(event)).collect();
+    let letters = letters.map_err(|flaw| {
+        tracing::debug!(%flaw, "what tells of a death has no form as a message");
+        Unburied
+    })?;
+    keep(letters, outbox).await
+}
+
+/// Publishes letters and waits until all of them are kept.
+pub(super) async fn keep(
+    letters: Vec<wire::Message>,
+    outbox: &mpsc::UnboundedSender<Piece>,
+) -> Result<(), Unburied> {
+    let confirmations = letters.into_iter().map(|message| {
         let (kept, confirmation) = oneshot::channel();
         // The publisher ends with the queue; then the letter is dropped, which is noticed.
-        let _ = outbox.send(Piece::Letter(Letter { event, kept }));
+        let _ = outbox.send(Piece::Letter(Box::new(Letter { message, kept })));
         confirmation
     });
     let confirmed = timeout(PATIENCE, join_all(confirmations)).await.map_err(|_| Unburied)?;

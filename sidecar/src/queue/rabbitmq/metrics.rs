@@ -15,7 +15,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::{Shared, standing::Link};
+use super::Shared;
 use crate::queue::Lane;
 
 /// The counters of the queue. Clones count together.
@@ -23,6 +23,7 @@ use crate::queue::Lane;
 pub(super) struct Metrics {
     families: [(&'static str, &'static str, Family<OfLane, Counter>); 6],
     connections: Family<OfLink, Counter>,
+    inbound: Gauge,
     events: Counters,
     deliveries: Counters,
     letters: Counters,
@@ -102,7 +103,14 @@ impl Default for Metrics {
         };
         let [events, deliveries] = [Lane::Events, Lane::Deliveries].map(|lane| of(lane.name()));
         let letters = of("dead_letters");
-        Self { families, connections: Family::default(), events, deliveries, letters }
+        Self {
+            families,
+            connections: Family::default(),
+            inbound: Gauge::default(),
+            events,
+            deliveries,
+            letters,
+        }
     }
 }
 
@@ -117,8 +125,13 @@ impl Metrics {
     }
 
     /// Counts a connection that came about.
-    pub(super) fn connected(&self, link: Link) {
-        self.connections.get_or_create(&OfLink { link: link.name() }).inc();
+    pub(super) fn connected(&self, link: &'static str) {
+        self.connections.get_or_create(&OfLink { link }).inc();
+    }
+
+    /// So many messages of others wait.
+    pub(super) fn waits_inbound(&self, messages: usize) {
+        self.inbound.set(i64::try_from(messages).unwrap_or(i64::MAX));
     }
 }
 
@@ -132,6 +145,11 @@ pub(super) fn register(shared: &Arc<Shared>, registry: &mut Registry) {
         "connections",
         "Connections that came about, by what they are for; each but the first replaced a broken one",
         shared.metrics.connections.clone(),
+    );
+    registry.register(
+        "inbound_waiting",
+        "Messages of others that wait in RabbitMQ, as last measured",
+        shared.metrics.inbound.clone(),
     );
     registry.register_collector(Box::new(Now(Arc::clone(shared))));
 }

@@ -5,7 +5,8 @@
 //! loop of its own: connect, work until anything fails, hang up, rest, connect again. While any
 //! of them is down all new work goes to the queue inside the process, which is handed in; takers
 //! take from both at all times. What was published and not confirmed when a connection broke
-//! goes there too.
+//! goes there too. A fourth connection takes in what others publish, if this process does that;
+//! whether it is up is no matter for the rest.
 //!
 //! Invariant: nobody who publishes or takes ever waits for the broker.
 
@@ -13,6 +14,8 @@ mod account;
 mod acks;
 mod consumer;
 mod error;
+mod foreign;
+mod inbound;
 mod lane;
 mod letters;
 mod link;
@@ -44,6 +47,7 @@ pub use self::error::Error;
 use self::{
     account::Account,
     consumer::Side,
+    inbound::Inbound,
     lane::LaneOf,
     link::Address,
     metrics::Metrics,
@@ -51,7 +55,7 @@ use self::{
     standing::{Link, Links},
     topology::Names,
 };
-use super::{Lane, Lanes, Queue, Receipt, Taken, Unburied};
+use super::{Lane, Lanes, Queue, Receipt, Taken, Unburied, inbound::TakeIn};
 use crate::{clock::Clock, model::DueDelivery};
 
 /// How many pieces a lane holds unless told otherwise, in the broker and on the way to it.
@@ -71,6 +75,8 @@ pub struct Config {
     pub capacity: usize,
     /// From which lanes this process takes. To the others it may publish all the same.
     pub lanes: Lanes,
+    /// Whether this process [takes in](RabbitQueue::take_in) what others publish.
+    pub inbound: bool,
 }
 
 /// Whether the broker is there.
@@ -120,7 +126,7 @@ impl RabbitQueue {
     ) -> Result<Self, Error> {
         let address = Address::parse(&config.url)?;
         let names = Names::new(&config.prefix)?;
-        match probe(&address, &names).await {
+        match probe(&address, &names, config.inbound).await {
             Ok(()) => {}
             Err(error) if error.passes() => tracing::warn!(
                 %error,
@@ -175,6 +181,16 @@ impl RabbitQueue {
         self.shared.links.watch()
     }
 
+    /// Takes in what others publish, until `stop` and a moment longer for what is under way.
+    pub fn take_in(
+        &self,
+        take_in: TakeIn,
+        stop: CancellationToken,
+    ) -> impl Future<Output = ()> + Send + use<> {
+        let (shared, outbox) = (Arc::clone(&self.shared), self.outbox.clone());
+        Inbound::new(shared, outbox, take_in).run(stop)
+    }
+
     /// Registers what is counted under `sidehook_rabbitmq_…`.
     pub fn register(&self, registry: &mut Registry) {
         metrics::register(&self.shared, registry);
@@ -202,11 +218,12 @@ impl RabbitQueue {
 }
 
 /// Looks once whether the broker would do.
-async fn probe(address: &Address, names: &Names) -> Result<(), Error> {
+async fn probe(address: &Address, names: &Names, inbound: bool) -> Result<(), Error> {
     let connection = link::dial(address, "probe").await?;
     let declared = async {
         let channel = link::within(Duration::from_secs(10), connection.create_channel()).await?;
-        topology::declare(&channel, names).await
+        topology::declare(&channel, names).await?;
+        if inbound { topology::declare_inbound(&channel, names).await } else { Ok(()) }
     };
     let declared = declared.await;
     link::hang_up(connection).await;

@@ -40,7 +40,7 @@ const PERIOD: Duration = Duration::from_secs(1);
 pub(super) enum Piece {
     Event(Arc<Event>),
     Delivery(DueDelivery),
-    Letter(Letter),
+    Letter(Box<Letter>),
 }
 
 impl Piece {
@@ -70,7 +70,7 @@ pub(super) async fn run(shared: Arc<Shared>, mut outbox: Outbox) {
     loop {
         match beside(&shared, &mut outbox, connect(&shared)).await {
             Ok((connection, channel)) => {
-                shared.metrics.connected(Link::Publisher);
+                shared.metrics.connected(Link::Publisher.name());
                 shared.links.up(Link::Publisher);
                 publish(&shared, &connection, &channel, &mut outbox).await;
                 // While it is short of disk or memory a new connection would fare no better.
@@ -215,7 +215,7 @@ fn message(shared: &Shared, piece: &Piece) -> Result<(ShortString, wire::Message
     Ok(match piece {
         Piece::Event(event) => (shared.names.events(), wire::event(event)?),
         Piece::Delivery(due) => (shared.names.deliveries(), wire::delivery(due, DELIVERY)?),
-        Piece::Letter(letter) => (shared.names.dead_letters(), wire::letter(&letter.event)?),
+        Piece::Letter(letter) => (shared.names.dead_letters(), letter.message.clone()),
     })
 }
 

@@ -24,6 +24,10 @@ const DELIVERY_LIMIT: i64 = 5;
 /// In the queues that people look into nothing is ever handed out too often. Said explicitly:
 /// without it `RabbitMQ` 4 drops a message at the 21st time.
 const UNLIMITED: i64 = 1_000_000;
+/// The same for messages of others, which are nowhere else. A message is handed out again also when
+/// the store is away for so long that the broker loses patience (half an hour), so that
+/// this many are four days; one that breaks connections is out of the way in some minutes.
+const INBOUND_LIMIT: i64 = 200;
 /// Longer prefixes would make names that AMQP cannot carry.
 const LONGEST_PREFIX: usize = 200;
 
@@ -35,6 +39,8 @@ pub(super) struct Names {
 
 /// The routing key of deliveries.
 pub(super) const DELIVERY: &str = "delivery";
+/// Under which messages of others are among the dead letters.
+pub(super) const INBOUND: &str = "pipeline.inbound";
 
 impl Names {
     pub(super) fn new(prefix: &str) -> Result<Self, Error> {
@@ -58,6 +64,14 @@ impl Names {
 
     pub(super) fn deliveries_queue(&self) -> ShortString {
         self.versioned("deliveries")
+    }
+
+    fn inbound(&self) -> ShortString {
+        self.named("inbound")
+    }
+
+    pub(super) fn inbound_queue(&self) -> ShortString {
+        self.versioned("inbound")
     }
 
     pub(super) fn dead_letters(&self) -> ShortString {
@@ -90,13 +104,26 @@ pub(super) async fn declare(channel: &Channel, names: &Names) -> Result<(), Erro
     let unroutable = names.versioned("unroutable");
     declaring.queue(&dead_letters, kept()).await?;
     declaring.queue(&unroutable, kept()).await?;
-    declaring.queue(&names.events_queue(), names.worked_off("pipeline.events")).await?;
-    declaring.queue(&names.deliveries_queue(), names.worked_off("pipeline.deliveries")).await?;
+    declaring
+        .queue(&names.events_queue(), names.worked_off("pipeline.events", DELIVERY_LIMIT))
+        .await?;
+    declaring
+        .queue(&names.deliveries_queue(), names.worked_off("pipeline.deliveries", DELIVERY_LIMIT))
+        .await?;
 
     declaring.bind(dead_letters, names.dead_letters(), "#").await?;
     declaring.bind(unroutable, names.unroutable(), "").await?;
     declaring.bind(names.events_queue(), names.events(), "#").await?;
     declaring.bind(names.deliveries_queue(), names.deliveries(), DELIVERY).await
+}
+
+/// Declares where others publish, besides what [`declare`] does.
+pub(super) async fn declare_inbound(channel: &Channel, names: &Names) -> Result<(), Error> {
+    let declaring = Declaring { channel, names };
+    declaring.exchange(names.inbound(), ExchangeKind::Topic, true).await?;
+    let arguments = names.worked_off(INBOUND, INBOUND_LIMIT);
+    declaring.queue(&names.inbound_queue(), arguments).await?;
+    declaring.bind(names.inbound_queue(), names.inbound(), "#").await
 }
 
 /// How many messages wait in the queue.
@@ -151,8 +178,8 @@ impl Declaring<'_> {
 
 impl Names {
     /// The arguments of a queue that the workers consume.
-    fn worked_off(&self, dead_letter_key: &str) -> FieldTable {
-        let mut arguments = quorum(DELIVERY_LIMIT);
+    fn worked_off(&self, dead_letter_key: &str, delivery_limit: i64) -> FieldTable {
+        let mut arguments = quorum(delivery_limit);
         let dead_letters = self.dead_letters();
         for (name, value) in [
             ("x-dead-letter-exchange", dead_letters.as_str()),

@@ -36,7 +36,7 @@ const LEASE_UNTIL: &str = "sidehook:lease-until";
 const HEADER: &str = "sidehook:header:";
 
 /// A message to be published.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Message {
     pub(super) routing_key: ShortString,
     pub(super) properties: BasicProperties,
