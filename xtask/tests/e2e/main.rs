@@ -13,6 +13,7 @@ mod degradation;
 mod delivery;
 mod developer;
 mod disconnects;
+mod inbound;
 mod load;
 mod many;
 mod memory;
