@@ -49,6 +49,7 @@ const PUT_BACK: Duration = Duration::from_secs(5);
 
 /// Serves until `stop`, then ends in order.
 pub async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
+    let certificates = fronts::certificates(&config)?;
     let process = Process::open(config).await?;
     let mut metrics = Metrics::new();
     queue::metrics::register(process.queue(), metrics.registry());
@@ -58,7 +59,7 @@ pub async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()
     let (workers, ingest) = process.workers(&mut metrics);
     let api = process.api(metrics, ingest.clone(), &stop);
     let ingest = ingest.map(|ingest| api::ingest(ingest, &process.gate));
-    let fronts = fronts::open(&process.config, api, ingest, &process.gate).await?;
+    let fronts = fronts::open(&process.config, api, ingest, certificates, &process.gate).await?;
     let ended = workers.run_beside(fronts, &process.config, stop).await;
     if let Some(rabbitmq) = &process.rabbitmq {
         rabbitmq.close().await;

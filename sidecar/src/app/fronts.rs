@@ -9,7 +9,10 @@ use axum::Router;
 
 use crate::{
     access::{Access, Configured, Exposure},
-    api::{self, Gate, server::Listener},
+    api::{
+        self, Gate,
+        server::{Certificates, Listener},
+    },
     config::{Config, Listen, Role},
     model::Face,
     store::Store,
@@ -36,11 +39,19 @@ pub(super) async fn access(config: &Config, store: &dyn Store) -> anyhow::Result
     Ok(Arc::new(access))
 }
 
+/// The certificates with which gateways are met over TLS, if they are.
+pub(super) fn certificates(config: &Config) -> anyhow::Result<Option<Arc<Certificates>>> {
+    let files = config.ingest_tls.clone().filter(|_| config.roles.include(Role::Ingest));
+    let certificates = files.map(Certificates::open).transpose()?;
+    Ok(certificates.map(Arc::new))
+}
+
 /// Listens where the configuration says. `ingest` is what is served to gateways, if anything is.
 pub(super) async fn open(
     config: &Config,
     api: Router,
     ingest: Option<Router>,
+    certificates: Option<Arc<Certificates>>,
     gate: &Gate,
 ) -> anyhow::Result<Vec<Front>> {
     let mut fronts = Vec::new();
@@ -53,8 +64,12 @@ pub(super) async fn open(
         }
     };
     for (listen, router, face) in places {
-        let listener = Listener::bind(listen).await?;
-        tracing::info!(listen = %listener.place()?, ?face, "serving");
+        let mut listener = Listener::bind(listen).await?;
+        let tls = certificates.clone().filter(|_| face == Face::Ingest);
+        tracing::info!(listen = %listener.place()?, ?face, tls = tls.is_some(), "serving");
+        if let Some(certificates) = tls {
+            listener = listener.with_tls(certificates);
+        }
         fronts.push((listener, api::nothing_else(router, gate, face)));
     }
     Ok(fronts)

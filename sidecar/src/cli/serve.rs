@@ -9,7 +9,7 @@ use clap::Args;
 
 use crate::{
     app,
-    config::{Config, Value},
+    config::{Config, Value, tls},
     lifecycle, observe,
 };
 
@@ -33,6 +33,15 @@ pub struct ServeArgs {
     /// Listen for gateways here alone [default: where the API listens]
     #[arg(long, env = "SIDEHOOK_INGEST_LISTEN", value_name = "ADDRESS|unix:PATH")]
     ingest_listen: Option<String>,
+    /// Speak TLS where gateways come in, with this certificate and those above it, as PEM
+    #[arg(long, env = "SIDEHOOK_INGEST_TLS_CERTIFICATE", value_name = "FILE")]
+    ingest_tls_certificate: Option<String>,
+    /// The key of that certificate, as PEM
+    #[arg(long, env = "SIDEHOOK_INGEST_TLS_KEY", value_name = "FILE")]
+    ingest_tls_key: Option<String>,
+    /// Let in only gateways that show a certificate of this authority
+    #[arg(long, env = "SIDEHOOK_INGEST_TLS_CLIENT_CA", value_name = "FILE")]
+    ingest_tls_client_ca: Option<String>,
     /// Keep everything here [default: sqlite:sidehook.db]
     #[arg(
         long,
@@ -129,6 +138,9 @@ impl ServeArgs {
         let texts = [
             ("listen", self.listen),
             ("ingest_listen", self.ingest_listen),
+            (tls::CERTIFICATE, self.ingest_tls_certificate),
+            (tls::KEY, self.ingest_tls_key),
+            (tls::CLIENT_CA, self.ingest_tls_client_ca),
             ("store", self.store),
             ("secret_keys", keys),
             ("insecure_store_secrets_in_clear", in_clear),

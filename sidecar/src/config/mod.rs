@@ -7,6 +7,7 @@ mod keys;
 mod roles;
 mod listen;
 mod store;
+pub mod tls;
 mod written;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
@@ -20,6 +21,7 @@ use crate::model::{Allowed, Proxy, Retry, SealingKey};
 pub use listen::{InvalidListen, Listen};
 pub use roles::{Role, Roles};
 pub use store::StoreUrl;
+pub use tls::IngestTls;
 use written::Written;
 
 /// The configuration of `sidehook serve`.
@@ -31,6 +33,8 @@ pub struct Config {
     pub roles: Roles,
     /// Where `/ingest` listens, alone.
     pub ingest_listen: Option<Listen>,
+    /// How that speaks TLS, if it does.
+    pub ingest_tls: Option<IngestTls>,
     /// What survives.
     pub store: StoreUrl,
     /// The keys that seal secrets in the store: the first one seals, all of them open.
@@ -135,6 +139,7 @@ impl Default for Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 5000)),
             roles: Roles::default(),
             ingest_listen: None,
+            ingest_tls: None,
             store: StoreUrl::Sqlite(PathBuf::from("sidehook.db")),
             secret_keys: Vec::new(),
             insecure_store_secrets_in_clear: false,
@@ -161,10 +166,17 @@ impl TryFrom<Written> for Config {
 
     fn try_from(written: Written) -> Result<Self, Error> {
         let usual = Self::default();
+        let ingest_listen = parsed("ingest_listen", written.ingest_listen.as_deref())?;
         let config = Self {
             roles: Roles::read(&written.roles)?,
             listen: parsed("listen", written.listen.as_deref())?.unwrap_or(usual.listen),
-            ingest_listen: parsed("ingest_listen", written.ingest_listen.as_deref())?,
+            ingest_tls: IngestTls::read(
+                written.ingest_tls_certificate,
+                written.ingest_tls_key,
+                written.ingest_tls_client_ca,
+                ingest_listen.as_ref(),
+            )?,
+            ingest_listen,
             store: written.store.map_or(Ok(usual.store), StoreUrl::read)?,
             secret_keys: written.secret_keys.read()?,
             insecure_store_secrets_in_clear: written

@@ -39,6 +39,53 @@ fn ingest_may_listen_at_a_place_of_its_own() {
 }
 
 #[test]
+fn ingest_may_speak_tls() {
+    let listen = "ingest_listen = \"0.0.0.0:5002\"\ningest_tls_certificate = \"/tls/tls.crt\"";
+    let config = read(&format!("{listen}\ningest_tls_key = \"/tls/tls.key\""), &[]).unwrap();
+    let (certificate, key) = ("/tls/tls.crt".into(), "/tls/tls.key".into());
+    let expected = IngestTls { certificate, key, client_ca: None };
+    assert_eq!(config.ingest_tls, Some(expected.clone()));
+    let overrides = [("ingest_tls_key", "/tls/tls.key"), ("ingest_tls_client_ca", "/tls/ca.crt")];
+    let config = read(listen, &overrides).unwrap();
+    assert_eq!(
+        config.ingest_tls,
+        Some(IngestTls { client_ca: Some("/tls/ca.crt".into()), ..expected })
+    );
+    assert_eq!(read("", &[]).unwrap().ingest_tls, None);
+}
+
+#[test]
+fn what_is_wrong_with_the_files_of_tls_is_named() {
+    let at = |place: &str, certificate: &str, others: &[(&'static str, &str)]| {
+        let certificate = format!("ingest_tls_certificate = \"{certificate}\"");
+        read(&format!("{place}\n{certificate}"), others).unwrap_err()
+    };
+    let (place, key) = ("ingest_listen = \"127.0.0.1:5002\"", ("ingest_tls_key", "/tls.key"));
+    for (error, said) in [
+        (at(place, "/tls.crt", &[]), "key ingest_tls_key: must be set, for ingest_tls_certificate"),
+        (
+            read(place, &[key]).unwrap_err(),
+            "key ingest_tls_certificate: must be set, for ingest_tls_key is",
+        ),
+        (
+            read(place, &[("ingest_tls_client_ca", "/ca.crt")]).unwrap_err(),
+            "key ingest_tls_certificate: must be set, for ingest_tls_client_ca is",
+        ),
+        (
+            at(place, "tls.crt", &[key]),
+            "key ingest_tls_certificate: \"tls.crt\": must be an absolute path",
+        ),
+        (at("", "/tls.crt", &[key]), "key ingest_tls_certificate: needs ingest_listen"),
+        (
+            at("ingest_listen = \"unix:/a.sock\"", "/tls.crt", &[key]),
+            "key ingest_tls_certificate: has no use at a Unix socket",
+        ),
+    ] {
+        assert!(error.contains(said), "{error}");
+    }
+}
+
+#[test]
 fn an_unknown_role_is_named_with_its_place() {
     let error = read("roles = [\"ingest\", \"deliverer\"]", &[]).unwrap_err();
     let expected = "key roles[1]: \"deliverer\": must be one of ingest, dispatch, deliver, api";

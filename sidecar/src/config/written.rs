@@ -16,6 +16,12 @@ pub(super) struct Written {
     pub(super) roles: Vec<String>,
     /// `127.0.0.1:5002` or `unix:/run/sidehook/ingest.sock`
     pub(super) ingest_listen: Option<String>,
+    /// `/etc/sidehook/tls/tls.crt`
+    pub(super) ingest_tls_certificate: Option<String>,
+    /// `/etc/sidehook/tls/tls.key`
+    pub(super) ingest_tls_key: Option<String>,
+    /// `/etc/sidehook/tls/ca.crt`
+    pub(super) ingest_tls_client_ca: Option<String>,
     /// `sqlite:PATH` or `postgres://USER:PASSWORD@HOST:PORT/DATABASE`
     pub(super) store: Option<String>,
     /// `["file:/run/secrets/sidehook.key"]`

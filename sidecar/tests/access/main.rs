@@ -15,4 +15,5 @@ mod matrix;
 #[path = "../scripts/opened.rs"]
 mod opened;
 mod places;
+mod tls;
 mod tokens;

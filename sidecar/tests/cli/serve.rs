@@ -5,6 +5,7 @@
 use std::{
     fs,
     io::{BufRead as _, BufReader, Read as _},
+    os::unix::fs::PermissionsExt as _,
     path::Path,
     process::{Child, ChildStderr, Stdio},
     sync::mpsc,
@@ -172,4 +173,49 @@ async fn ingest_has_a_place_of_its_own_where_nothing_else_is() {
     let folder = sidecar.stop();
     assert!(!fs::exists(socket).unwrap(), "the socket is still there");
     drop(folder);
+}
+
+#[test]
+fn changed_certificates_are_taken_over_and_broken_ones_are_complained_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let issue = || rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+    let first = issue();
+    write("tls.crt", &first.cert.pem());
+    write("tls.key", &first.signing_key.serialize_pem());
+    fs::set_permissions(folder.path().join("tls.key"), fs::Permissions::from_mode(0o644)).unwrap();
+    let sidecar = Sidecar::start_in(
+        folder,
+        "--ingest-listen 127.0.0.2:0 --ingest-tls-certificate FOLDER/tls.crt \
+         --ingest-tls-key FOLDER/tls.key",
+    );
+    let write = |name: &str, text: &str| fs::write(sidecar.folder.path().join(name), text).unwrap();
+    let says = |text: &str| {
+        sidecar.says(|line| line["message"].as_str().is_some_and(|said| said.contains(text)))
+    };
+
+    write("tls.crt", "nonsense");
+    let told = says("cannot use changed certificates, and keeps the earlier ones");
+    let reason = told["error"].as_str().unwrap();
+    assert!(reason.contains("key ingest_tls_certificate: "), "{reason}");
+    assert!(reason.contains("must hold a certificate as PEM"), "{reason}");
+
+    let second = issue();
+    write("tls.crt", &second.cert.pem());
+    write("tls.key", &second.signing_key.serialize_pem());
+    says("took over changed certificates");
+    says("everybody on this machine can read the key");
+    sidecar.stop();
+}
+
+#[test]
+fn it_does_not_serve_with_certificates_that_cannot_be_used() {
+    let folder = tempfile::tempdir().unwrap();
+    let told = refusal(
+        folder.path(),
+        "--listen 127.0.0.1:0 --ingest-listen 127.0.0.2:0 \
+         --ingest-tls-certificate /nonexistent/tls.crt --ingest-tls-key /nonexistent/tls.key",
+    );
+    let reason = "configuration key ingest_tls_certificate: /nonexistent/tls.crt: No such file";
+    assert!(told.contains(reason), "{told}");
 }

@@ -1,4 +1,4 @@
-//! Listens at a TCP address or a Unix socket.
+//! Listens at a TCP address or a Unix socket, with or without TLS.
 //!
 //! Invariant: a socket's file is there as long as the listener, and no longer; one that another
 //! process listens at is never taken away from it.
@@ -9,6 +9,7 @@ use std::{
     os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -19,6 +20,7 @@ use tokio::{
     net::{TcpListener, TcpStream, UnixListener, UnixStream},
 };
 
+use super::tls::Certificates;
 use crate::config::Listen;
 
 /// What may use a socket: its owner and its group, such as the gateway's.
@@ -46,16 +48,20 @@ pub enum BindError {
 
 /// A place at which connections come in.
 #[derive(Debug)]
-pub enum Listener {
-    /// A TCP address.
+pub struct Listener {
+    socket: Socket,
+    tls: Option<Arc<Certificates>>,
+}
+
+#[derive(Debug)]
+enum Socket {
     Tcp(TcpListener),
-    /// A Unix socket.
     Unix(UnixListener, SocketFile),
 }
 
 /// Removes the file of a socket, unless another one has taken its place.
 #[derive(Debug)]
-pub struct SocketFile {
+struct SocketFile {
     path: PathBuf,
     identity: (u64, u64),
 }
@@ -63,37 +69,49 @@ pub struct SocketFile {
 impl Listener {
     /// Listens. The file that an earlier process left behind is replaced.
     pub async fn bind(listen: &Listen) -> Result<Self, BindError> {
-        match listen {
+        let socket = match listen {
             Listen::Tcp(address) => {
                 let listener = TcpListener::bind(address).await;
-                listener.map(Self::Tcp).map_err(|error| BindError::Address(*address, error))
+                listener.map(Socket::Tcp).map_err(|error| BindError::Address(*address, error))
             }
             Listen::Unix(path) => {
                 refuse_if_taken(path).await?;
                 let bound = bind(path).map_err(|error| BindError::Socket(path.clone(), error));
-                bound.map(|(listener, file)| Self::Unix(listener, file))
+                bound.map(|(listener, file)| Socket::Unix(listener, file))
             }
-        }
+        };
+        Ok(Self { socket: socket?, tls: None })
+    }
+
+    /// The same, speaking TLS.
+    #[must_use]
+    pub fn with_tls(self, certificates: Arc<Certificates>) -> Self {
+        Self { tls: Some(certificates), ..self }
+    }
+
+    /// The certificates, if it speaks TLS.
+    pub(super) fn tls(&self) -> Option<Arc<Certificates>> {
+        self.tls.clone()
     }
 
     /// Where it listens, with the port that was chosen if none was asked for.
     pub fn place(&self) -> io::Result<Listen> {
-        match self {
-            Self::Tcp(listener) => listener.local_addr().map(Listen::Tcp),
-            Self::Unix(_, file) => Ok(Listen::Unix(file.path.clone())),
+        match &self.socket {
+            Socket::Tcp(listener) => listener.local_addr().map(Listen::Tcp),
+            Socket::Unix(_, file) => Ok(Listen::Unix(file.path.clone())),
         }
     }
 
     /// The next connection.
     pub(super) async fn accept(&mut self) -> Stream {
         loop {
-            let accepted = match self {
-                Self::Tcp(listener) => listener.accept().await.map(|(stream, _)| {
+            let accepted = match &mut self.socket {
+                Socket::Tcp(listener) => listener.accept().await.map(|(stream, _)| {
                     // Answers are written whole: waiting to send them only costs time.
                     let _ = stream.set_nodelay(true);
                     Stream::Tcp(stream)
                 }),
-                Self::Unix(listener, _) => {
+                Socket::Unix(listener, _) => {
                     listener.accept().await.map(|(stream, _)| Stream::Unix(stream))
                 }
             };

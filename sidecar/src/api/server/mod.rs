@@ -1,13 +1,15 @@
-//! Serves a router at a place to listen: HTTP/1.1 and HTTP/2 without TLS.
+//! Serves a router at a place to listen: HTTP/1.1 and HTTP/2, with or without TLS.
 //!
 //! What a connection may cost is limited before anybody looks at who is there: the number of
-//! connections, the size of a request's head, the time that it may take to arrive.
+//! connections, the time that TLS may take, the size of a request's head, the time that it may take
+//! to arrive.
 //!
 //! Invariant: a client that sends too much, too slowly or nothing at all is told so or dropped
 //! before anything of the application sees it.
 
 mod listener;
 mod promptly;
+mod tls;
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,13 +19,16 @@ use hyper_util::{
     server::conn::auto::Builder,
     service::TowerToHyperService,
 };
-use tokio::sync::Semaphore;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::Semaphore,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt as _;
 
-use listener::Stream;
 pub use listener::{BindError, Listener};
 use promptly::Promptly;
+pub use tls::{Certificates, Unusable};
 
 /// What clients may ask of the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +39,8 @@ pub struct Limits {
     pub head: usize,
     /// The most headers of a request.
     pub headers: usize,
+    /// How long a connection may take to agree on TLS, where it is spoken.
+    pub handshake: Duration,
     /// How long a connection may take to say which HTTP it speaks, how long a request's head may
     /// take to arrive over HTTP/1.1, and how long such a connection may be idle.
     pub patience: Duration,
@@ -50,6 +57,7 @@ impl Limits {
         connections: 4096,
         head: 32 * 1024,
         headers: 100,
+        handshake: Duration::from_secs(10),
         patience: Duration::from_secs(30),
         ping: Duration::from_secs(20),
         streams: 256,
@@ -68,7 +76,11 @@ pub async fn serve(
 ) {
     let connections = TaskTracker::new();
     let room = Arc::new(Semaphore::new(limits.connections));
-    let builder = builder(limits);
+    let tls = listener.tls();
+    if let Some(certificates) = tls.clone() {
+        connections.spawn(stop.clone().run_until_cancelled_owned(certificates.watch()));
+    }
+    let conversation = Conversation { builder: builder(limits), router, limits, stop };
     loop {
         let accepted = async {
             // A semaphore that is never closed always has a permit in the end.
@@ -76,12 +88,15 @@ pub async fn serve(
             (permit, listener.accept().await)
         };
         let (permit, stream) = tokio::select! {
-            () = stop.cancelled() => break,
+            () = conversation.stop.cancelled() => break,
             accepted = accepted => accepted,
         };
-        let connection = converse(builder.clone(), stream, router.clone(), limits, stop.clone());
+        let (conversation, tls) = (conversation.clone(), tls.clone());
         connections.spawn(async move {
-            connection.await;
+            match tls {
+                None => conversation.hold(stream).await,
+                Some(certificates) => conversation.hold_over_tls(stream, &certificates).await,
+            }
             drop(permit);
         });
     }
@@ -109,26 +124,47 @@ fn builder(limits: Limits) -> Builder<TokioExecutor> {
     builder
 }
 
-async fn converse(
+/// What is needed to talk over a connection.
+#[derive(Clone)]
+struct Conversation {
     builder: Builder<TokioExecutor>,
-    stream: Stream,
     router: Router,
     limits: Limits,
     stop: CancellationToken,
-) {
-    let io = TokioIo::new(Promptly::new(stream, limits.patience));
-    let service = router.map_request(|request: Request<_>| request.map(axum::body::Body::new));
-    let connection = builder.serve_connection(io, TowerToHyperService::new(service));
-    let mut connection = std::pin::pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = stop.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+}
+
+impl Conversation {
+    async fn hold_over_tls(self, stream: impl Wire, certificates: &Certificates) {
+        let agreeing = certificates.welcome(stream, self.limits.handshake);
+        match self.stop.run_until_cancelled(agreeing).await {
+            None => {}
+            Some(Ok(stream)) => self.hold(stream).await,
+            // Whoever passes by may say anything.
+            Some(Err(error)) => tracing::debug!(%error, "a connection did not agree on TLS"),
         }
-    };
-    if let Err(error) = ended {
-        // Clients go away as they please, and what they send is theirs.
-        tracing::debug!(%error, "a connection broke");
+    }
+
+    async fn hold(self, stream: impl Wire) {
+        let Self { builder, router, limits, stop } = self;
+        let io = TokioIo::new(Promptly::new(stream, limits.patience));
+        let service = router.map_request(|request: Request<_>| request.map(axum::body::Body::new));
+        let connection = builder.serve_connection(io, TowerToHyperService::new(service));
+        let mut connection = std::pin::pin!(connection);
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = stop.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = ended {
+            // Clients go away as they please, and what they send is theirs.
+            tracing::debug!(%error, "a connection broke");
+        }
     }
 }
+
+/// What a conversation goes over.
+trait Wire: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Wire for S {}
