@@ -19,6 +19,7 @@ const DEFAULT_IDLE: f64 = 300.0;
 const MANAGER: &str = "http_connection_manager.v3.HttpConnectionManager";
 const WASM: &str = "filters.http.wasm.v3.Wasm";
 const ROUTER: &str = "filters.http.router.v3.Router";
+const TLS: &str = "transport_sockets.tls.v3.UpstreamTlsContext";
 const DECOMPRESSOR: &str = "filters.http.decompressor.v3.Decompressor";
 
 /// Looks at a configuration as parsed from YAML or JSON.
@@ -207,14 +208,34 @@ fn cluster(root: &Node<'_>, filter: &Node<'_>, plugin: &Value) -> Finding {
     let options = cluster.field("typed_extension_protocol_options").members();
     let is_http2 = cluster.field("http2_protocol_options").exists()
         || options.iter().any(|o| o.at("explicit_http_config.http2_protocol_options").exists());
+    let tls = cluster.at("transport_socket.typed_config");
+    if tls.is_a(TLS) && !validates(&tls.at("common_tls_context")) {
+        return Finding::problem(
+            format!("{}: does not ask who the sidecar is", tls.path),
+            "add common_tls_context.validation_context with trusted_ca as `sidehook gateway` \
+             writes it, else anybody who comes in between is handed the events",
+        );
+    }
     if is_http2 {
-        return Finding::fine(format!("{}: {name}, over HTTP/2", cluster.path));
+        let over = if tls.is_a(TLS) { "HTTP/2 and TLS" } else { "HTTP/2" };
+        return Finding::fine(format!("{}: {name}, over {over}", cluster.path));
     }
     Finding::problem(
         format!("{}: does not speak HTTP/2", cluster.path),
         "add http2_protocol_options under typed_extension_protocol_options: over HTTP/1 the last \
          events are lost when Envoy stops",
     )
+}
+
+/// Whether the other end has to show a certificate of an authority. What comes from elsewhere is
+/// trusted to say so.
+fn validates(context: &Node<'_>) -> bool {
+    let named = ["trusted_ca", "system_root_certs", "ca_certificate_provider_instance"];
+    let authorities = |context: &Node<'_>| named.iter().any(|name| context.field(name).exists());
+    authorities(&context.at("validation_context"))
+        || authorities(&context.at("combined_validation_context.default_validation_context"))
+        || context.field("validation_context_sds_secret_config").exists()
+        || context.at("combined_validation_context.validation_context_sds_secret_config").exists()
 }
 
 fn routes(manager: &Node<'_>, filter: &Node<'_>, hold: Option<Duration>) -> Vec<Finding> {

@@ -64,6 +64,31 @@ fn each_setting_taken_out_is_missed_at_its_path() {
 }
 
 #[test]
+fn over_tls_a_gateway_must_ask_who_the_sidecar_is() {
+    let text = include_str!("../../../../envoy/mutual-tls.yaml");
+    let config: Value = serde_saphyr::from_str(text).unwrap();
+    assert_eq!(problems(&config), [""; 0]);
+    let over_tls = examine(&config).into_iter().map(|finding| finding.to_string());
+    assert!(over_tls.into_iter().any(|text| text.contains("over HTTP/2 and TLS")));
+    let tls = "static_resources.clusters[1].transport_socket.typed_config";
+    let context = pointer(&format!("{tls}.common_tls_context"));
+    for unasked in [json!({}), json!({"validation_context": {}}), Value::Null] {
+        let mut config = config.clone();
+        *config.pointer_mut(&context).unwrap() = unasked;
+        let found = problems(&config);
+        assert!(found[0].starts_with("problem") && found[0].contains(tls), "{found:#?}");
+    }
+    for elsewhere in [
+        json!({"validation_context_sds_secret_config": {"name": "ca"}}),
+        json!({"combined_validation_context": {"default_validation_context": {"trusted_ca": {}}}}),
+    ] {
+        let mut config = config.clone();
+        *config.pointer_mut(&context).unwrap() = elsewhere;
+        assert_eq!(problems(&config), [""; 0]);
+    }
+}
+
+#[test]
 fn a_filter_between_sidehook_and_the_router_is_named() {
     let mut config = reference();
     let filters = config.pointer_mut(&pointer(&format!("{MANAGER_AT}.http_filters"))).unwrap();

@@ -10,6 +10,7 @@ use askama::Template;
 use super::{
     Capture, GatewayArgs, Token,
     endpoint::{Endpoint, Sidecar},
+    filter::{Filter, Sha256},
     resource::Resource,
 };
 
@@ -26,7 +27,7 @@ const TIME_TO_ANSWER: Duration = Duration::from_secs(15);
 pub(super) struct Bootstrap {
     listen: Socket,
     admin: Socket,
-    filter: Quoted,
+    filter: Code,
     gateway: Quoted,
     token: Option<Quoted>,
     capture: Quoted,
@@ -35,7 +36,8 @@ pub(super) struct Bootstrap {
     held_idle_timeout: Option<String>,
     host_rewrite: Option<Quoted>,
     resources: Vec<WatchedRoute>,
-    api: Cluster,
+    /// The API's, and that from which the filter is fetched.
+    clusters: Vec<Cluster>,
     sidecars: Sidecars,
 }
 
@@ -51,7 +53,14 @@ struct WatchedRoute {
     pattern: Quoted,
 }
 
+/// What the filter is read from.
+enum Code {
+    File(Quoted),
+    Remote { url: Quoted, sha256: Quoted },
+}
+
 struct Cluster {
+    name: &'static str,
     address: Quoted,
     port: u16,
     discovery: &'static str,
@@ -64,6 +73,27 @@ struct Sidecars {
     endpoints: Vec<SidecarEndpoint>,
     discovery: &'static str,
     are_names: bool,
+    tls: Option<SidecarTls>,
+}
+
+/// How the sidecars are known, and as whom the gateway comes.
+struct SidecarTls {
+    authority: Quoted,
+    identity: Option<Identity>,
+    /// The name that is asked for, if they all have the same one.
+    name: Option<Quoted>,
+    /// The names and addresses in their certificates.
+    subjects: Vec<Subject>,
+}
+
+struct Identity {
+    certificate: Quoted,
+    key: Quoted,
+}
+
+struct Subject {
+    kind: &'static str,
+    name: Quoted,
 }
 
 struct SidecarEndpoint {
@@ -89,7 +119,7 @@ impl From<&GatewayArgs> for Bootstrap {
         Self {
             listen: args.listen.into(),
             admin: args.admin.into(),
-            filter: quoted(&args.filter),
+            filter: Code::new(&args.filter, args.filter_sha256.as_ref()),
             gateway: quoted(&args.name),
             token: args.token.as_ref().and_then(Token::expose).map(quoted),
             capture: quoted(args.capture.as_str()),
@@ -98,8 +128,8 @@ impl From<&GatewayArgs> for Bootstrap {
             held_idle_timeout: holds.then(|| seconds(idle)),
             host_rewrite: renamed.then(|| quoted(&args.upstream.address)),
             resources: args.resources.iter().map(WatchedRoute::from).collect(),
-            api: Cluster::from(&args.upstream),
-            sidecars: Sidecars::from(&*args.sidecars),
+            clusters: clusters(args),
+            sidecars: Sidecars::from(args),
         }
     }
 }
@@ -121,9 +151,30 @@ impl From<&Resource> for WatchedRoute {
     }
 }
 
-impl From<&Endpoint> for Cluster {
-    fn from(endpoint: &Endpoint) -> Self {
+fn clusters(args: &GatewayArgs) -> Vec<Cluster> {
+    let mut clusters = vec![Cluster::new("api", &args.upstream)];
+    if let Filter::Remote { server, .. } = &args.filter {
+        clusters.push(Cluster::new("filter", server));
+    }
+    clusters
+}
+
+impl Code {
+    fn new(filter: &Filter, sha256: Option<&Sha256>) -> Self {
+        match filter {
+            Filter::File(path) => Self::File(quoted(path)),
+            Filter::Remote { url, .. } => {
+                let sha256 = sha256.map_or("", |Sha256(digits)| digits);
+                Self::Remote { url: quoted(url), sha256: quoted(sha256) }
+            }
+        }
+    }
+}
+
+impl Cluster {
+    fn new(name: &'static str, endpoint: &Endpoint) -> Self {
         Self {
+            name,
             address: quoted(&endpoint.address),
             port: endpoint.port,
             discovery: if endpoint.is_name { "STRICT_DNS" } else { "STATIC" },
@@ -133,15 +184,51 @@ impl From<&Endpoint> for Cluster {
     }
 }
 
-impl From<&[Sidecar]> for Sidecars {
-    fn from(sidecars: &[Sidecar]) -> Self {
+impl From<&GatewayArgs> for Sidecars {
+    fn from(args: &GatewayArgs) -> Self {
+        let sidecars = &args.sidecars;
         let are_names = sidecars.iter().any(Sidecar::is_name);
         Self {
             endpoints: sidecars.iter().map(SidecarEndpoint::from).collect(),
             // Envoy resolves an address to itself.
             discovery: if are_names { "STRICT_DNS" } else { "STATIC" },
             are_names,
+            tls: args.sidecar_ca.as_ref().map(|authority| SidecarTls::new(authority, args)),
         }
+    }
+}
+
+impl SidecarTls {
+    fn new(authority: &str, args: &GatewayArgs) -> Self {
+        let identity = args.sidecar_certificate.as_ref().zip(args.sidecar_key.as_ref());
+        let mut servers: Vec<&Endpoint> = Vec::new();
+        for sidecar in &args.sidecars {
+            if let Sidecar::Server(endpoint) = sidecar
+                && servers.iter().all(|known| known.address != endpoint.address)
+            {
+                servers.push(endpoint);
+            }
+        }
+        let name = match servers.as_slice() {
+            [only] if only.is_name => Some(quoted(&only.address)),
+            _ => None,
+        };
+        Self {
+            authority: quoted(authority),
+            identity: identity.map(|(certificate, key)| Identity {
+                certificate: quoted(certificate),
+                key: quoted(key),
+            }),
+            name,
+            subjects: servers.into_iter().map(Subject::from).collect(),
+        }
+    }
+}
+
+impl From<&Endpoint> for Subject {
+    fn from(endpoint: &Endpoint) -> Self {
+        let kind = if endpoint.is_name { "DNS" } else { "IP_ADDRESS" };
+        Self { kind, name: quoted(&endpoint.address) }
     }
 }
 

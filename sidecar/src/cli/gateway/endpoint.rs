@@ -35,15 +35,12 @@ pub enum InvalidEndpoint {
     /// Something that belongs to requests, not to a server.
     #[error("must not have {0}: paths pass through Envoy unchanged, so name the server alone")]
     TooMuch(&'static str),
-    /// `https` where the connection cannot be encrypted.
-    #[error("must begin with http://, for Envoy reaches the sidecar over unencrypted HTTP/2")]
-    Encrypted,
     /// `unix:` with something else than the path of a socket behind it.
     #[error(transparent)]
     Socket(InvalidListen),
 }
 
-/// The sidecar, reached over h2c.
+/// The sidecar, reached over HTTP/2.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Sidecar {
     /// At an address.
@@ -57,6 +54,14 @@ impl Sidecar {
     pub fn is_name(&self) -> bool {
         match self {
             Self::Server(endpoint) => endpoint.is_name,
+            Self::Socket(_) => false,
+        }
+    }
+
+    /// Whether TLS is spoken to it.
+    pub fn has_tls(&self) -> bool {
+        match self {
+            Self::Server(endpoint) => endpoint.tls,
             Self::Socket(_) => false,
         }
     }
@@ -104,11 +109,7 @@ impl FromStr for Sidecar {
                 Err(invalid) => Err(InvalidEndpoint::Socket(invalid)),
             };
         }
-        let endpoint: Endpoint = text.parse()?;
-        if endpoint.tls {
-            return Err(InvalidEndpoint::Encrypted);
-        }
-        Ok(Self::Server(endpoint))
+        text.parse().map(Self::Server)
     }
 }
 
@@ -148,9 +149,11 @@ mod tests {
     }
 
     #[test]
-    fn the_sidecar_is_reached_unencrypted() {
-        assert!("http://sidecar:5000".parse::<Sidecar>().is_ok());
-        assert_eq!("https://sidecar:5000".parse::<Sidecar>(), Err(InvalidEndpoint::Encrypted));
+    fn the_sidecar_is_reached_with_or_without_tls() {
+        for (text, tls) in [("http://sidecar:5000", false), ("https://sidecar:5002", true)] {
+            assert_eq!(text.parse().map(|sidecar: Sidecar| sidecar.has_tls()), Ok(tls), "{text}");
+        }
+        assert!(!Sidecar::Socket("/run/sidehook/ingest.sock".to_owned()).has_tls());
     }
 
     #[test]

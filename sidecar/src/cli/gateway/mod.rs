@@ -10,11 +10,13 @@ use clap::{Args, ValueEnum};
 
 mod bootstrap;
 mod endpoint;
+mod filter;
 mod resource;
 
 use super::token::Token;
 use bootstrap::Bootstrap;
 pub use endpoint::{Endpoint, InvalidEndpoint, Sidecar};
+pub use filter::{Filter, Sha256};
 pub use resource::{InvalidResource, Resource};
 
 /// What `sidehook gateway` is told.
@@ -41,10 +43,25 @@ pub struct GatewayArgs {
     #[arg(long = "sidecar", value_name = "URL", default_value = "http://127.0.0.1:5000")]
     sidecars: Vec<Sidecar>,
 
-    /// The filter, as Envoy finds it
-    #[arg(long, value_name = "PATH", default_value = "/etc/envoy/sidehook_filter.wasm",
-          value_parser = printable)]
-    filter: String,
+    /// The authority that vouches for a sidecar at https://, as Envoy finds its certificate
+    #[arg(long, value_name = "FILE", value_parser = printable)]
+    sidecar_ca: Option<String>,
+
+    /// The certificate that the gateway shows to the sidecar, as Envoy finds it
+    #[arg(long, value_name = "FILE", value_parser = printable, requires = "sidecar_key")]
+    sidecar_certificate: Option<String>,
+
+    /// The key of that certificate, as Envoy finds it
+    #[arg(long, value_name = "FILE", value_parser = printable, requires = "sidecar_certificate")]
+    sidecar_key: Option<String>,
+
+    /// The filter, as Envoy finds it: a file, or where it is fetched from when Envoy starts
+    #[arg(long, value_name = "PATH|URL", default_value = "/etc/envoy/sidehook_filter.wasm")]
+    filter: Filter,
+
+    /// The SHA-256 of a filter that is fetched
+    #[arg(long, value_name = "HEX")]
+    filter_sha256: Option<Sha256>,
 
     /// How far an event is worth the client's time
     #[arg(long, value_enum, default_value_t = Capture::Durable)]
@@ -96,6 +113,8 @@ impl Capture {
 pub fn run(args: &GatewayArgs, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     refuse_collisions(&args.resources)?;
     refuse_mixture(&args.sidecars)?;
+    refuse_half_tls(args)?;
+    refuse_unchecked_filter(args)?;
     let mut config = Bootstrap::from(args).render().context("filling in the configuration")?;
     config.push('\n');
     match &args.output {
@@ -129,6 +148,40 @@ fn refuse_mixture(sidecars: &[Sidecar]) -> anyhow::Result<()> {
         bail!("--sidecar: Envoy cannot use a socket beside a name; write the name's address");
     }
     Ok(())
+}
+
+/// All of the cluster speaks TLS, with an authority to know the sidecars by, or nothing does.
+fn refuse_half_tls(args: &GatewayArgs) -> anyhow::Result<()> {
+    let with_tls = args.sidecars.iter().filter(|sidecar| sidecar.has_tls()).count();
+    if with_tls == 0 {
+        let files = [
+            ("--sidecar-ca", &args.sidecar_ca),
+            ("--sidecar-certificate", &args.sidecar_certificate),
+        ];
+        if let Some((flag, _)) = files.iter().find(|(_, file)| file.is_some()) {
+            bail!("{flag}: has no use unless --sidecar begins with https://");
+        }
+        return Ok(());
+    }
+    if with_tls < args.sidecars.len() {
+        bail!("--sidecar: must begin with https:// everywhere or nowhere");
+    }
+    if args.sidecar_ca.is_none() {
+        bail!("--sidecar-ca: must be given, for --sidecar begins with https://");
+    }
+    Ok(())
+}
+
+fn refuse_unchecked_filter(args: &GatewayArgs) -> anyhow::Result<()> {
+    match (&args.filter, &args.filter_sha256) {
+        (Filter::Remote { .. }, None) => {
+            bail!("--filter-sha256: must be given, for the filter is fetched")
+        }
+        (Filter::File(_), Some(_)) => {
+            bail!("--filter-sha256: has no use unless --filter is a URL")
+        }
+        (Filter::Remote { .. }, Some(_)) | (Filter::File(_), None) => Ok(()),
+    }
 }
 
 /// How long an answer may be held: at least a millisecond, at most a minute.
