@@ -98,6 +98,7 @@ impl Options {
             capture: self.capture.name().to_owned(),
             data: folder.join("data"),
             folder,
+            gateway_configuration: None,
             gateway_arguments: Vec::new(),
             gateway_changes: Vec::new(),
             gateway_workers: 2,

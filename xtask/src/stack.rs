@@ -78,6 +78,8 @@ pub struct Plan {
     pub folder: PathBuf,
     /// The folder of what is stored.
     pub data: PathBuf,
+    /// The gateway's configuration, if it is not the one that `sidehook gateway` writes.
+    pub gateway_configuration: Option<String>,
     /// Further arguments of `sidehook gateway`.
     pub gateway_arguments: Vec<String>,
     /// What is changed of the configuration that `sidehook gateway` writes.
@@ -300,10 +302,15 @@ impl Plan {
         Child::start("envoy", &self.programs.envoy, arguments, &self.folder, Output::Log)
     }
 
-    /// Has `sidehook gateway` write the configuration, changes it, and tells where it is.
+    /// Writes the configuration of the gateway, or has `sidehook gateway` write it and changes it,
+    /// and tells where it is.
     pub async fn write_gateway_configuration(&self) -> Result<PathBuf> {
         fs::create_dir_all(&self.folder)?;
         let file = self.folder.join("envoy.yaml");
+        if let Some(configuration) = &self.gateway_configuration {
+            fs::write(&file, configuration)?;
+            return Ok(file);
+        }
         let mut write = Program::new(&self.programs.sidehook)
             .args(["gateway", "--upstream", &self.upstream])
             .args(self.resources.iter().flat_map(|resource| ["--resource", resource]))

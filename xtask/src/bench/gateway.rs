@@ -69,6 +69,7 @@ impl Gateway {
             data: folder.join("data"),
             folder,
             gateway_arguments: vec![format!("--sidecar={}", ground.sink.url())],
+            gateway_configuration: None,
             gateway_changes: changes(way, &ground.baseline),
             gateway_workers: 1,
             sidecar_arguments: Vec::new(),

@@ -14,6 +14,7 @@ mod delivery;
 mod developer;
 mod disconnects;
 mod inbound;
+mod gateways;
 mod load;
 mod many;
 mod memory;

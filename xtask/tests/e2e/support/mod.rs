@@ -267,6 +267,7 @@ pub(crate) async fn plan(upstream: &str) -> Result<Plan> {
         capture: "durable".to_owned(),
         data: folder.join("data"),
         folder,
+        gateway_configuration: None,
         gateway_arguments: Vec::new(),
         gateway_changes: Vec::new(),
         gateway_workers: 2,
