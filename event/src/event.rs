@@ -19,6 +19,9 @@ pub struct Event {
     /// What it happened to, by its path from the outermost collection on: `people/42`,
     /// `orgs/7/people/42`. `None` when neither path nor bodies tell.
     pub subject: Option<String>,
+    /// What it belongs to, as the path says, outermost first: the name of the path's parameter and
+    /// what stands there. Of `/orgs/{org}/people` in `/orgs/7/people`: `org`, `7`.
+    pub parents: Vec<(String, String)>,
     /// Grows from event to event about the same subject, as they were stored; `None` until then.
     pub sequence: Option<u64>,
     /// When the API answered.
@@ -42,10 +45,25 @@ pub struct Exchange {
     pub response: Body,
     /// The request headers that the route's configuration names, in the order of the request.
     pub headers: Vec<(String, String)>,
+    /// The same for all requests by which a client asks for one and the same write: of events with
+    /// one such mark only the first is stored. `None` for a request that says nothing of the kind.
+    pub idempotency: Option<[u8; 16]>,
+    /// Where the subject's id is to be looked for, if it may be in an answer that the gateway could
+    /// not read; `None` once it has been.
+    pub id_within: Option<IdWithin>,
     /// W3C Trace Context of the request.
     pub traceparent: Option<String>,
     /// W3C Trace Context, the vendors' part.
     pub tracestate: Option<String>,
+}
+
+/// Where an id is in the body of an answer, and what it is the id of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdWithin {
+    /// A JSON pointer (RFC 6901).
+    pub pointer: String,
+    /// The subject without the id: `people`, `orgs/7/people`.
+    pub under: Option<String>,
 }
 
 /// A body, as far as it was captured.

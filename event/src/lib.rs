@@ -13,7 +13,7 @@ pub mod id;
 pub mod time;
 pub mod wire;
 
-pub use event::{Body, Event, Exchange};
+pub use event::{Body, Event, Exchange, IdWithin};
 pub use event_type::{EventType, InvalidEventType};
 pub use id::{EventId, InvalidId, TypeId};
 pub use time::UnixMicros;

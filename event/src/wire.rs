@@ -15,7 +15,9 @@ use bytes::Bytes;
 use prost::Message;
 use thiserror::Error;
 
-use crate::{Body, Event, EventId, EventType, Exchange, InvalidEventType, TypeId, UnixMicros};
+use crate::{
+    Body, Event, EventId, EventType, Exchange, IdWithin, InvalidEventType, TypeId, UnixMicros,
+};
 
 /// The version this build writes, and the newest that it reads.
 pub const VERSION: u32 = 1;
@@ -118,6 +120,20 @@ struct EventMessage {
     tracestate: Option<String>,
     #[prost(uint64, optional, tag = "13")]
     sequence: Option<u64>,
+    #[prost(message, repeated, tag = "14")]
+    parents: Vec<ParentMessage>,
+    #[prost(bytes = "bytes", optional, tag = "15")]
+    idempotency: Option<Bytes>,
+    #[prost(message, optional, tag = "16")]
+    id_within: Option<IdWithinMessage>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct IdWithinMessage {
+    #[prost(string, tag = "1")]
+    pointer: String,
+    #[prost(string, optional, tag = "2")]
+    under: Option<String>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -144,6 +160,14 @@ struct HeaderMessage {
     value: String,
 }
 
+#[derive(Clone, PartialEq, Message)]
+struct ParentMessage {
+    #[prost(string, tag = "1")]
+    name: String,
+    #[prost(string, tag = "2")]
+    id: String,
+}
+
 struct Flaw {
     field: &'static str,
     reason: String,
@@ -159,6 +183,9 @@ impl EventMessage {
     fn check(self, source: &str) -> Result<Event, Flaw> {
         let id = <[u8; 16]>::try_from(self.id.as_ref())
             .map_err(|_| Flaw::in_field("id")("must have 16 bytes"))?;
+        let idempotency = self.idempotency.as_deref().map(<[u8; 16]>::try_from).transpose();
+        let idempotency =
+            idempotency.map_err(|_| Flaw::in_field("idempotency")("must have 16 bytes"))?;
         let event_type: EventType =
             self.r#type.parse().map_err(Flaw::in_field::<InvalidEventType>("type"))?;
         let status = u16::try_from(self.status)
@@ -173,6 +200,7 @@ impl EventMessage {
             event_type,
             source: source.to_owned(),
             subject: self.subject,
+            parents: self.parents.into_iter().map(|p| (p.name, p.id)).collect(),
             sequence: self.sequence,
             time: UnixMicros::new(self.time_us),
             exchange: Exchange {
@@ -182,6 +210,10 @@ impl EventMessage {
                 request: self.request.unwrap_or_default().into(),
                 response: self.response.unwrap_or_default().into(),
                 headers: self.headers.into_iter().map(|h| (h.name, h.value)).collect(),
+                idempotency,
+                id_within: self
+                    .id_within
+                    .map(|it| IdWithin { pointer: it.pointer, under: it.under }),
                 traceparent: self.traceparent,
                 tracestate: self.tracestate,
             },
@@ -191,8 +223,11 @@ impl EventMessage {
 
 impl From<Event> for EventMessage {
     fn from(event: Event) -> Self {
-        let Event { id, event_type, source: _, subject, sequence, time, exchange } = event;
+        let Event { id, event_type, source: _, subject, parents, sequence, time, exchange } = event;
         let Exchange { method, path, status, request, response, .. } = exchange;
+        let parents = parents.into_iter().map(|(name, id)| ParentMessage { name, id });
+        let idempotency = exchange.idempotency;
+        let id_within = exchange.id_within;
         Self {
             id: Bytes::copy_from_slice(&id.bits().to_be_bytes()),
             r#type: event_type.as_str().to_owned(),
@@ -211,6 +246,10 @@ impl From<Event> for EventMessage {
             traceparent: exchange.traceparent,
             tracestate: exchange.tracestate,
             sequence,
+            parents: parents.collect(),
+            idempotency: idempotency.map(|mark| Bytes::copy_from_slice(&mark)),
+            id_within: id_within
+                .map(|IdWithin { pointer, under }| IdWithinMessage { pointer, under }),
         }
     }
 }

@@ -14,6 +14,7 @@ fn ada() -> Event {
         event_type: "people.created".parse().unwrap(),
         source: "edge".to_owned(),
         subject: Some("42".to_owned()),
+        parents: Vec::new(),
         sequence: None,
         time: UnixMicros::new(1_763_890_200_000_042),
         exchange: Exchange {
@@ -28,6 +29,8 @@ fn ada() -> Event {
             },
             response: Body { size: 1 << 20, truncated: true, ..Body::default() },
             headers: vec![("x-actor".to_owned(), "grace".to_owned())],
+            idempotency: None,
+            id_within: None,
             traceparent: Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".to_owned()),
             tracestate: None,
         },
@@ -44,6 +47,15 @@ fn batch(source: &str, events: impl IntoIterator<Item = Event>) -> Bytes {
 fn a_sequence_is_carried_on() {
     let numbered = Event { sequence: Some(u64::MAX), ..ada() };
     assert_eq!(decode(batch("edge", [numbered.clone()])).unwrap(), [numbered]);
+}
+
+#[test]
+fn what_newer_gateways_say_is_carried_on() {
+    let mut nested = Event { parents: vec![("org".to_owned(), "7".to_owned())], ..ada() };
+    nested.exchange.idempotency = Some([7; 16]);
+    let (pointer, under) = ("/id".to_owned(), Some("orgs/7/people".to_owned()));
+    nested.exchange.id_within = Some(IdWithin { pointer, under });
+    assert_eq!(decode(batch("edge", [nested.clone()])).unwrap(), [nested]);
 }
 
 #[test]
@@ -119,6 +131,8 @@ fn an_impossible_event_is_refused_with_its_field() {
     assert_eq!(wrong(|e| e.id = Bytes::new()), "events[1].id: must have 16 bytes");
     assert!(wrong(|e| e.r#type = "People".to_owned()).starts_with("events[1].type: "));
     assert_eq!(wrong(|e| e.status = 404), "events[1].status: must be 200 to 299");
+    let short = wrong(|e| e.idempotency = Some(Bytes::from_static(b"k")));
+    assert_eq!(short, "events[1].idempotency: must have 16 bytes");
     assert!(wrong(|e| e.time_us = i64::MAX).starts_with("events[1].time_us: "));
 }
 
@@ -151,7 +165,19 @@ prop_compose! {
         traceparent in option::of("[0-9a-f-]{55}"),
         tracestate in option::of(".{0,30}"),
     ) -> Exchange {
-        Exchange { method, path, status, request, response, headers, traceparent, tracestate }
+        let idempotency = status.is_multiple_of(2).then(|| [status.to_be_bytes()[1]; 16]);
+        Exchange {
+            method,
+            path,
+            status,
+            request,
+            response,
+            headers,
+            idempotency,
+            id_within: None,
+            traceparent,
+            tracestate,
+        }
     }
 }
 
@@ -160,6 +186,7 @@ prop_compose! {
         id: u128,
         event_type in "[a-z0-9_-]{1,12}\\.[a-z]{1,12}",
         subject in option::of(".{0,20}"),
+        parents in vec(("[a-z_]{1,10}", ".{0,20}"), 0..3),
         micros in 0..=UnixMicros::MAX.micros(),
         exchange in exchange(),
     ) -> Event {
@@ -168,6 +195,7 @@ prop_compose! {
             event_type: event_type.parse().unwrap(),
             source: "edge".to_owned(),
             subject,
+            parents,
             sequence: None,
             time: UnixMicros::new(micros),
             exchange,

@@ -94,7 +94,6 @@ const OK: u32 = 0;
 const NOT_FOUND: u32 = 1;
 const CALL_HEADERS: u32 = 6;
 const CONFIGURATION: u32 = 7;
-const RESPONSE_STREAM: u32 = 1;
 const MONOTONIC: u32 = 1;
 
 /// What this side says when the host agrees but what it hands over makes no sense: the ABI's
@@ -204,9 +203,9 @@ impl Host for Envoy {
         check(unsafe { proxy_set_effective_context(context.0) })
     }
 
-    fn resume(&self) -> Result<(), Refusal> {
+    fn resume(&self, side: Side) -> Result<(), Refusal> {
         // SAFETY: takes no memory.
-        check(unsafe { proxy_continue_stream(RESPONSE_STREAM) })
+        check(unsafe { proxy_continue_stream(side as u32) })
     }
 
     fn reply(&self, reply: &Reply) -> Result<(), Refusal> {

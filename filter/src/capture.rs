@@ -3,15 +3,21 @@
 //! Invariant: only an answer of the API itself, and only 2xx, becomes an event; a captured body
 //! is whole or marked as not being so.
 
+mod bulk;
+mod mark;
+
 use std::rc::Rc;
 
 use bytes::Bytes;
-use sidehook_event::{Body, Event, EventId, Exchange, TypeId, UnixMicros};
+use sidehook_event::{Body, Event, EventId, Exchange, IdWithin, TypeId, UnixMicros};
+
+use bulk::{Part, divide};
+use mark::Mark;
 
 use crate::{
     config::Route,
     host::Fields,
-    pointer::{Arrays, find},
+    pointer::{Arrays, Pointer, find},
     redact::redact,
     rules::{Change, Method, Place, last_segment},
 };
@@ -108,13 +114,19 @@ pub fn accepted(fields: &Fields, code_details: &[u8]) -> Result<u16, Reason> {
     Ok(status)
 }
 
-/// The event of an accepted exchange; `None` as long as there is no answer.
-pub fn event(seen: Seen, source: &str, random: u64) -> Option<Event> {
+/// The events of an accepted exchange: one, or one for each element of the list that it was about;
+/// none as long as there is no answer.
+pub fn events(seen: Seen, source: &str, random: u64) -> Vec<Event> {
     let Seen { route, change, place, method, path, fields, request, response, answer } = seen;
-    let answer = answer?;
+    let Some(answer) = answer else { return Vec::new() };
     let (mut request, mut response) = (request.body(), response.body());
+    let mark = if route.idempotency_key {
+        Mark::of(source, method, &path, &fields, [&request, &response])
+    } else {
+        None
+    };
     let subject = place.subject(|| {
-        let id = |body: &Body| id(body, &route);
+        let id = |body: &Body| id(body, &route.id);
         let located = || located(answer.status, answer.location.as_deref()?, &path);
         id(&response).or_else(|| id(&request)).or_else(located)
     });
@@ -125,24 +137,49 @@ pub fn event(seen: Seen, source: &str, random: u64) -> Option<Event> {
         let asked = route.headers.iter().any(|asked| asked == name);
         asked.then(|| (name.to_owned(), String::from_utf8_lossy(value).into_owned()))
     });
-    Some(Event {
-        id: EventId::mint(answer.unix_nanos, random),
-        event_type: route.names.of(change, answer.status).clone(),
+    // Whoever can decode it finds the id.
+    let unread = subject.is_none() && response.is_whole() && response.content_encoding.is_some();
+    let id_within =
+        || IdWithin { pointer: route.id.to_string(), under: place.under().map(str::to_owned) };
+    let exchange = Exchange {
+        id_within: unread.then(id_within),
+        method: method.as_str().to_owned(),
+        status: answer.status,
+        headers: copied.collect(),
+        traceparent: value(&fields, "traceparent"),
+        tracestate: value(&fields, "tracestate"),
+        path,
+        ..Exchange::default()
+    };
+    let event_type = route.names.of(change, answer.status);
+    let event = |number: usize, subject: Option<String>, exchange: Exchange| Event {
+        // Greater than that of the one before it.
+        id: EventId::mint(answer.unix_nanos, random.saturating_add(to_u64(number))),
+        event_type: event_type.clone(),
         source: source.to_owned(),
-        subject,
+        parents: place.parents().to_vec(),
         sequence: None,
         time: UnixMicros::from_nanos(answer.unix_nanos),
         exchange: Exchange {
-            method: method.as_str().to_owned(),
-            status: answer.status,
-            request,
-            response,
-            headers: copied.collect(),
-            traceparent: value(&fields, "traceparent"),
-            tracestate: value(&fields, "tracestate"),
-            path,
+            idempotency: mark
+                .as_ref()
+                .map(|mark| mark.of_event(event_type.as_str(), subject.as_deref(), number)),
+            ..exchange
         },
-    })
+        subject,
+    };
+    let divided = route.bulk.as_ref().and_then(|bulk| {
+        divide(bulk, answer.status, &request, &response).map(|parts| (parts, &bulk.id))
+    });
+    let Some((parts, pointer)) = divided else {
+        return vec![event(0, subject, Exchange { request, response, ..exchange })];
+    };
+    let numbered = parts.into_iter().enumerate();
+    let events = numbered.map(|(number, Part { request, response })| {
+        let subject = place.subject(|| id(&response, pointer).or_else(|| id(&request, pointer)));
+        event(number, subject, Exchange { request, response, ..exchange.clone() })
+    });
+    events.collect()
 }
 
 impl Passing {
@@ -167,7 +204,7 @@ impl Passing {
 
     /// A chunk of `size` bytes passed by; `read` is what was read of it.
     pub fn pass(&mut self, size: usize, read: Vec<u8>) {
-        self.size = self.size.saturating_add(u64::try_from(size).unwrap_or(u64::MAX));
+        self.size = self.size.saturating_add(to_u64(size));
         if !self.wanted || self.truncated {
             return;
         }
@@ -219,11 +256,11 @@ impl Passing {
 }
 
 /// The id in a body: a text, or a number as it is written there.
-fn id(body: &Body, route: &Route) -> Option<String> {
+fn id(body: &Body, pointer: &Pointer) -> Option<String> {
     if !body.is_whole() || body.content_encoding.is_some() {
         return None;
     }
-    let pointer = std::slice::from_ref(&route.id);
+    let pointer = std::slice::from_ref(pointer);
     let found = find(&body.content, pointer, Arrays::ByIndex).ok()?;
     // Of a name that is there twice, parsers take the last.
     let text = found.last()?;
@@ -242,6 +279,9 @@ fn located(status: u16, location: &str, path: &str) -> Option<String> {
     (Some(&id) != last_segment(path).as_ref()).then_some(id)
 }
 
+fn to_u64(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
+}
+
 #[cfg(test)]
-#[path = "capture_tests.rs"]
 mod tests;

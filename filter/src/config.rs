@@ -104,6 +104,10 @@ pub struct Route {
     pub names: Names,
     /// Where the id is in a body.
     pub id: Pointer,
+    /// Where a list may be that is one event for each of its elements.
+    pub bulk: Option<Bulk>,
+    /// Whether requests with the same `Idempotency-Key` are one write.
+    pub idempotency_key: bool,
     /// What the client is promised.
     pub capture: Capture,
     /// Whether to capture the request's body.
@@ -116,6 +120,15 @@ pub struct Route {
     pub redact: Vec<Pointer>,
     /// The request headers to copy, in lower case.
     pub headers: Vec<String>,
+}
+
+/// Where a body has a list of resources.
+#[derive(Debug, Clone)]
+pub struct Bulk {
+    /// Where the list is; `None` if it is the whole body.
+    pub at: Option<Pointer>,
+    /// Where the id is in an element of it.
+    pub id: Pointer,
 }
 
 /// The types of a route's events.

@@ -42,19 +42,30 @@ pub fn send(
     prologue: &[u8],
     batch: &Batch,
 ) -> Result<Token, Refusal> {
+    call(host, sidecar, "POST", &batch.body(prologue))
+}
+
+/// Asks whether a batch would be stored. The answer is one like that to a batch.
+pub fn ask(host: &dyn Host, sidecar: &Sidecar) -> Result<Token, Refusal> {
+    call(host, sidecar, "GET", &[])
+}
+
+fn call(host: &dyn Host, sidecar: &Sidecar, method: &str, body: &[u8]) -> Result<Token, Refusal> {
     let mut headers = vec![
-        (":method", "POST"),
+        (":method", method),
         (":path", sidecar.path.as_str()),
         (":authority", sidecar.cluster.as_str()),
-        ("content-type", wire::CONTENT_TYPE),
     ];
+    if !body.is_empty() {
+        headers.push(("content-type", wire::CONTENT_TYPE));
+    }
     if let Some(authorization) = &sidecar.authorization {
         headers.push(("authorization", authorization.reveal()));
     }
     host.call(&Call {
         cluster: &sidecar.cluster,
         headers: &headers,
-        body: &batch.body(prologue),
+        body,
         timeout: sidecar.timeout,
     })
 }

@@ -67,10 +67,14 @@ pub fn open(host: &dyn Host, config: &Config, ended: bool) -> Opening {
         return Opening::Ignored;
     };
     let path = String::from_utf8_lossy(&path).into_owned();
-    let (index, change, place) = match config.rules.find(method, &path) {
-        Found::Rule { index, change, place } => (index, change, place),
-        Found::Missed => return Opening::Unmatched,
-        Found::Unwatched => return Opening::Ignored,
+    let found = match config.rules.find(method, &path) {
+        Found::Missed => overridden(host, method).map(|method| config.rules.find(method, &path)),
+        found => Some(found),
+    };
+    let (index, change, place) = match found {
+        Some(Found::Rule { index, change, place }) => (index, change, place),
+        Some(Found::Missed) | None => return Opening::Unmatched,
+        Some(Found::Unwatched) => return Opening::Ignored,
     };
     let Some(route) = config.routes.get(index).map(Rc::clone) else {
         return Opening::Ignored;
@@ -100,10 +104,20 @@ pub fn open(host: &dyn Host, config: &Config, ended: bool) -> Opening {
     }))
 }
 
-/// Whether the API accepted a write that no route fits.
-pub fn was_accepted(host: &dyn Host) -> bool {
+/// The method that a POST stands for, by the header field that clients use which cannot send others.
+/// Only a POST that is nothing else is asked, so that the field can't hide what a POST does.
+fn overridden(host: &dyn Host, method: Method) -> Option<Method> {
+    const FIELDS: [&str; 3] = ["x-http-method-override", "x-method-override", "x-http-method"];
+    let asked = (method == Method::Post).then_some(FIELDS)?;
+    let said = asked.into_iter().find_map(|name| host.header(Side::Request, name).ok().flatten());
+    Method::parse(said?.to_ascii_uppercase().trim_ascii())
+}
+
+/// Why a write that no route fits makes no event: because of that, if the API accepted it.
+pub fn why_unmatched(host: &dyn Host) -> Reason {
     let fields = host.headers(Side::Response).unwrap_or_default();
-    accepted(&fields, &host.code_details().unwrap_or_default()).is_ok()
+    let accepted = accepted(&fields, &host.code_details().unwrap_or_default());
+    accepted.err().unwrap_or(Reason::Unmatched)
 }
 
 impl Watch {

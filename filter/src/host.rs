@@ -156,8 +156,8 @@ pub trait Host {
     /// ended: only the caller knows who is alive.
     fn act_for(&self, context: ContextId) -> Result<(), Refusal>;
 
-    /// Lets a held answer go.
-    fn resume(&self) -> Result<(), Refusal>;
+    /// Lets a request or an answer go that is kept.
+    fn resume(&self, side: Side) -> Result<(), Refusal>;
 
     /// Answers the client in place of the API. At most once per exchange: a second answer hangs.
     fn reply(&self, reply: &Reply) -> Result<(), Refusal>;

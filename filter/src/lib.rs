@@ -3,8 +3,8 @@
 //! The modules, in the order a write travels: [`contexts`] routes the gateway's callbacks to the
 //! [`root`] of their plugin, which lets an [`exchange`] look at one request and its answer,
 //! matched by the [`rules`] of the [`config`]. What was seen becomes an event in [`capture`],
-//! after [`redact`]; the [`outbox`] holds it until [`emit`] has handed it to the sidecar. All of
-//! that speaks to the gateway through the trait in [`host`] alone; `abi` is that trait for Envoy.
+//! after [`redact`]; the [`outbox`] holds it until [`emit`] has handed it to the sidecar, of whose
+//! [`health`] a write on a strict route is told before it goes on. All of that speaks to the gateway through the trait in [`host`] alone; `abi` is that trait for Envoy.
 //!
 //! Invariant: no callback ever panics, and no call of a client fails because of this filter
 //! unless its capture mode says so.
@@ -14,6 +14,7 @@ pub mod config;
 pub mod contexts;
 pub mod emit;
 pub mod exchange;
+pub mod health;
 pub mod host;
 pub mod metrics;
 pub mod outbox;

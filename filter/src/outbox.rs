@@ -6,7 +6,7 @@
 //! them. Nothing in it is ever dropped but an event that the sidecar refused on its own.
 //!
 //! Invariant: every event pushed is either waiting or in exactly one flight, until it has been
-//! committed or refused alone; each holder is handed back once.
+//! committed or refused alone; each holder is handed back once for each of its events.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -58,9 +58,9 @@ pub struct Settled {
     pub refused: usize,
     /// Events that will be sent again.
     pub again: usize,
-    /// Whose events are stored.
+    /// Whose events are stored, once for each event.
     pub holders: Vec<ContextId>,
-    /// Whose events were given up.
+    /// Whose events were given up, once for each event.
     pub bereft: Vec<ContextId>,
     /// The time between call and answer.
     pub round_trip: Duration,
@@ -129,14 +129,17 @@ impl Outbox {
         self.limits = limits;
     }
 
-    /// Takes an encoded event.
-    pub fn push(&mut self, frame: Vec<u8>, holder: Option<Holder>) -> Result<(), Full> {
-        if self.is_full() || frame.len() > self.room() {
+    /// Takes the encoded events of one exchange, all or none. Each of them has the holder.
+    pub fn push(&mut self, frames: Vec<Vec<u8>>, holder: Option<Holder>) -> Result<(), Full> {
+        let bytes: usize = frames.iter().map(Vec::len).sum();
+        let events = self.events.saturating_add(frames.len());
+        if events > self.limits.max_events || bytes > self.room() {
             return Err(Full);
         }
-        self.events += 1;
-        self.bytes += frame.len();
-        self.waiting.push_back(Entry { frame, holder, company: MAX_COMPANY });
+        self.events = events;
+        self.bytes += bytes;
+        let entry = |frame| Entry { frame, holder, company: MAX_COMPANY };
+        self.waiting.extend(frames.into_iter().map(entry));
         Ok(())
     }
 
@@ -153,6 +156,11 @@ impl Outbox {
             _ => false,
         };
         if may { self.load() } else { None }
+    }
+
+    /// Ends the pause after a failure.
+    pub fn hurry(&mut self) {
+        self.not_before = Moment::default();
     }
 
     /// The next batch, whatever is in flight: there may be no other occasion.

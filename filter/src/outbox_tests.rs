@@ -23,7 +23,7 @@ fn after(millis: u64) -> Moment {
 
 fn push(outbox: &mut Outbox, events: usize) {
     for _ in 0..events {
-        outbox.push(vec![7; 10], None).unwrap();
+        outbox.push(vec![vec![7; 10]], None).unwrap();
     }
 }
 
@@ -32,6 +32,17 @@ fn depart(outbox: &mut Outbox, token: u32, now: Moment) -> Option<usize> {
     let events = batch.events();
     outbox.sent(Token(token), batch, now);
     Some(events)
+}
+
+#[test]
+fn the_events_of_one_exchange_come_in_together_or_not_at_all() {
+    let limits = Limits { max_events: 3, max_bytes: 100 };
+    let mut outbox = Outbox::new(limits);
+    assert_eq!(outbox.push(vec![vec![0]; 4], None), Err(Full));
+    assert_eq!(outbox.push(vec![vec![0; 40]; 3], None), Err(Full));
+    assert!(outbox.is_empty());
+    assert_eq!(outbox.push(vec![vec![0]; 3], None), Ok(()));
+    assert_eq!(outbox.events(), 3);
 }
 
 #[test]
@@ -72,7 +83,7 @@ fn a_batch_is_bounded_in_events_and_bytes() {
 
     let mut outbox = self::outbox();
     for size in [MAX_BATCH - 5, 5, 1, MAX_BATCH + 1, 1] {
-        outbox.push(vec![0; size], None).unwrap();
+        outbox.push(vec![vec![0; size]], None).unwrap();
     }
     let batches: Vec<_> =
         std::iter::from_fn(|| outbox.depart_at_once()).map(|batch| batch.events()).collect();
@@ -82,23 +93,23 @@ fn a_batch_is_bounded_in_events_and_bytes() {
 #[test]
 fn a_batch_is_its_prologue_and_its_events_in_order() {
     let mut outbox = outbox();
-    outbox.push(b"one".to_vec(), None).unwrap();
-    outbox.push(b"two".to_vec(), None).unwrap();
+    outbox.push(vec![b"one".to_vec()], None).unwrap();
+    outbox.push(vec![b"two".to_vec()], None).unwrap();
     assert_eq!(outbox.depart(START).unwrap().body(b"zero"), b"zeroonetwo");
 }
 
 #[test]
 fn what_is_full_takes_nothing_new_and_keeps_what_it_has() {
     let mut outbox = Outbox::new(Limits { max_events: 2, max_bytes: 100 });
-    assert_eq!(outbox.push(vec![0; 101], None), Err(Full));
+    assert_eq!(outbox.push(vec![vec![0; 101]], None), Err(Full));
     push(&mut outbox, 2);
-    assert_eq!(outbox.push(vec![0], None), Err(Full));
+    assert_eq!(outbox.push(vec![vec![0]], None), Err(Full));
     // In flight they still count.
     assert_eq!(depart(&mut outbox, 1, START), Some(2));
-    assert_eq!(outbox.push(vec![0], None), Err(Full));
+    assert_eq!(outbox.push(vec![vec![0]], None), Err(Full));
     outbox.answered(Token(1), Verdict::Committed, START, 0).unwrap();
     assert!(outbox.is_empty());
-    assert_eq!(outbox.push(vec![0; 100], None), Ok(()));
+    assert_eq!(outbox.push(vec![vec![0; 100]], None), Ok(()));
     assert!(outbox.is_full());
 }
 
@@ -143,7 +154,7 @@ fn a_pause_is_at_least_half_as_long_as_without_dice() {
 fn one_bad_event_does_not_take_the_others_with_it() {
     let mut outbox = outbox();
     for event in 0..200_u8 {
-        outbox.push(vec![event], None).unwrap();
+        outbox.push(vec![vec![event]], None).unwrap();
     }
     let bad = |batch: &Batch| batch.body(b"").contains(&99);
     let (mut committed, mut refused, mut calls) = (0, 0, 0);
@@ -179,7 +190,7 @@ fn holders_come_back_with_the_commit_or_when_they_have_waited_long_enough() {
     let mut outbox = outbox();
     for context in 1..=3 {
         let holder = Holder { context: ContextId(context), until: after(u64::from(context) * 100) };
-        outbox.push(vec![0], Some(holder)).unwrap();
+        outbox.push(vec![vec![0]], Some(holder)).unwrap();
     }
     assert_eq!(depart(&mut outbox, 1, START), Some(3));
     assert_eq!(outbox.expired(after(99)), []);
@@ -198,7 +209,7 @@ fn no_more_holders_expire_at_once_than_one_callback_can_let_go() {
     let mut outbox = outbox();
     for context in 0..600 {
         let holder = Holder { context: ContextId(context), until: START };
-        outbox.push(vec![0], Some(holder)).unwrap();
+        outbox.push(vec![vec![0]], Some(holder)).unwrap();
     }
     let waves = std::iter::repeat_with(|| outbox.expired(START).len());
     let waves: Vec<_> = waves.take(4).collect();
@@ -264,7 +275,7 @@ proptest! {
                     frame.resize(size.max(4), 0);
                     let until = now.after(Duration::from_secs(2));
                     let holder = held.then_some(Holder { context: ContextId(next), until });
-                    if outbox.push(frame, holder).is_ok() {
+                    if outbox.push(vec![frame], holder).is_ok() {
                         left.insert(next);
                         holders.extend(held.then_some(ContextId(next)));
                     }

@@ -41,6 +41,28 @@ impl Pointer {
     pub fn covers(&self, other: &Self) -> bool {
         other.0.starts_with(&self.0)
     }
+
+    /// The pointer to the same value from where `base` points. `None` if it is not inside there.
+    pub fn from(&self, base: &Self) -> Option<Self> {
+        let rest = self.0.strip_prefix(base.0.as_slice())?;
+        (!rest.is_empty()).then(|| Self(rest.to_vec()))
+    }
+
+    /// The pointer that leads on from here to the member `name`.
+    #[must_use]
+    pub fn then(&self, name: &str) -> Self {
+        let mut steps = self.0.clone();
+        steps.push(name.to_owned());
+        Self(steps)
+    }
+}
+
+impl fmt::Display for Pointer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0
+            .iter()
+            .try_for_each(|step| write!(f, "/{}", step.replace('~', "~0").replace('/', "~1")))
+    }
 }
 
 /// The texts of all values in `document` that `pointers` point at, in the order of the document.
@@ -58,6 +80,18 @@ pub fn find<'d>(
     walk.deserialize(&mut parser).map_err(|_| NotJson)?;
     parser.end().map_err(|_| NotJson)?;
     Ok(found)
+}
+
+/// The texts of the elements of an array: of the one that `at` points at, or of the document
+/// itself. `None` if there is none.
+pub fn elements<'d>(document: &'d [u8], at: Option<&Pointer>) -> Option<Vec<&'d str>> {
+    let array = match at {
+        None => std::str::from_utf8(document).ok()?,
+        // Of a name that is there twice, parsers take the last.
+        Some(at) => find(document, std::slice::from_ref(at), Arrays::ByIndex).ok()?.pop()?,
+    };
+    let elements = serde_json::from_str::<Vec<&RawValue>>(array).ok()?;
+    Some(elements.into_iter().map(RawValue::get).collect())
 }
 
 impl TryFrom<String> for Pointer {
@@ -242,6 +276,33 @@ mod tests {
     fn every_occurrence_is_found_however_it_is_written() {
         let document = r#"{"a":1,"\u0061":2,"b":{"a":3},"a":[4]}"#;
         assert_eq!(found(document, "/a", Arrays::ByIndex), ["1", "2", "[4]"]);
+    }
+
+    #[test]
+    fn an_array_is_taken_apart_and_nothing_else_is() {
+        let at = pointer("/data");
+        assert_eq!(
+            elements(b" [1, {\"a\": [2]},\"x\"]", None).unwrap(),
+            ["1", "{\"a\": [2]}", "\"x\""]
+        );
+        assert_eq!(elements(b"{\"data\":[1],\"data\":[2, 3]}", Some(&at)).unwrap(), ["2", "3"]);
+        assert_eq!(elements(b"[]", None).unwrap(), [""; 0]);
+        for document in ["", "{}", "[1", "[1] 2", "\"[1]\""] {
+            assert_eq!(elements(document.as_bytes(), None), None, "{document}");
+            assert_eq!(elements(document.as_bytes(), Some(&at)), None, "{document}");
+        }
+    }
+
+    #[test]
+    fn a_pointer_is_told_from_another_place() {
+        let id = pointer("/data/id");
+        assert_eq!(id.from(&pointer("/data")), Some(pointer("/id")));
+        assert_eq!(id.from(&id), None);
+        assert_eq!(id.from(&pointer("/other")), None);
+        assert_eq!(pointer("/data").then("id"), id);
+        for text in ["/id", "/a~1b/m~0n//"] {
+            assert_eq!(pointer(text).to_string(), text);
+        }
     }
 
     #[test]

@@ -6,16 +6,22 @@
 //! Invariant: whoever is let go or answered is in `exchanges` and leaves it with that; the gateway
 //! itself does not say who is still alive.
 
+mod asking;
 mod delivery;
 mod traffic;
 
-use std::{collections::BTreeMap, rc::Rc, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    rc::Rc,
+    time::Duration,
+};
 
 use sidehook_event::wire;
 
 use crate::{
     config::Config,
     exchange::{Shows, Watch},
+    health::Health,
     host::{Action, ContextId, Host, Level, Moment, Side, Token},
     metrics::Metrics,
     outbox::Outbox,
@@ -38,14 +44,18 @@ const QUIET: Duration = Duration::from_secs(30);
 enum Exchange {
     /// A write near a route that fits none; only whether it succeeds is of interest.
     Unmatched,
+    /// A write that waits for the sidecar to say that it stores events.
+    Asking(Box<Watch>),
     /// A write whose event is not made yet.
     Watched(Box<Watch>),
-    /// The answer waits for its event to be committed.
+    /// The answer waits for its events to be committed.
     Held {
         /// Since when.
         since: Moment,
-        /// What becomes of it if the event can't be stored.
+        /// What becomes of it if they can't be stored.
         strict: bool,
+        /// How many of them are not stored yet.
+        events: usize,
     },
 }
 
@@ -77,6 +87,9 @@ struct Active {
     /// Bytes of bodies kept in `exchanges`.
     kept: usize,
     outbox: Outbox,
+    health: Health,
+    /// Who waits for the sidecar's word.
+    asking: VecDeque<ContextId>,
     metrics: Metrics,
     shows: Shows,
     complaints: BTreeMap<Complaint, Moment>,
@@ -125,6 +138,8 @@ impl Root {
             prologue,
             exchanges: BTreeMap::new(),
             kept: 0,
+            health: Health::default(),
+            asking: VecDeque::new(),
             metrics,
             shows: Shows::Unknown,
             complaints: BTreeMap::new(),

@@ -92,6 +92,8 @@ pub struct Place {
     here: Option<String>,
     /// Whether an id found elsewhere goes before `here`.
     elsewhere_first: bool,
+    /// What the resource belongs to: the names of parameters and what stands there.
+    parents: Vec<(String, String)>,
 }
 
 impl Place {
@@ -110,6 +112,16 @@ impl Place {
             }
         });
         found.or_else(|| self.here.clone())
+    }
+
+    /// The subject without its id, if that is found elsewhere.
+    pub fn under(&self) -> Option<&str> {
+        self.under.as_deref()
+    }
+
+    /// What the resource belongs to, outermost first: the parameter's name and what stands there.
+    pub fn parents(&self) -> &[(String, String)] {
+        &self.parents
     }
 }
 
@@ -251,11 +263,24 @@ impl Pattern {
             Some(path.get(start..end)?.join("/"))
         };
         let here = || join(parameters().next_back()? + 1);
+        let named = self.segments.iter().zip(path).filter_map(|(segment, part)| match segment {
+            Segment::Parameter(name) => Some((name.clone(), part.clone())),
+            Segment::Literal(_) => None,
+        });
+        let mut parents: Vec<_> = named.collect();
+        let is_the_resource = match self.answers {
+            Answers::Collection => false,
+            Answers::Item => true,
+            Answers::Named { id_from_body, .. } => !id_from_body,
+        };
+        if is_the_resource {
+            parents.pop();
+        }
         match self.answers {
-            Answers::Collection => Place { under: join(path.len()), ..Place::default() },
-            Answers::Item => Place { here: here(), ..Place::default() },
-            Answers::Named { id_from_body, .. } => {
-                Place { under: join(path.len()), here: here(), elsewhere_first: id_from_body }
+            Answers::Collection => Place { under: join(path.len()), parents, ..Place::default() },
+            Answers::Item => Place { here: here(), parents, ..Place::default() },
+            Answers::Named { id_from_body: elsewhere_first, .. } => {
+                Place { under: join(path.len()), here: here(), elsewhere_first, parents }
             }
         }
     }

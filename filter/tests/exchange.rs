@@ -273,3 +273,66 @@ fn a_gateway_that_shows_no_bodies_is_noticed_and_lived_with() {
     gateway.sidecar(4, "202");
     assert_eq!(gateway.resumed().last(), Some(&context));
 }
+
+#[test]
+fn an_answer_about_a_list_is_held_until_all_its_events_are_committed() {
+    let mut config = gateway::config();
+    config["routes"][0]["bulk"] = serde_json::json!(true);
+    let mut gateway = Gateway::with(&config);
+    let context = gateway.post("/people");
+    gateway.answers(context, 201, false);
+    let answer = format!("[{}{{\"id\":3}}]", "{\"id\":1},".repeat(2));
+    assert_eq!(gateway.chunk(context, Side::Response, &answer, true), Action::KeepBody);
+    assert_eq!(gateway.events().len(), 3);
+    assert_eq!(gateway.counted("events.resource.people.action.created.total"), 3);
+    gateway.sidecar(1, "204");
+    assert_eq!(gateway.resumed(), [context]);
+    assert_eq!(gateway.counted("committed"), 3);
+}
+
+#[test]
+fn an_answer_about_a_long_list_waits_for_the_last_batch() {
+    let mut config = gateway::config();
+    config["routes"][0] =
+        serde_json::json!({"resource": "people", "path": "/people", "bulk": true});
+    let mut gateway = Gateway::with(&config);
+    let context = gateway.post("/people");
+    gateway.answers(context, 201, false);
+    let answer = format!("[{}0]", "0,".repeat(299));
+    gateway.chunk(context, Side::Response, &answer, true);
+    gateway.sidecar(1, "204");
+    assert_eq!((gateway.calls(), gateway.resumed().len()), (2, 0));
+    gateway.sidecar(2, "204");
+    assert_eq!((gateway.events().len(), gateway.resumed()), (300, vec![context]));
+}
+
+#[test]
+fn a_post_stands_for_the_method_that_it_names_only_where_it_is_nothing_else() {
+    let mut gateway = Gateway::new();
+    let mut ask = |path: &str, field: &str, method: &str| {
+        let fields = [(":method", "POST"), (":path", path), (field, method)];
+        let (context, action) = gateway.begins(ROOT, &fields);
+        assert_eq!(action, Action::Continue);
+        let before = gateway.events().len();
+        gateway.answers(context, 204, true);
+        gateway.sidecar(gateway.calls(), "204");
+        gateway.events().get(before).map(|event| {
+            (event.event_type.to_string(), event.subject.clone(), event.exchange.method.clone())
+        })
+    };
+    let event = |name: &str, subject: Option<&str>| {
+        Some((name.to_owned(), subject.map(str::to_owned), "POST".to_owned()))
+    };
+    let person = Some("people/7");
+    assert_eq!(
+        ask("/people/7", "x-http-method-override", "DELETE"),
+        event("people.deleted", person)
+    );
+    assert_eq!(ask("/people/7", "x-method-override", " patch"), event("people.updated", person));
+    assert_eq!(ask("/people/7", "x-http-method", "PUT"), event("people.updated", person));
+    assert_eq!(ask("/people/7", "x-http-method-override", "GET"), None);
+    assert_eq!(ask("/people/7", "x-other", "DELETE"), None);
+    assert_eq!(ask("/people", "x-http-method-override", "DELETE"), event("people.created", None));
+    assert_eq!(gateway.counted("missed.reason.unmatched.total"), 2);
+    assert_eq!(gateway.counted("seen"), 6);
+}

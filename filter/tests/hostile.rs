@@ -101,9 +101,9 @@ fn an_answer_is_let_go_in_time_although_no_call_can_be_made() {
 #[test]
 fn a_request_under_a_number_in_use_is_the_end_of_the_one_before() {
     let mut gateway = Gateway::new();
+    let context = gateway.post("/hard");
     gateway.host.refuses.borrow_mut().insert("call");
-    let (context, action) = gateway.exchange("/hard");
-    assert_eq!(action, Action::KeepBody);
+    assert_eq!(gateway.answers(context, 204, true), Action::StopAll);
     let Gateway { host, filter, .. } = &mut gateway;
     host.context.set(Some(context));
     host.phase.set(Some(Side::Request));

@@ -70,7 +70,7 @@ fn a_strict_answer_becomes_a_503_and_new_writes_are_refused_until_the_sidecar_is
     let mut gateway = Gateway::new();
     let (context, action) = gateway.exchange("/hard");
     assert_eq!(action, Action::KeepBody);
-    gateway.sidecar(1, "503");
+    gateway.sidecar(2, "503");
 
     let fields = [(":method", "POST"), (":path", "/hard")];
     let (refused, action) = gateway.begins(ROOT, &fields);
@@ -79,7 +79,8 @@ fn a_strict_answer_becomes_a_503_and_new_writes_are_refused_until_the_sidecar_is
     gateway.waits(2_100);
     assert_eq!(gateway.replies(), [(refused, 503), (context, 503)]);
     assert_eq!(gateway.resumed(), []);
-    assert_eq!(gateway.counted("rejected"), 2);
+    assert_eq!(gateway.counted("rejected.reason.not_forwarded.total"), 1);
+    assert_eq!(gateway.counted("rejected.reason.not_recorded.total"), 1);
 
     let calls = gateway.calls();
     gateway.sidecar(calls, "202");

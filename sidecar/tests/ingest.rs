@@ -27,6 +27,7 @@ use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
+    task::JoinHandle,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -34,6 +35,7 @@ struct Sidecar {
     address: SocketAddr,
     store: Arc<dyn Store>,
     registry: Registry,
+    committer: JoinHandle<()>,
     _folder: TempDir,
 }
 
@@ -52,7 +54,7 @@ impl Sidecar {
             Arc::clone(&clock),
             ingest::Metrics::register(&mut registry),
         );
-        tokio::spawn(committer.run());
+        let committer = tokio::spawn(committer.run());
         let listener = Listener::bind(&"127.0.0.1:0".parse().unwrap()).await.unwrap();
         let listen = listener.place().unwrap();
         let Listen::Tcp(address) = listen else { unreachable!("it listens at an address") };
@@ -63,7 +65,7 @@ impl Sidecar {
         let router = api::ingest(ingest, &gate);
         let stop = CancellationToken::new();
         tokio::spawn(server::serve(listener, router, Limits::USUAL, stop));
-        Self { address, store, registry, _folder: folder }
+        Self { address, store, registry, committer, _folder: folder }
     }
 
     /// Posts a body by HTTP/1.1 and returns the status.
@@ -75,6 +77,19 @@ impl Sidecar {
             .bearer_auth(token)
             .body(body);
         request.send().await.unwrap().status().as_u16()
+    }
+
+    /// Asks whether a batch would be stored, and returns the status.
+    async fn ask(&self, token: &str) -> u16 {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let request = reqwest::Client::new().get(format!("http://{}/ingest", self.address));
+        request.bearer_auth(token).send().await.unwrap().status().as_u16()
+    }
+
+    /// From now on nothing is committed any more.
+    async fn lose_the_committer(&mut self) {
+        self.committer.abort();
+        let _ = (&mut self.committer).await;
     }
 
     async fn stored(&self) -> usize {
@@ -103,6 +118,7 @@ fn batch_of(event_type: &str, ids: impl IntoIterator<Item = u128>) -> Vec<u8> {
             event_type: event_type.parse().unwrap(),
             source: "edge".to_owned(),
             subject: None,
+            parents: Vec::new(),
             sequence: None,
             time: UnixMicros::EPOCH,
             exchange: Exchange { status: 201, ..Exchange::default() },
@@ -120,6 +136,17 @@ async fn a_batch_is_stored_when_it_is_answered_and_once_if_it_comes_again() {
     }
     assert!(sidecar.counted("ingest_events_total{result=\"stored\"} 3"));
     assert!(sidecar.counted("ingest_events_total{result=\"known\"} 3"));
+}
+
+#[tokio::test]
+async fn a_question_goes_the_way_of_a_batch_and_stores_nothing() {
+    let mut sidecar = Sidecar::start().await;
+    assert_eq!(sidecar.ask(TOKEN).await, 204);
+    assert_eq!(sidecar.ask("another").await, 401);
+    assert_eq!(sidecar.stored().await, 0);
+    assert!(!sidecar.counted("ingest_batches_total{result=\"stored\"} 1"));
+    sidecar.lose_the_committer().await;
+    assert_eq!(sidecar.ask(TOKEN).await, 503);
 }
 
 #[tokio::test]

@@ -21,6 +21,7 @@ fn full() -> Value {
                 "redact": ["/password", "/card/number"], "headers": ["X-Actor"],
             },
             {"resource": "invoice", "path": "/invoices/{id}/pay", "method": "POST", "event": "invoice.paid"},
+            {"resource": "member", "path": "/members", "bulk": "/data", "id": "/data/key", "idempotency_key": true},
         ],
     })
 }
@@ -50,7 +51,13 @@ fn every_key_has_its_meaning() {
     assert_eq!(config.hold_timeout, Duration::from_millis(1500));
     assert_eq!((config.buffer.max_events, config.buffer.max_bytes), (10_000, 16 << 20));
 
+    let member = &config.routes[2];
+    let bulk = member.bulk.as_ref().unwrap();
+    assert_eq!((bulk.at.as_ref(), &bulk.id), (Some(&Pointer::to("data")), &Pointer::to("key")));
+    assert!(member.idempotency_key);
+
     let people = &config.routes[0];
+    assert!(people.bulk.is_none() && !people.idempotency_key);
     assert_eq!(people.capture, Capture::Strict);
     assert_eq!((people.request_body, people.response_body, people.max_body), (true, false, 65_536));
     assert_eq!(people.redact.len(), 2);
@@ -114,6 +121,11 @@ fn a_refusal_names_the_key() {
         ("/routes/1/event", json!("bill.paid"), "routes[1].event"),
         ("/routes/0/id", json!("id"), "routes[0].id"),
         ("/routes/0/capture", json!("none"), "routes[0].capture"),
+        ("/routes/2/bulk", json!("data"), "routes[2].bulk"),
+        ("/routes/2/bulk", json!("/other"), "routes[2].id"),
+        ("/routes/2/bulk", json!("/data/key"), "routes[2].id"),
+        ("/routes/2/bulk", json!(1), "routes[2].bulk"),
+        ("/routes/2/idempotency_key", json!("key"), "routes[2].idempotency_key"),
         ("/routes/0/body/max_bytes", json!("1MiB"), "routes[0].body.max_bytes"),
         ("/routes/0/redact/1", json!("card"), "routes[0].redact[1]"),
         ("/routes/0/redact/1", json!("/data"), "routes[0].redact"),
@@ -168,6 +180,26 @@ fn routes_that_take_the_same_writes_are_refused() {
     assert_eq!(
         parse(&json).unwrap_err().to_string(),
         "routes[1].path: takes the same writes as routes[0]"
+    );
+}
+
+#[test]
+fn a_list_is_looked_for_in_an_answer_that_is_captured() {
+    let mut json = full();
+    json["routes"][0]["bulk"] = json!(true);
+    let refusal = parse(&json).unwrap_err();
+    let text = "routes[0].bulk: needs the answer's body: body.response must not be false";
+    assert_eq!(refusal.to_string(), text);
+    json["routes"][0]["bulk"] = json!(false);
+    assert!(parse(&json).unwrap().routes[0].bulk.is_none());
+
+    // What is not said of the id follows from where the list is.
+    let mut json = small();
+    json["routes"][0]["bulk"] = json!("/data");
+    let route = parse(&json).unwrap().routes[0].clone();
+    assert_eq!(
+        (&route.id, &route.bulk.as_ref().unwrap().id),
+        (&Pointer::to("data").then("id"), &Pointer::to("id"))
     );
 }
 

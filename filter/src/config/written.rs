@@ -2,9 +2,9 @@
 //!
 //! Invariant: every key that exists is here and nowhere else; an unknown one is refused.
 
-use std::{ops::RangeInclusive, rc::Rc, time::Duration};
+use std::{fmt, ops::RangeInclusive, rc::Rc, time::Duration};
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de};
 use sidehook_event::{EventType, event_type::is_reserved};
 
 use super::{Capture, Invalid, Limits, Names, Secret};
@@ -60,6 +60,9 @@ struct Route {
     method: Option<Method>,
     event: Option<String>,
     id: Option<Pointer>,
+    bulk: Option<Bulk>,
+    #[serde(default)]
+    idempotency_key: bool,
     capture: Option<Capture>,
     #[serde(default)]
     body: Body,
@@ -67,6 +70,14 @@ struct Route {
     redact: Vec<Pointer>,
     #[serde(default)]
     headers: Vec<String>,
+}
+
+/// `true`: a body that is a list. A JSON pointer: the list is there.
+#[derive(Clone)]
+enum Bulk {
+    No,
+    Whole,
+    At(Pointer),
 }
 
 #[derive(Deserialize)]
@@ -80,6 +91,28 @@ struct Body {
 impl Default for Body {
     fn default() -> Self {
         Self { request: true, response: true, max_bytes: Size(64 << 10) }
+    }
+}
+
+impl<'de> Deserialize<'de> for Bulk {
+    fn deserialize<D: Deserializer<'de>>(written: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl de::Visitor<'_> for Either {
+            type Value = Bulk;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("true, false, or a JSON pointer such as \"/data\"")
+            }
+
+            fn visit_bool<E: de::Error>(self, is_list: bool) -> Result<Bulk, E> {
+                Ok(if is_list { Bulk::Whole } else { Bulk::No })
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Bulk, E> {
+                Pointer::try_from(text.to_owned()).map(Bulk::At).map_err(E::custom)
+            }
+        }
+        written.deserialize_any(Either)
     }
 }
 
@@ -171,7 +204,8 @@ impl Route {
     }
 
     fn mean(self, at: &str, capture: Capture) -> Result<super::Route, Invalid> {
-        let id = self.id.clone().unwrap_or_else(default_id);
+        let id = self.id.clone().unwrap_or_else(|| self.default_id());
+        let bulk = self.bulk(&id, at)?;
         check(
             !self.redact.iter().any(|pointer| pointer.covers(&id)),
             &format!("{at}.redact"),
@@ -186,6 +220,8 @@ impl Route {
         Ok(super::Route {
             names,
             id,
+            bulk,
+            idempotency_key: self.idempotency_key,
             capture: self.capture.unwrap_or(capture),
             request_body: self.body.request,
             response_body: self.body.response,
@@ -193,6 +229,34 @@ impl Route {
             redact: self.redact,
             headers: headers.collect::<Result<_, _>>()?,
         })
+    }
+
+    /// The member `id`: of the body, or of what the list has.
+    fn default_id(&self) -> Pointer {
+        match &self.bulk {
+            Some(Bulk::At(list)) => list.then("id"),
+            Some(Bulk::Whole | Bulk::No) | None => Pointer::to("id"),
+        }
+    }
+
+    fn bulk(&self, id: &Pointer, at: &str) -> Result<Option<super::Bulk>, Invalid> {
+        let (list, id) = match &self.bulk {
+            None | Some(Bulk::No) => return Ok(None),
+            Some(Bulk::Whole) => (None, Some(id.clone())),
+            Some(Bulk::At(list)) => (Some(list.clone()), id.from(list)),
+        };
+        let invalid = |key: &str, reason: &str| Invalid {
+            path: format!("{at}.{key}"),
+            reason: reason.into(),
+        };
+        if !self.body.response {
+            return Err(invalid(
+                "bulk",
+                "needs the answer's body: body.response must not be false",
+            ));
+        }
+        let id = id.ok_or_else(|| invalid("id", "must point into what bulk points at"))?;
+        Ok(Some(super::Bulk { at: list, id }))
     }
 
     fn names(&self, at: &str) -> Result<Names, Invalid> {
@@ -224,10 +288,6 @@ impl Route {
             (None, Some(_)) => Err(invalid("event", "needs a method beside it".into())),
         }
     }
-}
-
-fn default_id() -> Pointer {
-    Pointer::to("id")
 }
 
 fn header(name: &str, at: &str) -> Result<String, Invalid> {

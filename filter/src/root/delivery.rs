@@ -12,7 +12,7 @@ use crate::{
     capture::{self, Seen},
     config::Capture,
     emit::{Failure, Verdict, judge, send},
-    host::{ContextId, Host, Level, Moment, Reply, Token},
+    host::{ContextId, Host, Level, Moment, Reply, Side, Token},
     outbox::{Batch, Holder, MAX_COMPANY, Outbox},
 };
 
@@ -32,17 +32,17 @@ const NOT_RECORDED: Reply = Reply {
     ),
 };
 
-/// What became of an event that was to be sent.
+/// What became of the events of an exchange.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Emitted {
-    /// It is on its way, or was only to be looked at.
-    Buffered,
-    /// There was no room for it.
+    /// So many are on their way; none, if they were only to be looked at.
+    Buffered(usize),
+    /// There was no room for them.
     Dropped,
 }
 
 impl Active {
-    /// Makes the event of a watched exchange. Whether its answer is kept now, be it until the
+    /// Makes the events of a watched exchange. Whether its answer is kept now, be it until the
     /// commit or because another one goes out in its place.
     pub(super) fn emit_kept(&mut self, host: &dyn Host, context: ContextId) -> bool {
         let Some(Exchange::Watched(watch)) = self.remove(context) else {
@@ -60,8 +60,8 @@ impl Active {
         let until = since.after(self.config.hold_timeout);
         let strict = capture == Capture::Strict;
         match self.emit(host, watch.seen, Some(Holder { context, until })) {
-            Emitted::Buffered => {
-                self.exchanges.insert(context, Exchange::Held { since, strict });
+            Emitted::Buffered(events) => {
+                self.exchanges.insert(context, Exchange::Held { since, strict, events });
                 true
             }
             Emitted::Dropped if strict => self.replace(host),
@@ -72,17 +72,36 @@ impl Active {
         }
     }
 
-    /// Makes an event and sends it as soon as may be.
+    /// Makes the events of an exchange and sends them as soon as may be.
     pub(super) fn emit(&mut self, host: &dyn Host, seen: Seen, holder: Option<Holder>) -> Emitted {
         let random = random(host);
         let mode = seen.route.capture;
-        let Some(event) = capture::event(seen, &self.config.gateway, random) else {
-            return Emitted::Dropped;
-        };
+        let events = capture::events(seen, &self.config.gateway, random);
         if mode == Capture::Observe {
-            self.observe(host, &event);
-            return Emitted::Buffered;
+            for event in events {
+                self.observe(host, &event);
+            }
+            return Emitted::Buffered(0);
         }
+        for event in &events {
+            self.count(host, event);
+        }
+        let count = events.len();
+        // Nothing would ever let go of an answer that waits for none.
+        if count == 0 {
+            return Emitted::Dropped;
+        }
+        if self.outbox.push(events.into_iter().map(wire::frame).collect(), holder).is_err() {
+            self.metrics.dropped.add(host, count);
+            let text = "the buffer is full, events are being dropped";
+            self.complain(host, Complaint::Full, Level::Error, text);
+            return Emitted::Dropped;
+        }
+        self.pump(host);
+        Emitted::Buffered(count)
+    }
+
+    fn count(&self, host: &dyn Host, event: &Event) {
         self.metrics.event(host, &event.event_type);
         let bodies = [&event.exchange.request, &event.exchange.response];
         if bodies.iter().any(|body| body.truncated) {
@@ -91,14 +110,6 @@ impl Active {
         if bodies.iter().any(|body| body.incomplete) {
             self.metrics.incomplete.add(host, 1);
         }
-        if self.outbox.push(wire::frame(event), holder).is_err() {
-            self.metrics.dropped.add(host, 1);
-            let text = "the buffer is full, events are being dropped";
-            self.complain(host, Complaint::Full, Level::Error, text);
-            return Emitted::Dropped;
-        }
-        self.pump(host);
-        Emitted::Buffered
     }
 
     /// Tells of an event that is not sent.
@@ -123,10 +134,15 @@ impl Active {
     pub(super) fn answered(&mut self, host: &dyn Host, token: Token) {
         let status = host.call_status().ok().flatten();
         let verdict = judge(status.as_deref());
+        if self.health.is_answer(token) {
+            self.told(host, verdict);
+            return self.finish(host);
+        }
         let (now, dice) = (now(host), random(host));
         let Some(settled) = self.outbox.answered(token, verdict, now, dice) else {
             return;
         };
+        self.health.heard(now, !matches!(verdict, Verdict::Failed(_)));
         self.metrics.round_trip.record_time(host, settled.round_trip);
         self.metrics.committed.add(host, settled.committed);
         self.metrics.refused.add(host, settled.refused);
@@ -147,17 +163,19 @@ impl Active {
     pub(super) fn tick(&mut self, host: &dyn Host) {
         self.metrics.ticks.add(host, 1);
         let now = now(host);
-        let patience = self.config.sidecar.timeout.saturating_add(GRACE);
         let dice = random(host);
-        let again = self.outbox.overdue(now, patience, dice);
+        let again = self.outbox.overdue(now, self.patience(), dice);
         if again > 0 {
+            self.health.heard(now, false);
             self.metrics.retries.add(host, again);
             self.report(host, Verdict::Failed(Failure::Silence), 0);
         }
+        self.give_up_asking(host, now);
         self.emit_stalled(host);
         self.pump(host);
+        let more = self.admit_all(host);
         let expired = self.outbox.expired(now);
-        let period = if expired.len() < MAX_COMPANY { TICK } else { BUSY_TICK };
+        let period = if more || expired.len() == MAX_COMPANY { BUSY_TICK } else { TICK };
         for context in expired {
             self.abandon(host, context, now);
         }
@@ -185,7 +203,12 @@ impl Active {
         self.metrics.held.set(host, 0);
     }
 
-    fn pump(&mut self, host: &dyn Host) {
+    /// How long an answer of the sidecar is waited for.
+    pub(super) fn patience(&self) -> Duration {
+        self.config.sidecar.timeout.saturating_add(GRACE)
+    }
+
+    pub(super) fn pump(&mut self, host: &dyn Host) {
         let now = now(host);
         let at_once = self.ending && !self.outbox.is_failing();
         let next = |outbox: &mut Outbox| {
@@ -213,40 +236,50 @@ impl Active {
                 self.metrics.retries.add(host, batch.events());
                 let dice = random(host);
                 self.outbox.unsent(batch, now, dice);
+                self.health.heard(now, false);
                 self.report(host, Verdict::Failed(Failure::Unsent(refusal.0)), 0);
                 false
             }
         }
     }
 
-    /// The event is stored: the answer goes out.
+    /// An event is stored: if it was the last one that the answer waited for, that goes out.
     fn let_go(&mut self, host: &dyn Host, context: ContextId, now: Moment) {
         // Only the living: the gateway would resume a dead exchange without complaint and then
         // fail over it.
-        let Some(Exchange::Held { since, .. }) = self.exchanges.get(&context) else {
-            return;
-        };
-        self.metrics.hold.record_time(host, now.since(*since));
-        self.exchanges.remove(&context);
-        if host.act_for(context).is_ok() {
-            // A refusal means that the answer is no longer held.
-            let _ = host.resume();
+        match self.exchanges.get_mut(&context) {
+            Some(Exchange::Held { events, .. }) if *events > 1 => *events -= 1,
+            Some(Exchange::Held { since, .. }) => {
+                let since = *since;
+                self.release(host, context, now.since(since));
+            }
+            _ => {}
         }
     }
 
-    /// The event is not stored, and the answer waits no longer.
+    fn release(&mut self, host: &dyn Host, context: ContextId, held: Duration) {
+        self.metrics.hold.record_time(host, held);
+        self.exchanges.remove(&context);
+        if host.act_for(context).is_ok() {
+            // A refusal means that the answer is no longer held.
+            let _ = host.resume(Side::Response);
+        }
+    }
+
+    /// An event is not stored, and the answer waits no longer.
     fn abandon(&mut self, host: &dyn Host, context: ContextId, now: Moment) {
         match self.exchanges.get(&context) {
-            Some(Exchange::Held { strict: true, since }) => {
+            Some(Exchange::Held { strict: true, since, .. }) => {
                 self.metrics.hold.record_time(host, now.since(*since));
                 self.exchanges.remove(&context);
                 if host.act_for(context).is_ok() {
                     self.replace(host);
                 }
             }
-            Some(Exchange::Held { strict: false, .. }) => {
+            Some(Exchange::Held { strict: false, since, .. }) => {
+                let held = now.since(*since);
                 self.metrics.at_risk.add(host, 1);
-                self.let_go(host, context, now);
+                self.release(host, context, held);
             }
             _ => {}
         }
@@ -254,7 +287,7 @@ impl Active {
 
     /// Answers in place of the API, and says whether that worked.
     fn replace(&mut self, host: &dyn Host) -> bool {
-        self.metrics.rejected.add(host, 1);
+        self.metrics.not_recorded.add(host, 1);
         host.reply(&NOT_RECORDED).is_ok()
     }
 
@@ -284,7 +317,7 @@ impl Active {
         self.metrics.buffered_bytes.set(host, self.outbox.bytes());
     }
 
-    fn report(&mut self, host: &dyn Host, verdict: Verdict, refused: usize) {
+    pub(super) fn report(&mut self, host: &dyn Host, verdict: Verdict, refused: usize) {
         let (complaint, level, text) = match verdict {
             Verdict::Committed => return,
             Verdict::Refused(_) if refused == 0 => return,

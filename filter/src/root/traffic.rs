@@ -9,8 +9,8 @@ use super::{Active, Complaint, Exchange, now};
 use crate::{
     capture::Reason,
     config::Capture,
-    exchange::{Opening, Shows, Step, Watch, open, was_accepted},
-    host::{Action, ContextId, Host, Level, Reply, Side},
+    exchange::{Opening, Shows, Step, Watch, open, why_unmatched},
+    host::{Action, ContextId, Host, Level, Side},
 };
 
 /// So long without a body makes one suspect that bodies are not shown while headers are kept.
@@ -18,19 +18,6 @@ const SUSPICIOUS: Duration = Duration::from_secs(1);
 
 /// So many suspicions make sure. One alone may be an API that is slow to begin its body.
 const CONVINCING: usize = 3;
-
-/// The answer to a write on a strict route while the sidecar takes no events.
-const NOT_FORWARDED: Reply = Reply {
-    status: 503,
-    details: "sidehook_events_cannot_be_stored",
-    headers: &[("content-type", "application/problem+json"), ("retry-after", "1")],
-    body: concat!(
-        r#"{"type":"urn:sidehook:problem:write-not-forwarded","#,
-        r#""title":"The write was not forwarded","status":503,"#,
-        r#""detail":"Events of writes cannot be stored at the moment, so this write was refused "#,
-        r#"before it reached the API. Nothing has changed; try again later."}"#,
-    ),
-};
 
 impl Active {
     pub(super) fn request_headers(
@@ -41,23 +28,23 @@ impl Active {
     ) -> Action {
         // A context of the same number can only be one whose end was not reported.
         self.forget(host, context);
-        let exchange = match open(host, &self.config, ended) {
+        let opening = open(host, &self.config, ended);
+        if let Opening::Ignored = opening {
+            return Action::Continue;
+        }
+        self.metrics.seen.add(host, 1);
+        let exchange = match opening {
             Opening::Ignored => return Action::Continue,
             Opening::Lost(reason) => {
                 self.metrics.missed(host, reason);
                 return Action::Continue;
             }
+            Opening::Watched(watch) if watch.capture == Capture::Strict => {
+                return self.admit(host, context, watch);
+            }
             Opening::Unmatched => Exchange::Unmatched,
             Opening::Watched(watch) => Exchange::Watched(watch),
         };
-        if let Exchange::Watched(watch) = &exchange
-            && watch.capture == Capture::Strict
-            && (self.outbox.is_failing() || self.outbox.is_full())
-            && host.reply(&NOT_FORWARDED).is_ok()
-        {
-            self.metrics.rejected.add(host, 1);
-            return Action::Stop;
-        }
         self.exchanges.insert(context, exchange);
         Action::Continue
     }
@@ -69,6 +56,9 @@ impl Active {
         size: usize,
         ended: bool,
     ) -> Action {
+        if let Some(Exchange::Asking(_)) = self.exchanges.get(&context) {
+            return Action::KeepBody;
+        }
         self.copy(host, context, Side::Request, size, ended);
         Action::Continue
     }
@@ -89,10 +79,9 @@ impl Active {
         let step = match self.exchanges.get_mut(&context) {
             None => return Action::Continue,
             Some(Exchange::Held { .. }) => return Action::StopAll,
-            Some(Exchange::Unmatched) => {
-                let accepted = was_accepted(host);
-                accepted.then_some(Reason::Unmatched).map_or(Ok(Step::Pass), Err)
-            }
+            // An answer before the request went on is not the API's.
+            Some(Exchange::Asking(_)) => Err(Reason::LocalReply),
+            Some(Exchange::Unmatched) => Err(why_unmatched(host)),
             Some(Exchange::Watched(watch)) => watch.answer(host, ended, self.shows),
         };
         match step {
@@ -133,8 +122,10 @@ impl Active {
             Some(Exchange::Watched(watch)) if watch.is_accepted() => {
                 self.emit(host, watch.seen, None);
             }
-            Some(Exchange::Watched(_)) => self.metrics.missed(host, Reason::NoAnswer),
-            Some(Exchange::Unmatched | Exchange::Held { .. }) | None => {}
+            Some(Exchange::Watched(_) | Exchange::Asking(_) | Exchange::Unmatched) => {
+                self.metrics.missed(host, Reason::NoAnswer);
+            }
+            Some(Exchange::Held { .. }) | None => {}
         }
     }
 
@@ -175,7 +166,7 @@ impl Active {
         keep: Action,
     ) -> Action {
         let step = match self.exchanges.get_mut(&context) {
-            None | Some(Exchange::Unmatched) => return Action::Continue,
+            None | Some(Exchange::Unmatched | Exchange::Asking(_)) => return Action::Continue,
             Some(Exchange::Held { .. }) => return keep,
             Some(Exchange::Watched(watch)) => {
                 if watch.is_waiting() {

@@ -42,6 +42,20 @@ fn subject(method: Method, path: &str) -> String {
 }
 
 #[test]
+fn the_parents_are_the_parameters_before_the_resource_s_own() {
+    let parents = |method, path: &str| match rules().find(method, path) {
+        Found::Rule { place, .. } => place.parents().to_vec(),
+        other => panic!("{other:?}"),
+    };
+    let org = || vec![("org".to_owned(), "7".to_owned())];
+    assert_eq!(parents(Method::Post, "/orgs/7/people"), org());
+    assert_eq!(parents(Method::Patch, "/orgs/7/people/42"), org());
+    assert_eq!(parents(Method::Patch, "/orgs/7"), []);
+    assert_eq!(parents(Method::Post, "/people"), []);
+    assert_eq!(parents(Method::Post, "/invoices/4/pay"), []);
+}
+
+#[test]
 fn a_resource_is_created_on_its_path_and_changed_below_it() {
     let id = |text: &str| Some(format!("people/{text}"));
     assert_eq!(found(Method::Post, "/people"), Some((0, Change::Created, id("9"))));

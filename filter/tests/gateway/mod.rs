@@ -48,6 +48,7 @@ pub(crate) struct Fake {
     pub(crate) asked: RefCell<BTreeMap<&'static str, usize>>,
     pub(crate) sent: RefCell<Vec<Sent>>,
     pub(crate) resumed: RefCell<Vec<ContextId>>,
+    pub(crate) forwarded: RefCell<Vec<ContextId>>,
     pub(crate) replies: RefCell<Vec<(ContextId, u32)>>,
     pub(crate) logs: RefCell<Vec<(Level, String)>>,
     pub(crate) names: RefCell<Vec<String>>,
@@ -129,9 +130,13 @@ impl Host for Fake {
         Ok(())
     }
 
-    fn resume(&self) -> Result<(), Refusal> {
+    fn resume(&self, side: Side) -> Result<(), Refusal> {
         self.ask("resume")?;
-        self.resumed.borrow_mut().extend(self.context.get());
+        let resumed = match side {
+            Side::Request => &self.forwarded,
+            Side::Response => &self.resumed,
+        };
+        resumed.borrow_mut().extend(self.context.get());
         Ok(())
     }
 
@@ -250,7 +255,13 @@ impl Gateway {
             fields.push(("content-length", &length));
         }
         let (context, action) = self.begins(ROOT, &fields);
-        assert_eq!(action, Action::Continue);
+        if action == Action::StopAll {
+            // A strict route asks first.
+            self.sidecar(self.calls(), "204");
+            assert_eq!(self.host.forwarded.borrow().last(), Some(&context));
+        } else {
+            assert_eq!(action, Action::Continue);
+        }
         if !body.is_empty() {
             assert_eq!(self.chunk(context, Side::Request, body, true), Action::Continue);
         }
@@ -329,7 +340,8 @@ impl Gateway {
     /// All events of all calls, in the order of the calls.
     pub(crate) fn events(&self) -> Vec<Event> {
         let sent = self.host.sent.borrow();
-        let batches = sent.iter().map(|sent| wire::decode(sent.body.clone().into()).unwrap());
+        let sent = sent.iter().filter(|sent| !sent.body.is_empty());
+        let batches = sent.map(|sent| wire::decode(sent.body.clone().into()).unwrap());
         batches.flatten().collect()
     }
 

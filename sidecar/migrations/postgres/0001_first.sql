@@ -28,10 +28,13 @@ CREATE TABLE events (
     source    bytea  NOT NULL,
     subject   bytea,
     -- The event as it travels from gateway to sidecar, without its source.
-    frame     bytea  NOT NULL
+    frame     bytea  NOT NULL,
+    -- What all requests have in common by which a client asked for the same write.
+    idempotency bytea
 );
 
 CREATE INDEX events_by_type ON events (type, id);
+CREATE UNIQUE INDEX events_by_idempotency ON events (idempotency) WHERE idempotency IS NOT NULL;
 -- Of its beginning: there is no limit to what an API may use for an id, and there is one to what
 -- an index holds.
 CREATE INDEX events_by_subject ON events (substr(subject, 1, 64), id) WHERE subject IS NOT NULL;

@@ -21,10 +21,13 @@ CREATE TABLE events (
     stored_at INTEGER NOT NULL,
     source    TEXT    NOT NULL,
     -- The event as it travels from gateway to sidecar, without its source.
-    frame     BLOB    NOT NULL
+    frame     BLOB    NOT NULL,
+    -- What all requests have in common by which a client asked for the same write.
+    idempotency BLOB CHECK (length(idempotency) = 16)
 ) STRICT;
 
 CREATE INDEX events_by_type ON events (type, id);
+CREATE UNIQUE INDEX events_by_idempotency ON events (idempotency) WHERE idempotency IS NOT NULL;
 CREATE INDEX events_by_subject ON events (subject, id) WHERE subject IS NOT NULL;
 -- Events in the order of their ids are nearly in the order of their times. How nearly, is said
 -- by the few that are more than a second late.

@@ -2,7 +2,7 @@
 //!
 //! Invariant: read only; `data` is what a payload of the event carries.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
     Json,
@@ -73,6 +73,8 @@ struct Shown {
     #[serde(serialize_with = "shape::text")]
     r#type: EventType,
     subject: Option<String>,
+    /// By the names of the path's parameters.
+    parents: BTreeMap<String, String>,
     sequence: Option<u64>,
     source: String,
     #[serde(serialize_with = "shape::text")]
@@ -117,6 +119,7 @@ impl Shown {
             id: event.id,
             r#type: event.event_type.clone(),
             subject: event.subject.clone(),
+            parents: event.parents.iter().cloned().collect(),
             sequence: event.sequence,
             source: event.source.clone(),
             time: event.time,

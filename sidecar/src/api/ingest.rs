@@ -1,4 +1,4 @@
-//! `POST /ingest`: a batch of events from a gateway.
+//! `POST /ingest`: a batch of events from a gateway. `GET /ingest`: whether one would be stored.
 //!
 //! Invariant: 204 is answered only when every event of the batch is stored, and any other answer
 //! when none of it is. A batch that arrived whole is stored even if the gateway resets the
@@ -19,11 +19,12 @@ use super::{
     Problem,
     auth::Gate,
     body::{arrived, media_type},
-    routes::{Routes, post},
+    routes::{Routes, get, post},
 };
 use crate::{
     ingest::{Ingest, Refused},
     model::Scope,
+    transform::complete,
 };
 
 /// The largest batch, in bytes. Gateways send about 1 MiB at a time, and one event alone if it
@@ -38,7 +39,13 @@ pub fn ingest(ingest: Ingest, gate: &Gate) -> Router {
 }
 
 pub(super) fn routes() -> Routes<Ingest> {
-    Routes::new().at("/ingest", [post(Scope::EventsWrite, take)])
+    let operations = [get(Scope::EventsWrite, answer_for), post(Scope::EventsWrite, take)];
+    Routes::new().at("/ingest", operations)
+}
+
+/// Goes the way of a batch, up to the store.
+async fn answer_for(State(ingest): State<Ingest>) -> Result<StatusCode, Problem> {
+    hand_over(&ingest, Vec::new()).await
 }
 
 async fn take(State(ingest): State<Ingest>, request: Request) -> Result<StatusCode, Problem> {
@@ -55,6 +62,10 @@ async fn take(State(ingest): State<Ingest>, request: Request) -> Result<StatusCo
         tracing::warn!(flaw, "refused a batch");
         Problem::Malformed(flaw)
     })?;
+    hand_over(&ingest, events).await
+}
+
+async fn hand_over(ingest: &Ingest, events: Vec<Event>) -> Result<StatusCode, Problem> {
     match ingest.submit(events).await {
         Ok(()) => Ok(StatusCode::NO_CONTENT),
         Err(refused @ (Refused::Overloaded | Refused::StoreUnavailable | Refused::Stopping)) => {
@@ -66,7 +77,7 @@ async fn take(State(ingest): State<Ingest>, request: Request) -> Result<StatusCo
 fn decode(body: Bytes) -> Result<Vec<Event>, String> {
     let events = wire::decode(body).map_err(|error| error.to_string())?;
     // Nobody but the store numbers events.
-    let events = events.into_iter().map(|event| Event { sequence: None, ..event });
+    let events = events.into_iter().map(|event| complete(Event { sequence: None, ..event }));
     let events: Vec<_> = events.collect();
     match events.iter().position(|event| event.event_type.is_operational()) {
         Some(index) => Err(format!("events[{index}].type: is told by Sidehook alone")),

@@ -190,7 +190,8 @@ impl Attributes {
             ..Exchange::default()
         };
         let id = id_of(time, &source, &id);
-        Ok(Event { id, event_type, source, subject, sequence: None, time, exchange })
+        let parents = Vec::new();
+        Ok(Event { id, event_type, source, subject, parents, sequence: None, time, exchange })
     }
 }
 

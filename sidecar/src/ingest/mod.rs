@@ -81,7 +81,7 @@ pub fn ingest(
 
 impl Ingest {
     /// Hands a batch over at once, then waits until it is stored. Dropping the future does not
-    /// take the batch back.
+    /// take the batch back. One without events asks whether others would be stored.
     pub fn submit(
         &self,
         events: Vec<Event>,
@@ -104,9 +104,9 @@ impl Committer {
     pub async fn run(mut self) {
         let mut submissions = Vec::new();
         while self.waiting.recv_many(&mut submissions, BATCHES_PER_COMMIT).await > 0 {
-            let batches = submissions.len();
+            let batches = submissions.iter().filter(|batch| !batch.events.is_empty()).count();
             let mut events = Vec::new();
-            let mut answers = Vec::with_capacity(batches);
+            let mut answers = Vec::with_capacity(submissions.len());
             for Submission { events: batch, answer } in submissions.drain(..) {
                 events.extend(batch);
                 answers.push(answer);
@@ -119,11 +119,10 @@ impl Committer {
                 );
                 Refused::StoreUnavailable
             });
-            self.metrics.committed(
-                batches,
-                self.clock.monotonic().saturating_sub(started),
-                &result,
-            );
+            if batches > 0 {
+                let took = self.clock.monotonic().saturating_sub(started);
+                self.metrics.committed(batches, took, &result);
+            }
             for answer in answers {
                 // One that does not wait any more does not need to know.
                 let _ = answer.send(result.clone().map(drop));
@@ -133,6 +132,10 @@ impl Committer {
 
     /// Returns how many of the events were new.
     async fn commit(&self, events: Vec<Arc<Event>>) -> store::Result<Stored> {
+        if events.is_empty() {
+            self.store.ping().await?;
+            return Ok(Stored { new: 0, known: 0 });
+        }
         let now = self.clock.now();
         let hand_on = self.queue.room(Lane::Events) >= events.len();
         let due = if hand_on { Due::Leased(lease_from(now)) } else { Due::At(now) };

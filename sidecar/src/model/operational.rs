@@ -83,6 +83,7 @@ fn event(name: &str, (kind, id): (&str, &str), at: UnixMicros, data: &Value) -> 
         event_type,
         source: SOURCE.to_owned(),
         subject: Some(format!("{kind}/{id}")),
+        parents: Vec::new(),
         sequence: None,
         time: at,
         exchange: Exchange {

@@ -51,6 +51,7 @@ pub(crate) fn event(event_type: &str, request: &[u8], response: &[u8]) -> Event 
         event_type: event_type.parse().unwrap(),
         source: "edge".to_owned(),
         subject: Some("people/42".to_owned()),
+        parents: Vec::new(),
         sequence: None,
         time: UnixMicros::new(1_763_890_200_000_000),
         exchange: Exchange {

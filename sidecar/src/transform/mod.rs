@@ -14,6 +14,7 @@ mod payload;
 mod render;
 pub mod sandbox;
 pub mod scripts;
+mod subject;
 
 pub use backtest::{Change, Compared, differences};
 pub use data::data;
@@ -24,3 +25,4 @@ pub use metrics::Metrics;
 pub use render::{Haste, Rendered, Renderer, version_of};
 pub use sandbox::Sandbox;
 pub use scripts::{Scripts, Transformed};
+pub use subject::complete;

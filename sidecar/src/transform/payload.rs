@@ -2,7 +2,7 @@
 //!
 //! Invariant: the same event and subscription always give the same bytes.
 
-use std::{collections::BTreeMap, io, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap, io, sync::Arc};
 
 use bytes::Bytes;
 use serde::{Serialize, Serializer, ser::SerializeMap};
@@ -11,6 +11,9 @@ use sidehook_event::{Event, cloudevents};
 
 use super::data;
 use crate::model::{Format, Payload};
+
+/// A name and its text.
+type Attribute = (Cow<'static, str>, String);
 
 /// What all payloads of an event have in common.
 #[derive(Debug)]
@@ -42,23 +45,23 @@ impl Layout<'_> {
         }
     }
 
-    fn standard(&self) -> Vec<(&'static str, String)> {
+    fn standard(&self) -> Vec<Attribute> {
         vec![
-            ("type", self.event.event_type.to_string()),
-            ("timestamp", self.event.time.to_string()),
+            ("type".into(), self.event.event_type.to_string()),
+            ("timestamp".into(), self.event.time.to_string()),
         ]
     }
 
-    fn cloudevent(&self) -> Vec<(&'static str, String)> {
+    fn cloudevent(&self) -> Vec<Attribute> {
         let mut attributes = cloudevents::attributes(self.event);
-        attributes.push(("datacontenttype", "application/json".to_owned()));
+        attributes.push(("datacontenttype".into(), "application/json".to_owned()));
         attributes
     }
 
     fn write(
         &self,
         out: &mut Vec<u8>,
-        envelope: &[(&'static str, String)],
+        envelope: &[Attribute],
         data_key: &'static str,
         custom: &Map<String, Value>,
     ) -> serde_json::Result<()> {
@@ -73,7 +76,7 @@ impl Layout<'_> {
         map.serialize_entry(data_key, &self.data)?;
         // What the subscription adds never hides what the event says.
         let taken = |key: &str| {
-            key == data_key || key == "truncated" || envelope.iter().any(|(name, _)| *name == key)
+            key == data_key || key == "truncated" || envelope.iter().any(|(name, _)| name == key)
         };
         for (key, value) in custom.iter().filter(|(key, _)| !taken(key)) {
             map.serialize_entry(key, value)?;

@@ -280,6 +280,7 @@ fn happening(id: u128, event_type: &str) -> Event {
         event_type: event_type.parse::<EventType>().unwrap(),
         source: "edge".to_owned(),
         subject: Some("people/42".to_owned()),
+        parents: Vec::new(),
         sequence: None,
         time: UnixMicros::from_nanos(START),
         exchange: Exchange {
@@ -289,6 +290,8 @@ fn happening(id: u128, event_type: &str) -> Event {
             request: body(r#"{"name": "Ada"}"#),
             response: body(r#"{"id": 42, "name": "Ada"}"#),
             headers: vec![("x-actor".to_owned(), "grace".to_owned())],
+            idempotency: None,
+            id_within: None,
             traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
             tracestate: None,
         },

@@ -90,6 +90,7 @@ pub(crate) fn event(id: u128, event_type: &str) -> Event {
         event_type: event_type.parse().unwrap(),
         source: "edge".to_owned(),
         subject: Some(id.to_string()),
+        parents: Vec::new(),
         sequence: None,
         time: UnixMicros::new(1_763_890_200_000_000),
         exchange: Exchange { status: 201, response, ..Exchange::default() },

@@ -55,6 +55,7 @@ pub(crate) fn event(id: u128) -> Arc<Event> {
         event_type: "people.created".parse().expect("a type"),
         source: "edge".to_owned(),
         subject: None,
+        parents: Vec::new(),
         sequence: None,
         time: UnixMicros::EPOCH,
         exchange: Exchange { status: 201, ..Exchange::default() },

@@ -202,6 +202,7 @@ impl World {
             event_type: kind.parse().unwrap(),
             source: "edge".to_owned(),
             subject: Some(subject),
+            parents: Vec::new(),
             sequence: None,
             time: self.ground.clock.now(),
             exchange: Exchange {

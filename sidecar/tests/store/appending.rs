@@ -36,6 +36,7 @@ pub(crate) async fn an_event_is_read_back_as_it_came(ground: &mut dyn Ground) {
     let odd = Event {
         source: "gateway \u{1F980}\0".to_owned(),
         subject: Some("orgs/7/people/\0größe' OR 1=1 --".to_owned()),
+        parents: vec![("org\0".to_owned(), "7 \u{1F980}".to_owned())],
         sequence: None,
         exchange: Exchange {
             method: "PATCH".to_owned(),
@@ -47,6 +48,8 @@ pub(crate) async fn an_event_is_read_back_as_it_came(ground: &mut dyn Ground) {
                 ("x-actor".to_owned(), "ada".to_owned()),
                 ("x-actor".to_owned(), String::new()),
             ],
+            idempotency: Some([0xFF; 16]),
+            id_within: None,
             traceparent: Some("00-4bf92f35".to_owned()),
             tracestate: Some("a=b".to_owned()),
         },
@@ -61,6 +64,7 @@ pub(crate) async fn an_event_without_anything_optional_is_read_back(ground: &mut
     let bare = Event {
         source: String::new(),
         subject: None,
+        parents: Vec::new(),
         sequence: None,
         time: UnixMicros::EPOCH,
         exchange: Exchange { status: 200, ..Exchange::default() },
@@ -96,6 +100,27 @@ pub(crate) async fn an_event_is_stored_once_however_often_it_comes(ground: &mut 
     assert_eq!(stored(&*store).await, ids(&events((1..=5).rev())));
     let claimed = store.claim_events(at(0), at(9), 100).await.unwrap();
     assert_eq!(ids(&claimed), ids(&events(1..=5)));
+}
+
+pub(crate) async fn of_the_events_of_one_repeated_request_the_first_is_stored(
+    ground: &mut dyn Ground,
+) {
+    let store = ground.store();
+    let marked = |number: u64, mark: u8| {
+        let mut event = event(number);
+        event.exchange.idempotency = Some([mark; 16]);
+        Arc::new(event)
+    };
+    let group = [marked(1, 7), marked(2, 7), Arc::new(event(3)), Arc::new(event(4))];
+    assert_eq!(append(&*store, &group).await, HashSet::from([minted(1), minted(3), minted(4)]));
+    // Whatever its id, and beside others that are new.
+    let later = [marked(5, 7), marked(6, 8), marked(7, 8)];
+    assert_eq!(append(&*store, &later).await, HashSet::from([minted(6)]));
+    // One that is sent again is itself.
+    assert_eq!(append(&*store, &group).await, HashSet::new());
+    assert_eq!(stored(&*store).await.len(), 4);
+    let claimed = store.claim_events(at(0), at(9), 100).await.unwrap();
+    assert_eq!(ids(&claimed), [minted(1), minted(3), minted(4), minted(6)]);
 }
 
 pub(crate) async fn an_event_that_comes_twice_in_a_group_is_stored_once(ground: &mut dyn Ground) {

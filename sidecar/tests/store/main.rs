@@ -52,6 +52,7 @@ macro_rules! conformance {
                 large_bodies_are_read_back,
                 an_event_is_stored_once_however_often_it_comes,
                 an_event_that_comes_twice_in_a_group_is_stored_once,
+                of_the_events_of_one_repeated_request_the_first_is_stored,
                 the_first_version_of_an_event_stays,
                 a_group_of_five_thousand_is_stored,
                 no_events_are_no_events,

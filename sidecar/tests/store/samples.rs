@@ -34,6 +34,7 @@ pub(crate) fn event(number: u64) -> Event {
         event_type: "people.created".parse().unwrap(),
         source: "edge".to_owned(),
         subject: Some(number.to_string()),
+        parents: Vec::new(),
         sequence: None,
         time: at(number),
         exchange: Exchange {

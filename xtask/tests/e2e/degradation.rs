@@ -61,6 +61,7 @@ async fn ingest(sidehook: &Sidehook) -> Result<(u16, String)> {
         source: String::new(),
         event_type: "people.created".parse()?,
         subject: None,
+        parents: Vec::new(),
         sequence: None,
         time: UnixMicros::EPOCH,
         exchange: Exchange { status: 201, ..Exchange::default() },

@@ -142,6 +142,7 @@ impl Example {
             event_type: self.event_type,
             source: "sidehook".to_owned(),
             subject: Some("example".to_owned()),
+            parents: Vec::new(),
             sequence: None,
             time,
             exchange: Exchange {

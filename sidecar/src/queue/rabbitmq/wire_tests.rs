@@ -15,6 +15,7 @@ fn sample_event() -> Event {
         event_type: "people.created".parse().unwrap(),
         source: "edge".to_owned(),
         subject: Some("42".to_owned()),
+        parents: Vec::new(),
         sequence: Some(7),
         time: UnixMicros::new(1_763_890_200_000_000),
         exchange: Exchange {

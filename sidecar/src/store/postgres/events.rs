@@ -22,12 +22,13 @@ use crate::{
 };
 
 pub(super) const APPEND: &str = "WITH new AS (
-        INSERT INTO events (id, type, subject, time_us, skew_us, source, frame, sequence, stored_at)
-        SELECT id, type, subject, time_us, skew_us, source, frame,
+        INSERT INTO events (id, type, subject, time_us, skew_us, source, frame, idempotency,
+            sequence, stored_at)
+        SELECT id, type, subject, time_us, skew_us, source, frame, idempotency,
             (SELECT nextval('appends')) * 65536 + place, $8::bigint
         FROM unnest($1::uuid[], $2::text[], $3::bytea[], $4::bigint[], $5::bigint[], $6::bytea[],
-            $7::bytea[], $11::integer[])
-            AS given (id, type, subject, time_us, skew_us, source, frame, place)
+            $7::bytea[], $11::integer[], $12::bytea[])
+            AS given (id, type, subject, time_us, skew_us, source, frame, place, idempotency)
         ON CONFLICT DO NOTHING RETURNING id, sequence
     ), waiting AS (
         INSERT INTO undispatched (event_id, due_at, claimed)
@@ -72,8 +73,9 @@ pub(super) const LATEST: &str = "SELECT max(skew_us) FROM events WHERE skew_us >
 /// By how much an event may be later than its id says without being in the index of those.
 const USUAL_SKEW: i64 = 1_000_000;
 
-/// The events as columns, each with its place among them, in the order of their ids: two who append the same ones do not wait for
-/// each other. Of one that comes twice the first is kept.
+/// The events as columns, each with its place among them, in the order of what must be there once:
+/// two who append the same ones do not wait for each other. Of one that comes twice the first is
+/// kept.
 #[derive(Default)]
 struct Columns<'a> {
     ids: Vec<sqlx::types::Uuid>,
@@ -84,13 +86,14 @@ struct Columns<'a> {
     sources: Vec<&'a [u8]>,
     frames: Vec<Vec<u8>>,
     places: Vec<i32>,
+    idempotencies: Vec<Option<&'a [u8]>>,
 }
 
 impl<'a> Columns<'a> {
     fn of(events: &'a [Arc<Event>]) -> Self {
         let mut sorted: Vec<(usize, &Event)> =
             events.iter().map(AsRef::as_ref).enumerate().collect();
-        sorted.sort_by_key(|(_, event)| event.id);
+        sorted.sort_by_key(|(place, event)| (event.exchange.idempotency, event.id, *place));
         let mut columns = Self::default();
         for (place, event) in sorted {
             columns.ids.push(key(event.id));
@@ -101,6 +104,9 @@ impl<'a> Columns<'a> {
             columns.sources.push(event.source.as_bytes());
             columns.frames.push(wire::frame(event.clone()));
             columns.places.push(i32::try_from(place).unwrap_or(i32::MAX).min(65_535));
+            columns
+                .idempotencies
+                .push(event.exchange.idempotency.as_ref().map(<[u8; 16]>::as_slice));
         }
         columns
     }
@@ -125,7 +131,7 @@ pub(super) fn insertion(
     stored_at: UnixMicros,
     due: Due,
 ) -> Query<'static, Postgres, PgArguments> {
-    let Columns { ids, types, subjects, times, skews, sources, frames, places } =
+    let Columns { ids, types, subjects, times, skews, sources, frames, places, idempotencies } =
         Columns::of(events);
     let (due_at, claimed) = due_columns(due);
     sqlx::query(APPEND)
@@ -140,6 +146,7 @@ pub(super) fn insertion(
         .bind(due_at)
         .bind(claimed)
         .bind(places)
+        .bind(idempotencies)
 }
 
 /// Adds what is told of things, due when they happened.

@@ -27,8 +27,9 @@ use crate::{
 
 static APPEND: LazyLock<Batch> = LazyLock::new(|| {
     Batch::new(
-        "INSERT INTO events (id, type, subject, time_us, skew_us, stored_at, source, frame) VALUES",
-        8,
+        "INSERT INTO events
+            (id, type, subject, time_us, skew_us, stored_at, source, idempotency, frame) VALUES",
+        9,
         "ON CONFLICT DO NOTHING RETURNING id, sequence",
     )
 });
@@ -96,6 +97,7 @@ impl Addition {
                     .bind(skew(event))
                     .bind(micros(stored_at))
                     .bind(event.source.clone())
+                    .bind(event.exchange.idempotency.map(Vec::from))
                     .bind(wire::frame(Event::clone(event)))
             })
         };

@@ -22,6 +22,7 @@ fn events(count: u128, bytes: usize) -> Vec<Arc<Event>> {
             event_type: "people.created".parse().unwrap(),
             source: "edge".to_owned(),
             subject: None,
+            parents: Vec::new(),
             sequence: None,
             time: UnixMicros::EPOCH,
             exchange,

@@ -47,7 +47,8 @@ fn seen(request: &[u8], response: &[u8]) -> Seen {
 }
 
 fn made(seen: Seen) -> Event {
-    event(seen, "edge", 7).unwrap()
+    let [event] = events(seen, "edge", 7).try_into().unwrap();
+    event
 }
 
 fn subject(request: &[u8], response: &[u8]) -> Option<String> {
@@ -87,7 +88,7 @@ fn an_exchange_becomes_an_event_with_all_that_was_asked_for() {
 fn without_an_answer_there_is_no_event() {
     let mut seen = seen(b"", b"");
     seen.answer = None;
-    assert_eq!(event(seen, "edge", 7), None);
+    assert_eq!(events(seen, "edge", 7), []);
 }
 
 #[test]
@@ -209,4 +210,172 @@ fn both_bodies_are_redacted_after_the_id_was_found() {
     assert_eq!(event.exchange.request.content, "{\"password\":\"[redacted]\"}");
     assert_eq!(event.exchange.response.content, "{\"id\":3,\"password\":\"[redacted]\"}");
     assert_eq!(event.subject.as_deref(), Some("3"));
+}
+
+fn bulk(sent: &[u8], answered: &[u8], status: u16, route_of: &serde_json::Value) -> Vec<Event> {
+    let mut seen = seen(sent, answered);
+    seen.route = route(route_of);
+    seen.answer = Some(Answer { status, unix_nanos: 1_763_890_200_000_042_000, location: None });
+    events(seen, "edge", 7)
+}
+
+#[test]
+fn a_list_becomes_one_event_for_each_of_its_elements() {
+    let asked = serde_json::json!({"bulk": true, "redact": ["/card"]});
+    let made = bulk(
+        b"[{\"n\":1,\"card\":4111}, {\"n\":2}]",
+        b"[{\"id\":\"a\"}, {\"id\":7, \"card\":1}]",
+        201,
+        &asked,
+    );
+    let [first, second] = made.as_slice() else { panic!("{made:?}") };
+    assert_eq!((first.subject.as_deref(), second.subject.as_deref()), (Some("a"), Some("7")));
+    assert_eq!(first.exchange.response.content, "{\"id\":\"a\"}");
+    assert_eq!(first.exchange.request.content, "{\"n\":1,\"card\":\"[redacted]\"}");
+    assert_eq!(second.exchange.response.content, "{\"id\":7, \"card\":\"[redacted]\"}");
+    assert_eq!(second.exchange.request.content, "{\"n\":2}");
+    assert_eq!(second.exchange.request.size, 7);
+    assert!(first.id < second.id);
+    assert!(!first.exchange.request.truncated);
+}
+
+#[test]
+fn a_list_inside_the_body_is_found_by_its_pointer() {
+    let made = bulk(
+        b"{\"data\":[1,2]}",
+        b"{\"data\":[{\"key\":\"a\"},{\"key\":\"b\"}],\"count\":2}",
+        200,
+        &serde_json::json!({"bulk": "/data", "id": "/data/key"}),
+    );
+    let subjects: Vec<_> = made.iter().filter_map(|event| event.subject.as_deref()).collect();
+    assert_eq!(subjects, ["a", "b"]);
+    assert_eq!(made[1].exchange.request.content, "2");
+    let single = bulk(
+        b"",
+        b"{\"data\":{\"key\":\"c\"}}",
+        201,
+        &serde_json::json!({"bulk": "/data", "id": "/data/key"}),
+    );
+    assert_eq!(single.len(), 1);
+    assert_eq!(single[0].subject.as_deref(), Some("c"));
+}
+
+#[test]
+fn a_request_that_is_no_such_list_is_left_out_of_the_events_of_its_elements() {
+    let asked = serde_json::json!({"bulk": true});
+    for sent in [&b"{\"count\":2}"[..], b"[1]", b"not JSON"] {
+        let made = bulk(sent, b"[{\"id\":1},{\"id\":2}]", 201, &asked);
+        assert_eq!(made.len(), 2);
+        let request = &made[0].exchange.request;
+        assert!(request.content.is_empty() && request.truncated, "{request:?}");
+    }
+    let request = bulk(b"", b"[{\"id\":1}]", 201, &asked)[0].exchange.request.clone();
+    assert!(request.content.is_empty() && !request.truncated, "{request:?}");
+}
+
+#[test]
+fn what_is_no_list_of_resources_stays_one_event() {
+    let asked = serde_json::json!({"bulk": true});
+    let long = format!("[{}1]", "1,".repeat(bulk::MOST));
+    for (answered, status) in [
+        (&b"{\"id\":1}"[..], 201),
+        (b"[]", 200),
+        (b"[1,2", 200),
+        // Which of them succeeded is said in a way of the API's own.
+        (b"[{\"status\":201},{\"status\":409}]", 207),
+        (long.as_bytes(), 200),
+    ] {
+        let mut seen = seen(b"", answered);
+        seen.response = Passing { limit: 1 << 20, ..Passing::new(true, 1 << 20, &Fields::new()) };
+        seen.response.pass(answered.len(), answered.to_vec());
+        seen.response.end();
+        seen.route = route(&asked);
+        seen.answer = Some(Answer { status, unix_nanos: 0, location: None });
+        let made = events(seen, "edge", 7);
+        assert_eq!(made.len(), 1);
+        assert_eq!(made[0].exchange.response.content, answered);
+    }
+    let unasked = bulk(b"", b"[{\"id\":1}]", 201, &serde_json::json!({}));
+    assert_eq!(unasked[0].exchange.response.content, "[{\"id\":1}]");
+}
+
+/// The mark of an exchange with these request headers.
+fn mark(extra: &[(&str, &[u8])], change: impl FnOnce(&mut Seen)) -> Option<[u8; 16]> {
+    let mut seen = seen(b"{\"n\":1}", b"{\"id\":42}");
+    seen.route = route(&serde_json::json!({"idempotency_key": true}));
+    seen.fields = fields(extra);
+    change(&mut seen);
+    made(seen).exchange.idempotency
+}
+
+#[test]
+fn a_repeated_request_has_the_mark_of_the_first() {
+    let key: [(&str, &[u8]); 2] = [("idempotency-key", b"k1"), ("authorization", b"Bearer a")];
+    let first = mark(&key, |_| ());
+    assert!(first.is_some());
+    let later = mark(&key, |seen| {
+        seen.answer.as_mut().unwrap().unix_nanos += 1_000_000_000;
+        seen.fields.push((b"x-request-id".to_vec(), b"other".to_vec()));
+    });
+    assert_eq!(first, later);
+    assert_eq!(mark(&[], |_| ()), None);
+    assert_eq!(mark(&[("idempotency-key", b"")], |_| ()), None);
+    let unasked = mark(&key, |seen| seen.route = route(&serde_json::json!({})));
+    assert_eq!(unasked, None);
+}
+
+#[test]
+fn another_write_has_another_mark_even_with_the_same_key() {
+    let key: [(&str, &[u8]); 2] = [("idempotency-key", b"k1"), ("authorization", b"Bearer a")];
+    let first = mark(&key, |_| ());
+    let other_key = mark(&[("idempotency-key", b"k2"), key[1]], |_| ());
+    let other_client = mark(&[key[0], ("authorization", b"Bearer b")], |_| ());
+    let other_body = mark(&key, |seen| seen.request = passed(&[b"{\"n\":2}"], &Fields::new()));
+    let done_again = mark(&key, |seen| seen.response = passed(&[b"{\"id\":43}"], &Fields::new()));
+    let other_path = mark(&key, |seen| seen.path = "/people".into());
+    let other_method = mark(&key, |seen| seen.method = Method::Put);
+    let other_type = mark(&key, |seen| seen.change = Change::Updated);
+    let marks = [
+        first,
+        other_key,
+        other_client,
+        other_body,
+        done_again,
+        other_path,
+        other_method,
+        other_type,
+    ];
+    let distinct: std::collections::BTreeSet<_> = marks.iter().collect();
+    assert_eq!(distinct.len(), marks.len());
+}
+
+#[test]
+fn each_element_of_a_list_has_a_mark_of_its_own() {
+    let mut seen = seen(b"", b"[{\"id\":1},{\"id\":1},{}]");
+    seen.route = route(&serde_json::json!({"idempotency_key": true, "bulk": true}));
+    seen.fields = fields(&[("idempotency-key", b"k1")]);
+    let made = events(seen, "edge", 7);
+    let marks: std::collections::BTreeSet<_> =
+        made.iter().map(|event| event.exchange.idempotency).collect();
+    assert_eq!(marks.len(), 3);
+}
+
+#[test]
+fn where_the_id_is_in_a_body_that_is_compressed_is_said() {
+    let encoded = fields(&[("content-encoding", b"gzip")]);
+    let answered = |extra: &serde_json::Value, location: Option<&str>| {
+        let mut seen = seen(b"", b"");
+        seen.route = route(extra);
+        seen.response = passed(&[b"\x1f\x8b"], &encoded);
+        seen.answer.as_mut().unwrap().location = location.map(str::to_owned);
+        made(seen)
+    };
+    let event = answered(&serde_json::json!({"id": "/data/a~1b"}), None);
+    assert_eq!(event.subject, None);
+    assert_eq!(event.exchange.id_within.unwrap().pointer, "/data/a~1b");
+    let known = answered(&serde_json::json!({}), Some("/people/42"));
+    assert_eq!((known.subject.as_deref(), known.exchange.id_within), (Some("42"), None));
+    // What does not leave can't be looked into.
+    let redacted = answered(&serde_json::json!({"redact": ["/password"]}), None);
+    assert_eq!(redacted.exchange.id_within, None);
 }
