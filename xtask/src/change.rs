@@ -21,6 +21,13 @@ pub enum Change {
     /// Another filter stands before ours, on every route, in a virtual machine of its own. When
     /// it crashes, Envoy goes on without it.
     Before(Foreign),
+    /// A part of the text becomes another one.
+    Part {
+        /// What is there once.
+        of: String,
+        /// What stands there instead.
+        by: String,
+    },
     /// The filter buffers no more than this.
     Buffer {
         /// Events.
@@ -57,11 +64,17 @@ pub fn apply(changes: &[Change], configuration: String) -> Result<String> {
 }
 
 impl Change {
+    /// Adds `more` behind `part`.
+    pub fn behind(part: &str, more: &str) -> Self {
+        Self::Part { of: part.to_owned(), by: format!("{part}{more}") }
+    }
+
     fn apply(&self, text: &str) -> Result<String> {
         match self {
             Self::WithoutFilter => without_filter(text),
             Self::Everywhere => replaced(text, DISABLED, ""),
             Self::Instead(foreign) => foreign.in_place_of_ours(text),
+            Self::Part { of, by } => replaced(text, of, by),
             Self::Before(foreign) => replaced(text, OURS, &format!("{}{OURS}", foreign.filter())),
             Self::Buffer { events, kibibytes } => {
                 let buffer =

@@ -181,6 +181,12 @@ impl Stack {
         Ok(())
     }
 
+    /// Starts a gateway in place of the one that has ended, and waits until it is ready.
+    pub async fn restart_gateway(&mut self) -> Result<()> {
+        self.envoy = self.plan.start_envoy().await?;
+        ready(&mut self.envoy, &self.http, &self.plan.admin_url("/ready")).await
+    }
+
     /// Waits until something of it dies and says so.
     pub async fn death(&mut self) -> anyhow::Error {
         let Self { servers, sidecars, envoy, .. } = self;

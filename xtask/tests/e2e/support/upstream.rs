@@ -3,7 +3,7 @@
 //! Invariant: a request is remembered whole before it is answered.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     net::Ipv4Addr,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -37,6 +37,8 @@ const HEAD: usize = 200;
 #[derive(Clone, Default)]
 struct Script {
     answers: Arc<Mutex<BTreeMap<String, Vec<u8>>>>,
+    otherwise: Arc<Mutex<Option<Vec<u8>>>>,
+    in_turn: Arc<Mutex<VecDeque<Vec<u8>>>>,
     requests: Arc<Mutex<Vec<Message>>>,
 }
 
@@ -61,10 +63,36 @@ impl Upstream {
         answers.insert(path.to_owned(), answer.to_vec());
     }
 
+    /// Answers the next requests with these bytes, whatever their paths, before all else.
+    pub(crate) fn answers_in_turn(&self, answers: &[Vec<u8>]) {
+        let mut in_turn = self.script.in_turn.lock().unwrap_or_else(PoisonError::into_inner);
+        in_turn.extend(answers.iter().cloned());
+    }
+
+    /// From now on answers every path with exactly these bytes, but those that have an answer of
+    /// their own.
+    pub(crate) fn always_answers(&self, answer: &[u8]) {
+        let mut otherwise = self.script.otherwise.lock().unwrap_or_else(PoisonError::into_inner);
+        *otherwise = Some(answer.to_vec());
+    }
+
     /// The requests since the last time they were taken.
     pub(crate) fn take_requests(&self) -> Vec<Message> {
         let mut requests = self.script.requests.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::take(&mut *requests)
+    }
+}
+
+impl Script {
+    fn answer(&self, path: &str) -> Vec<u8> {
+        if let Some(next) = self.in_turn.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+        {
+            return next;
+        }
+        let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        let otherwise = self.otherwise.lock().unwrap_or_else(PoisonError::into_inner);
+        let answer = answers.get(path).or(otherwise.as_ref());
+        answer.cloned().unwrap_or_else(|| OTHERWISE.to_vec())
     }
 }
 
@@ -88,10 +116,7 @@ async fn converse(stream: TcpStream, script: Script) -> Result<()> {
     stream.set_nodelay(true)?;
     let mut stream = BufReader::new(stream);
     while let Some(request) = Message::request(&mut stream).await? {
-        let answer = {
-            let answers = script.answers.lock().unwrap_or_else(PoisonError::into_inner);
-            answers.get(request.path()).cloned().unwrap_or_else(|| OTHERWISE.to_vec())
-        };
+        let answer = script.answer(request.path());
         script.requests.lock().unwrap_or_else(PoisonError::into_inner).push(request);
         stream.write_all(&answer).await?;
         if answer.windows(CLOSE.len()).take(HEAD).any(|part| part == CLOSE) {
