@@ -111,6 +111,21 @@ fn a_full_buffer_drops_what_is_new_as_each_mode_promises() {
 }
 
 #[test]
+fn a_full_buffer_holds_no_answer_whose_body_is_slow_to_end() {
+    let mut config = config();
+    config["buffer"] = json!({"max_events": 1});
+    let mut gateway = Gateway::with(&config);
+    let (durable, strict) = (gateway.post("/people"), gateway.post("/hard"));
+    gateway.exchange("/soft");
+    for context in [durable, strict] {
+        assert_eq!(gateway.answers(context, 201, false), Action::Stop);
+    }
+    gateway.waits(5_000);
+    assert_eq!(gateway.resumed(), [durable]);
+    assert_eq!(gateway.replies(), [(strict, 503)]);
+}
+
+#[test]
 fn bodies_that_pass_by_count_against_the_buffer() {
     let mut config = config();
     config["buffer"] = json!({"max_bytes": "64KiB"});

@@ -11,6 +11,7 @@ use crate::{
     config::Capture,
     exchange::{Opening, Shows, Step, Watch, open, why_unmatched},
     host::{Action, ContextId, Host, Level, Side},
+    outbox::MAX_COMPANY,
 };
 
 /// So long without a body makes one suspect that bodies are not shown while headers are kept.
@@ -130,7 +131,8 @@ impl Active {
     }
 
     /// Makes the events of answers whose end has been waited for long enough. What the gateway
-    /// keeps of them goes on waiting for the commit.
+    /// keeps of them goes on waiting for the commit; what finds no room is let go or replaced, no
+    /// more of them than one callback may, the others at the next tick.
     pub(super) fn emit_stalled(&mut self, host: &dyn Host) {
         let now = now(host);
         let patience = match self.shows {
@@ -144,6 +146,7 @@ impl Active {
                 Exchange::Watched(watch) if stalled(watch) => Some(*context),
                 _ => None,
             })
+            .take(MAX_COMPANY)
             .collect();
         self.stalled = self.stalled.saturating_add(stalled.len());
         if self.shows == Shows::Unknown && self.stalled >= CONVINCING {
@@ -154,7 +157,13 @@ impl Active {
             self.complain(host, Complaint::HeadersStop, Level::Error, text);
         }
         for context in stalled {
-            self.emit_kept(host, context);
+            // The turn is the plugin's, but what is answered or let go is the exchange's.
+            if host.act_for(context).is_err() {
+                self.forget(host, context);
+            } else if !self.emit_kept(host, context) && host.act_for(context).is_ok() {
+                // A refusal means that the answer is no longer held.
+                let _ = host.resume(Side::Response);
+            }
         }
     }
 
