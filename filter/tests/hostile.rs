@@ -115,6 +115,15 @@ fn a_request_under_a_number_in_use_is_the_end_of_the_one_before() {
     assert_eq!(gateway.resumed(), []);
 }
 
+#[test]
+fn a_strict_answer_that_cannot_be_replaced_is_let_go() {
+    let mut gateway = Gateway::new();
+    let (context, _) = gateway.exchange("/hard");
+    gateway.host.refuses.borrow_mut().insert("reply");
+    gateway.waits(5_000);
+    assert_eq!(gateway.resumed(), [context]);
+}
+
 #[derive(Debug, Clone)]
 enum Callback {
     Create(u32),

@@ -272,8 +272,9 @@ impl Active {
             Some(Exchange::Held { strict: true, since, .. }) => {
                 self.metrics.hold.record_time(host, now.since(*since));
                 self.exchanges.remove(&context);
-                if host.act_for(context).is_ok() {
-                    self.replace(host);
+                if host.act_for(context).is_ok() && !self.replace(host) {
+                    // It can't be held for ever.
+                    let _ = host.resume(Side::Response);
                 }
             }
             Some(Exchange::Held { strict: false, since, .. }) => {
