@@ -124,6 +124,17 @@ fn a_strict_answer_that_cannot_be_replaced_is_let_go() {
     assert_eq!(gateway.resumed(), [context]);
 }
 
+#[test]
+fn a_request_that_waits_for_the_sidecar_waits_with_its_trailers() {
+    let mut gateway = Gateway::new();
+    let post = [(":method", "POST"), (":path", "/hard"), ("content-length", "2")];
+    let (context, action) = gateway.begins(ROOT, &post);
+    assert_eq!(action, Action::StopAll);
+    assert_eq!(gateway.trailers(context, Side::Request), Action::Stop);
+    gateway.sidecar(1, "204");
+    assert_eq!(gateway.host.forwarded.borrow()[..], [context]);
+}
+
 #[derive(Debug, Clone)]
 enum Callback {
     Create(u32),

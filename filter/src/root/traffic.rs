@@ -65,8 +65,10 @@ impl Active {
     }
 
     pub(super) fn request_trailers(&mut self, context: ContextId) -> Action {
-        if let Some(Exchange::Watched(watch)) = self.exchanges.get_mut(&context) {
-            watch.request_trailers();
+        match self.exchanges.get_mut(&context) {
+            Some(Exchange::Asking(_)) => return Action::Stop,
+            Some(Exchange::Watched(watch)) => watch.request_trailers(),
+            Some(Exchange::Unmatched | Exchange::Held { .. }) | None => {}
         }
         Action::Continue
     }
