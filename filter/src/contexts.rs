@@ -29,7 +29,13 @@ impl Contexts {
     pub fn create(&mut self, context: ContextId, owner: Option<ContextId>) {
         match owner {
             None => drop(self.roots.entry(context).or_insert_with(|| Root::new(context))),
-            Some(owner) => drop(self.owners.insert(context, owner)),
+            Some(owner) => {
+                // A number in use stays with its plugin, which still has the one before to forget.
+                let before = self.owners.get(&context);
+                if before.is_none_or(|before| !self.roots.contains_key(before)) {
+                    self.owners.insert(context, owner);
+                }
+            }
         }
     }
 

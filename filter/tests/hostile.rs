@@ -116,6 +116,18 @@ fn a_request_under_a_number_in_use_is_the_end_of_the_one_before() {
 }
 
 #[test]
+fn a_number_in_use_stays_with_its_plugin() {
+    let mut gateway = Gateway::new();
+    assert!(gateway.configure(ContextId(2), &config()));
+    let (context, action) = gateway.exchange("/hard");
+    assert_eq!(action, Action::KeepBody);
+    gateway.filter.create(context, Some(ContextId(2)));
+    gateway.ends(context);
+    gateway.waits(5_000);
+    assert_eq!((gateway.resumed(), gateway.replies()), (vec![], vec![]), "the dead are left alone");
+}
+
+#[test]
 fn a_strict_answer_that_cannot_be_replaced_is_let_go() {
     let mut gateway = Gateway::new();
     let (context, _) = gateway.exchange("/hard");
