@@ -50,6 +50,8 @@ pub(crate) struct Fake {
     pub(crate) resumed: RefCell<Vec<ContextId>>,
     pub(crate) forwarded: RefCell<Vec<ContextId>>,
     pub(crate) replies: RefCell<Vec<(ContextId, u32)>>,
+    /// For whom it refused to act.
+    pub(crate) declined: RefCell<Vec<ContextId>>,
     pub(crate) logs: RefCell<Vec<(Level, String)>>,
     pub(crate) names: RefCell<Vec<String>>,
     pub(crate) counts: RefCell<BTreeMap<String, i64>>,
@@ -62,6 +64,10 @@ impl Fake {
     fn ask(&self, what: &'static str) -> Result<(), Refusal> {
         *self.asked.borrow_mut().entry(what).or_default() += 1;
         if self.refuses.borrow().contains(what) { Err(Refusal(10)) } else { Ok(()) }
+    }
+
+    fn ask_for(&self, what: &'static str, context: Option<ContextId>) -> Result<(), Refusal> {
+        self.ask(what).inspect_err(|_| self.declined.borrow_mut().extend(context))
     }
 
     fn in_phase(&self, side: Side) -> Result<(), Refusal> {
@@ -125,13 +131,13 @@ impl Host for Fake {
     }
 
     fn act_for(&self, context: ContextId) -> Result<(), Refusal> {
-        self.ask("act_for")?;
+        self.ask_for("act_for", Some(context))?;
         self.context.set(Some(context));
         Ok(())
     }
 
     fn resume(&self, side: Side) -> Result<(), Refusal> {
-        self.ask("resume")?;
+        self.ask_for("resume", self.context.get())?;
         let resumed = match side {
             Side::Request => &self.forwarded,
             Side::Response => &self.resumed,
