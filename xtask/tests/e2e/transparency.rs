@@ -14,12 +14,12 @@ use tokio::{
     net::TcpStream,
     time::timeout,
 };
-use xtask::say;
+use xtask::{change::Change, say};
 
 use crate::support::{
     LIMIT, Sidehook, bare::BareGateway, message::Message, shared, upstream::Upstream,
 };
-use cases::Case;
+use cases::{Case, MODES, Mode};
 
 /// The same API behind a gateway with the filter and one without.
 struct Pair {
@@ -28,15 +28,29 @@ struct Pair {
     bare: BareGateway,
 }
 
+/// As far in are the keys of a route in the gateway's configuration.
+const INDENT: &str = "                                ";
+
+/// So many exchanges are compared, at least, over each version of HTTP.
+const ENOUGH: usize = 200;
+
 /// What was seen of an exchange on both sides of a gateway.
 type Seen<Answer> = (Answer, Vec<Message>);
 
 impl Pair {
-    async fn start(resource: &str) -> Result<Self> {
+    async fn start() -> Result<Self> {
         let upstream = Upstream::start().await?;
-        let resources = vec![resource.to_owned()];
+        let resource = |mode: &Mode| format!("{}={}", mode.path.trim_start_matches('/'), mode.path);
+        let captured = |mode: &Mode| {
+            let path = format!("{INDENT}path: \"{}\"\n", mode.path);
+            Change::behind(&path, &format!("{INDENT}capture: \"{}\"\n", mode.name))
+        };
         let url = upstream.url();
-        let sidehook = Sidehook::before(&url, |plan| plan.resources = resources).await?;
+        let sidehook = Sidehook::before(&url, |plan| {
+            plan.resources = MODES.iter().map(resource).collect();
+            plan.gateway_changes = MODES.iter().map(captured).collect();
+        });
+        let sidehook = sidehook.await?;
         let bare = BareGateway::start(&sidehook.plan).await?;
         Ok(Self { upstream, sidehook, bare })
     }
@@ -70,49 +84,60 @@ async fn exchange(gateway: SocketAddr, case: &Case) -> Result<Vec<Message>> {
 #[tokio::test]
 async fn http_1_exchanges_pass_unchanged() -> Result<()> {
     let _machine = shared().await;
-    let pair = Pair::start("people=/people").await?;
+    let pair = Pair::start().await?;
     let [bare, filtered] = pair.gateways();
-    let cases = cases::all();
-    let mut accepted = 0;
-    for case in &cases {
-        pair.upstream.answers("/people", &case.answer);
-        pair.upstream.answers("/people/7", &case.answer);
-        let mut seen: Vec<Seen<Vec<Message>>> = Vec::new();
-        for gateway in [bare, filtered] {
-            let answers = timeout(LIMIT, exchange(gateway, case)).await;
-            let answers = answers.with_context(|| format!("{} hangs", case.name))?;
-            let answers = answers.with_context(|| format!("{} has no answer", case.name))?;
-            seen.push((answers, pair.requests()));
+    let (mut count, mut accepted) = (0, 0);
+    for mode in MODES {
+        for case in cases::all(mode) {
+            let name = format!("{}, {}", mode.name, case.name);
+            pair.upstream.always_answers(&case.answer);
+            let mut seen: Vec<Seen<Vec<Message>>> = Vec::new();
+            for gateway in [bare, filtered] {
+                let answers = timeout(LIMIT, exchange(gateway, &case)).await;
+                let answers = answers.with_context(|| format!("{name} hangs"))?;
+                let answers = answers.with_context(|| format!("{name} has no answer"))?;
+                seen.push((answers, pair.requests()));
+            }
+            let [without, with] = seen.as_slice() else { continue };
+            assert_eq!(without, with, "{name}: without the filter, and with it");
+            count += 1;
+            accepted += usize::from(mode.sends() && case.is_accepted_write());
         }
-        let [without, with] = seen.as_slice() else { continue };
-        assert_eq!(without, with, "{}: without the filter, and with it", case.name);
-        accepted += usize::from(case.is_accepted_write());
-        pair.made(accepted).await.with_context(|| format!("after {}", case.name))?;
+        pair.made(accepted)
+            .await
+            .with_context(|| format!("on the routes that are {}", mode.name))?;
     }
-    say::line(format!("{} kinds of exchange over HTTP/1.1, {accepted} events", cases.len()));
+    say::line(format!("{count} exchanges over HTTP/1.1, {accepted} events"));
+    ensure!(count >= ENOUGH, "{count} exchanges are fewer than {ENOUGH}");
     pair.sidehook.stop().await
 }
 
 #[tokio::test]
 async fn http_2_exchanges_pass_unchanged() -> Result<()> {
     let _machine = shared().await;
-    let pair = Pair::start("people=/people").await?;
+    let pair = Pair::start().await?;
     let [bare, filtered] = pair.gateways();
     let (mut count, mut accepted) = (0, 0);
-    for case in cases::for_http_2() {
-        pair.upstream.answers("/people", &case.answer);
-        let mut seen: Vec<Seen<h2::Answer>> = Vec::new();
-        for gateway in [bare, filtered] {
-            let answer = timeout(LIMIT, h2::exchange(gateway, &case)).await;
-            let answer = answer.with_context(|| format!("{} hangs", case.name))?;
-            seen.push((answer.with_context(|| case.name.clone())?, pair.requests()));
+    for mode in MODES {
+        for case in cases::for_http_2(mode) {
+            let name = format!("{}, {}", mode.name, case.name);
+            pair.upstream.always_answers(&case.answer);
+            let mut seen: Vec<Seen<h2::Answer>> = Vec::new();
+            for gateway in [bare, filtered] {
+                let answer = timeout(LIMIT, h2::exchange(gateway, &case)).await;
+                let answer = answer.with_context(|| format!("{name} hangs"))?;
+                seen.push((answer.with_context(|| name.clone())?, pair.requests()));
+            }
+            let [without, with] = seen.as_slice() else { continue };
+            assert_eq!(without, with, "{name}: without the filter, and with it");
+            count += 1;
+            accepted += usize::from(mode.sends() && case.accepted_write);
         }
-        let [without, with] = seen.as_slice() else { continue };
-        assert_eq!(without, with, "{}: without the filter, and with it", case.name);
-        count += 1;
-        accepted += usize::from(case.accepted_write);
-        pair.made(accepted).await.with_context(|| format!("after {}", case.name))?;
+        pair.made(accepted)
+            .await
+            .with_context(|| format!("on the routes that are {}", mode.name))?;
     }
-    say::line(format!("{count} kinds of exchange over HTTP/2, {accepted} events"));
+    say::line(format!("{count} exchanges over HTTP/2, {accepted} events"));
+    ensure!(count >= ENOUGH, "{count} exchanges are fewer than {ENOUGH}");
     pair.sidehook.stop().await
 }

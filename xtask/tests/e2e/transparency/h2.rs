@@ -32,11 +32,13 @@ pub(super) async fn exchange(gateway: SocketAddr, case: &H2Case) -> Result<Answe
     let stream = TokioIo::new(TcpStream::connect(gateway).await?);
     let (mut client, connection) = http2::handshake(TokioExecutor::new(), stream).await?;
     let connection = tokio::spawn(connection);
-    let request = Request::builder()
+    let head = Request::builder()
         .method(&case.method)
         .version(Version::HTTP_2)
-        .uri("http://api/people")
-        .body(frames(case))?;
+        .uri(format!("http://api{}", case.path));
+    let fields = case.fields.iter();
+    let head = fields.fold(head, |head, (name, value)| head.header(name, value.as_slice()));
+    let request = head.body(frames(case))?;
     let (head, body) = client.send_request(request).await?.into_parts();
     let body = body.collect().await?;
     let trailers = body.trailers().cloned();
