@@ -102,6 +102,7 @@ impl Options {
             gateway_arguments: Vec::new(),
             gateway_changes: Vec::new(),
             gateway_workers: 2,
+            envoy_arguments: Vec::new(),
             // The receiver of a demonstration is on this machine, where webhooks may not go
             // unless they are allowed to.
             sidecar_arguments: vec!["--egress-allow=127.0.0.0/8".to_owned()],

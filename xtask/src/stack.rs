@@ -5,6 +5,7 @@
 //! then the sidecars end, then the servers, so that nothing is on its way to nobody.
 
 use std::{
+    ffi::OsString,
     fs::{self, File},
     io::Write,
     os::unix::fs::OpenOptionsExt,
@@ -86,6 +87,8 @@ pub struct Plan {
     pub gateway_changes: Vec<Change>,
     /// How many worker threads the gateway has; the filter has a virtual machine in each.
     pub gateway_workers: u8,
+    /// Further arguments of Envoy. With `--base-id` it can be restarted hot.
+    pub envoy_arguments: Vec<String>,
     /// Further arguments of `sidehook serve`, for each of the sidecars.
     pub sidecar_arguments: Vec<String>,
 }
@@ -104,7 +107,7 @@ pub struct Sidecar {
 /// A stack that is running.
 #[derive(Debug)]
 pub struct Stack {
-    plan: Plan,
+    plan: Box<Plan>,
     servers: Servers,
     sidecars: Vec<Child>,
     envoy: Child,
@@ -147,9 +150,9 @@ impl Stack {
         for sidecar in &plan.sidecars {
             sidecars.push(plan.start_sidecar(&servers, sidecar, &http).await?);
         }
-        let mut envoy = plan.start_envoy().await?;
+        let mut envoy = plan.start_envoy(0).await?;
         ready(&mut envoy, &http, &plan.admin_url("/ready")).await?;
-        Ok(Self { plan, servers, sidecars, envoy, http })
+        Ok(Self { plan: Box::new(plan), servers, sidecars, envoy, http })
     }
 
     /// How it was meant to be.
@@ -183,8 +186,15 @@ impl Stack {
 
     /// Starts a gateway in place of the one that has ended, and waits until it is ready.
     pub async fn restart_gateway(&mut self) -> Result<()> {
-        self.envoy = self.plan.start_envoy().await?;
+        self.envoy = self.plan.start_envoy(0).await?;
         ready(&mut self.envoy, &self.http, &self.plan.admin_url("/ready")).await
+    }
+
+    /// Starts the gateway of this number, from 0, which takes over from the one before it; that one
+    /// is returned, and ends when it is told to by its successor.
+    pub async fn succeed_gateway(&mut self, epoch: u32) -> Result<Child> {
+        let successor = self.plan.start_envoy(epoch).await?;
+        Ok(std::mem::replace(&mut self.envoy, successor))
     }
 
     /// Waits until something of it dies and says so.
@@ -294,17 +304,18 @@ impl Plan {
         Ok(file)
     }
 
-    async fn start_envoy(&self) -> Result<Child> {
+    async fn start_envoy(&self, epoch: u32) -> Result<Child> {
         let configuration = self.write_gateway_configuration().await?;
-        let arguments = [
-            "--config-path".into(),
-            configuration.into_os_string(),
-            "--disable-hot-restart".into(),
-            "--concurrency".into(),
-            self.gateway_workers.to_string().into(),
-            "--log-level".into(),
-            "warn".into(),
-        ];
+        let (workers, epoch) = (self.gateway_workers.to_string(), epoch.to_string());
+        let mut arguments: Vec<OsString> =
+            vec!["--config-path".into(), configuration.into_os_string()];
+        arguments.extend(["--concurrency", &workers, "--log-level", "warn"].map(Into::into));
+        if self.envoy_arguments.iter().any(|argument| argument == "--base-id") {
+            arguments.extend(["--restart-epoch", &epoch].map(Into::into));
+        } else {
+            arguments.push("--disable-hot-restart".into());
+        }
+        arguments.extend(self.envoy_arguments.iter().map(Into::into));
         Child::start("envoy", &self.programs.envoy, arguments, &self.folder, Output::Log)
     }
 

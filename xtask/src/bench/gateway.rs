@@ -72,6 +72,7 @@ impl Gateway {
             gateway_configuration: None,
             gateway_changes: changes(way, &ground.baseline),
             gateway_workers: 1,
+            envoy_arguments: Vec::new(),
             sidecar_arguments: Vec::new(),
         };
         Ok(Self { stack: Stack::start(plan).await? })

@@ -54,7 +54,7 @@ async fn with_a_small_buffer(capture: &str) -> Result<Sidehook> {
 async fn writes_through_an_outage(sidehook: &mut Sidehook) -> Result<usize> {
     let (before, dropped) = (resident(sidehook)?, counted(sidehook, "dropped").await?);
     let url = sidehook.plan.gateway_url("/people");
-    let outcome = create_people_of(url, 1..LARGE_WRITES + 1, AT_ONCE, LARGE).await;
+    let outcome = create_people_of(url, 1..=LARGE_WRITES, AT_ONCE, LARGE).await;
     ensure!(outcome.accepted.len() == LARGE_WRITES, "refused: {:?}", outcome.others);
     let after = resident(sidehook)?;
     let dropped = counted(sidehook, "dropped").await? - dropped;

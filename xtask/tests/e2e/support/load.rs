@@ -6,15 +6,20 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
     ops::Range,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use futures::{StreamExt, stream};
 use serde_json::{Value, json};
+use tokio::task::JoinHandle;
 use xtask::{clock::Stopwatch, http::Http, receiver::Receiver};
 
-use super::{Sidehook, name_of};
+use super::{LIMIT, Sidehook, name_of};
 
 /// What came of a load.
 pub(crate) struct Outcome {
@@ -26,6 +31,29 @@ pub(crate) struct Outcome {
     pub(crate) took: Duration,
 }
 
+/// People who are being created until someone says stop.
+pub(crate) struct Load {
+    stop: Arc<AtomicBool>,
+    task: JoinHandle<Outcome>,
+}
+
+impl Load {
+    /// Creates people through the gateway, `at_once` at a time.
+    pub(crate) fn of_people(url: String, at_once: usize) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let numbers = (0..).take_while(move |_| !stopped.load(Ordering::Relaxed));
+        Self { stop, task: tokio::spawn(create_people_of(url, numbers, at_once, 0)) }
+    }
+
+    /// Begins nothing new and waits for what is under way.
+    pub(crate) async fn stop(self) -> Result<Outcome> {
+        self.stop.store(true, Ordering::Relaxed);
+        let outcome = tokio::time::timeout(LIMIT, self.task).await;
+        Ok(outcome.context("some writes were never answered")??)
+    }
+}
+
 /// Creates the people of these numbers through the gateway, `at_once` at a time.
 pub(crate) async fn create_people(url: String, numbers: Range<usize>, at_once: usize) -> Outcome {
     create_people_of(url, numbers, at_once, 0).await
@@ -34,7 +62,7 @@ pub(crate) async fn create_people(url: String, numbers: Range<usize>, at_once: u
 /// The same, each with so many bytes to tell of them.
 pub(crate) async fn create_people_of(
     url: String,
-    numbers: Range<usize>,
+    numbers: impl Iterator<Item = usize>,
     at_once: usize,
     length: usize,
 ) -> Outcome {
@@ -78,11 +106,8 @@ pub(crate) async fn balance(
     limit: Duration,
 ) -> Result<Delivered> {
     let events = sidehook.events().await?;
-    let stored: BTreeMap<&str, &str> =
-        events.iter().map(|event| (name_of(event), text(event, "id"))).collect();
-    ensure!(stored.len() == events.len(), "{} events of {} people", events.len(), stored.len());
-    let lost: Vec<_> = accepted.iter().filter(|name| !stored.contains_key(name.as_str())).collect();
-    ensure!(lost.is_empty(), "{} accepted writes have no event: {lost:?}", lost.len());
+    let stored: BTreeSet<&str> = events.iter().map(name_of).collect();
+    each_once(&events, accepted)?;
 
     let start = Stopwatch::start();
     let mut webhooks = receiver.got(events.len(), limit).await?;
@@ -94,7 +119,7 @@ pub(crate) async fn balance(
         }
         let twice: Vec<_> = ids.iter().filter(|(_, ids)| ids.len() > 1).collect();
         ensure!(twice.is_empty(), "delivered under more than one id: {twice:?}");
-        let missing: Vec<_> = stored.keys().filter(|name| !ids.contains_key(**name)).collect();
+        let missing: Vec<_> = stored.iter().filter(|name| !ids.contains_key(**name)).collect();
         if missing.is_empty() {
             let again = webhooks.len() - ids.len();
             return Ok(Delivered { events: events.len(), again, took: start.elapsed() });
@@ -107,6 +132,15 @@ pub(crate) async fn balance(
         // Repeated deliveries took the place of missing ones in the count: wait for one more.
         webhooks = receiver.got(webhooks.len() + 1, limit).await?;
     }
+}
+
+/// Every accepted name is among the events, and no name twice.
+pub(crate) fn each_once(events: &[Value], accepted: &BTreeSet<String>) -> Result<()> {
+    let stored: BTreeSet<&str> = events.iter().map(name_of).collect();
+    ensure!(stored.len() == events.len(), "{} events of {} people", events.len(), stored.len());
+    let lost: Vec<_> = accepted.iter().filter(|name| !stored.contains(name.as_str())).collect();
+    ensure!(lost.is_empty(), "{} accepted writes have no event: {lost:?}", lost.len());
+    Ok(())
 }
 
 /// What was delivered.
@@ -124,8 +158,4 @@ impl fmt::Display for Delivered {
         let Self { events, again, took } = self;
         write!(f, "{events} events delivered {took:?} after the last answer, {again} twice")
     }
-}
-
-fn text<'a>(row: &'a Value, field: &str) -> &'a str {
-    row.get(field).and_then(Value::as_str).unwrap_or_default()
 }

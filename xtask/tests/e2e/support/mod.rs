@@ -90,7 +90,7 @@ impl Sidehook {
         Ok(Self { stack, plan, http: Http::new(), sample: None })
     }
 
-    /// The same stack again, on the store that it left.
+    /// A stack that is planned already: the same again on the store that it left, say.
     pub(crate) async fn reopen(plan: Plan) -> Result<Self> {
         let stack = Stack::start(plan.clone()).await?;
         Ok(Self { stack, plan, http: Http::new(), sample: None })
@@ -271,6 +271,7 @@ pub(crate) async fn plan(upstream: &str) -> Result<Plan> {
         gateway_arguments: Vec::new(),
         gateway_changes: Vec::new(),
         gateway_workers: 2,
+        envoy_arguments: Vec::new(),
         sidecar_arguments: vec![
             "--egress-allow=127.0.0.0/8".to_owned(),
             "--retry-schedule=0s,100ms,200ms,400ms,1s,1s,1s,1s".to_owned(),
