@@ -5,7 +5,7 @@
 
 #![expect(clippy::unwrap_used, reason = "this is how a test fails")]
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{io::Write as _, net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use prometheus_client::{encoding::text, registry::Registry};
@@ -192,6 +192,22 @@ async fn a_batch_whose_stream_is_reset_right_behind_it_is_stored() {
         }
     });
     assert!(all.await.is_ok(), "{} of 20 batches were stored", sidecar.stored().await);
+}
+
+#[tokio::test]
+async fn last_batches_that_are_found_together_with_the_end_of_their_connection_are_stored() {
+    let sidecar = Sidecar::start().await;
+    for id in 1..=5 {
+        // Nothing is awaited meanwhile: the server's tasks, in this same thread, find it all.
+        let mut stream = std::net::TcpStream::connect(sidecar.address).unwrap();
+        stream.write_all(&last_words(&batch([id]))).unwrap();
+    }
+    let all = tokio::time::timeout(Duration::from_secs(10), async {
+        while sidecar.stored().await < 5 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    });
+    assert!(all.await.is_ok(), "{} of 5 batches were stored", sidecar.stored().await);
 }
 
 /// A connection of HTTP/2 (RFC 9113) that posts `body` and resets the stream, all that is sent

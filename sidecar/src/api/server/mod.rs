@@ -8,6 +8,7 @@
 //! before anything of the application sees it.
 
 mod listener;
+mod parting;
 mod promptly;
 mod tls;
 
@@ -27,6 +28,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt as _;
 
 pub use listener::{BindError, Listener};
+use parting::Parting;
 use promptly::Promptly;
 pub use tls::{Certificates, Unusable};
 
@@ -146,7 +148,7 @@ impl Conversation {
 
     async fn hold(self, stream: impl Wire) {
         let Self { builder, router, limits, stop } = self;
-        let io = TokioIo::new(Promptly::new(stream, limits.patience));
+        let io = TokioIo::new(Promptly::new(Parting::new(stream), limits.patience));
         let service = router.map_request(|request: Request<_>| request.map(axum::body::Body::new));
         let connection = builder.serve_connection(io, TowerToHyperService::new(service));
         let mut connection = std::pin::pin!(connection);
