@@ -238,3 +238,25 @@ fn a_replaced_plugin_does_not_wait_for_ever() {
     gateway.waits(300);
     assert_eq!((gateway.host.finished.get(), gateway.counted("dropped")), (1, 1));
 }
+
+#[test]
+fn a_plugin_that_ends_in_a_pause_tries_once_more_and_tells_what_is_at_risk() {
+    let mut gateway = Gateway::new();
+    gateway.exchange("/soft");
+    gateway.sidecar(1, "503");
+    gateway.exchange("/soft");
+    assert_eq!(gateway.calls(), 1);
+    assert!(!gateway.filter.end(&gateway.host, ROOT));
+    assert_eq!((gateway.calls(), gateway.counted("at_risk")), (2, 2));
+    assert_eq!(gateway.counted("buffered_events"), 0, "nobody may be there to set it later");
+    let told = |text: &str| text == "the plugin ends with 2 events that are not stored yet";
+    let logs = gateway.host.logs.borrow().clone();
+    assert!(logs.iter().any(|(level, text)| *level == Level::Warn && told(text)), "{logs:?}");
+
+    // Where the gateway does wait, it goes on.
+    gateway.sidecar(2, "503");
+    gateway.waits(200);
+    assert_eq!((gateway.calls(), gateway.counted("buffered_events")), (3, 2));
+    gateway.sidecar(3, "202");
+    assert_eq!((gateway.host.finished.get(), gateway.counted("dropped")), (1, 0));
+}

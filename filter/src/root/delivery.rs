@@ -186,11 +186,20 @@ impl Active {
         self.finish(host);
     }
 
-    /// Sends everything at once: when the gateway ends there is no other occasion. Whether
-    /// nothing is left to wait for.
+    /// Sends everything at once, in a pause as well: when the gateway or the virtual machine ends
+    /// there is no other occasion. Whether nothing is left to wait for.
     pub(super) fn end(&mut self, host: &dyn Host) -> bool {
+        let left = self.outbox.events();
+        if self.outbox.is_failing() {
+            // Nobody may be there to count them later.
+            self.metrics.at_risk.add(host, left);
+            let text = format!("the plugin ends with {left} events that are not stored yet");
+            host.log(Level::Warn, &text);
+        }
         self.ending = true;
-        self.pump(host);
+        self.send_all(host, Outbox::depart_at_once);
+        // A gauge would outlive the machine. Should there be another tick, it is set again.
+        self.gone(host);
         let idle = self.outbox.is_empty();
         self.last_words = (!idle).then(|| now(host).after(LAST_WORDS));
         idle
@@ -210,10 +219,16 @@ impl Active {
 
     pub(super) fn pump(&mut self, host: &dyn Host) {
         let now = now(host);
-        let at_once = self.ending && !self.outbox.is_failing();
-        let next = |outbox: &mut Outbox| {
-            if at_once { outbox.depart_at_once() } else { outbox.depart(now) }
-        };
+        if self.ending && !self.outbox.is_failing() {
+            self.send_all(host, Outbox::depart_at_once);
+        } else {
+            self.send_all(host, |outbox| outbox.depart(now));
+        }
+    }
+
+    /// Sends one batch after the other, until there is none or the gateway refuses one.
+    fn send_all(&mut self, host: &dyn Host, next: impl Fn(&mut Outbox) -> Option<Batch>) {
+        let now = now(host);
         while let Some(batch) = next(&mut self.outbox) {
             if !self.dispatch(host, batch, now) {
                 break;
