@@ -22,6 +22,7 @@ mod memory;
 mod metrics;
 mod promise;
 mod python;
+mod reload;
 mod scripts;
 mod silence;
 mod transparency;
