@@ -289,6 +289,7 @@ impl Active {
                 self.exchanges.remove(&context);
                 if host.act_for(context).is_ok() && !self.replace(host) {
                     // It can't be held for ever.
+                    self.metrics.at_risk.add(host, 1);
                     let _ = host.resume(Side::Response);
                 }
             }
