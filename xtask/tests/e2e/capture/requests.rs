@@ -231,6 +231,15 @@ pub(super) fn bytes() -> Vec<Case> {
         created(created(case("two requests behind each other", b"POST /people HTTP/1.1\r\nhost: api\r\ncontent-length: 2\r\n\r\n{}POST /people HTTP/1.1\r\nhost: api\r\ncontent-length: 2\r\n\r\n{}"))),
         created(case("`Expect: 100-continue`", b"POST /people HTTP/1.1\r\nhost: api\r\nexpect: 100-continue\r\ncontent-length: 2\r\n\r\n{}")),
         created(case("a folded header", b"POST /people HTTP/1.1\r\nhost: api\r\nx-a: 1\r\n 2\r\ncontent-length: 2\r\n\r\n{}")),
+        created(case(
+            "two `Host` headers",
+            b"POST /people HTTP/1.1\r\nhost: api\r\nhost: other\r\ncontent-length: 2\r\n\r\n{}",
+        )),
+        created(case(
+            "lines that end with LF alone",
+            b"POST /people HTTP/1.1\nhost: api\ncontent-length: 2\n\n{}",
+        )),
+        refused("HTTP/0.9", b"GET /people\r\n"),
         refused("HTTP/1.0", b"POST /people HTTP/1.0\r\nhost: api\r\ncontent-length: 2\r\n\r\n{}").note("refused by the gateway with 426"),
         refused("two lengths", b"POST /people HTTP/1.1\r\nhost: api\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\n{}x"),
         refused("a length and chunks", b"POST /people HTTP/1.1\r\nhost: api\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"),
