@@ -13,33 +13,25 @@ use std::{
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 use sidehook_event::{Event, EventId, TypeId as _, UnixMicros};
-use thiserror::Error;
 
 use crate::model::{
     AccessToken, Attempt, Delivery, DeliveryId, DueDelivery, Page, PageRequest, Pattern, Payload,
     Script, ScriptVersion, Series, State, Subscription, SubscriptionId, Target, TokenId, Verdict,
 };
 
+mod error;
+pub mod figures;
 pub mod form;
+pub mod metered;
+mod metrics;
 pub mod patience;
 pub mod postgres;
 pub mod seal;
 pub mod sqlite;
 pub mod standing;
 
-/// Why the store did not do as it was told.
-#[derive(Debug, Error)]
-pub enum Error {
-    /// It cannot be reached or is overloaded; the same call may succeed later.
-    #[error("store unavailable")]
-    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// What it holds cannot be read. Repeating does not help; a person must look.
-    #[error("store holds something unreadable: {0}")]
-    Corrupt(String),
-}
-
-/// The result of every call.
-pub type Result<T> = std::result::Result<T, Error>;
+pub use error::{Error, Result, UpdateError};
+use figures::{Backlog, Connections};
 
 /// What is said of deliveries that die with their subscription.
 pub(crate) const UNSUBSCRIBED: &str = "the subscription was deleted";
@@ -257,6 +249,12 @@ pub trait Store: Send + Sync + Debug + 'static {
         limit: usize,
     ) -> Result<Expired>;
 
+    /// What waits, each counted to a limit; what is due is so at `now`.
+    async fn backlog(&self, now: UnixMicros) -> Result<Backlog>;
+
+    /// The connections to the database at the moment.
+    fn connections(&self) -> Connections;
+
     /// Makes the subscription, or changes the one with the same pattern and URL: then
     /// everything but `id` and `created_at` is taken from `subscription`, and of its secret
     /// only if `new_secret`.
@@ -376,15 +374,4 @@ pub trait Store: Send + Sync + Debug + 'static {
 fn earliest(time: UnixMicros) -> EventId {
     let millis = u128::try_from(time.micros() / 1_000).unwrap_or(0);
     EventId::from_bits(millis << 80)
-}
-
-/// Why a subscription was not replaced.
-#[derive(Debug, Error)]
-pub enum UpdateError {
-    /// Another subscription has the same pattern and URL.
-    #[error("another subscription has the same event_type and url")]
-    Taken,
-    /// The store did not do as it was told.
-    #[error(transparent)]
-    Store(#[from] Error),
 }

@@ -26,7 +26,9 @@ use sidehook::{
     },
     store::{
         Change, DeliveryFilter, Dispatched, Due, Error, EventFilter, Expired, Result, Store,
-        UpdateError, Upserted, Waiting, standing::Standing,
+        UpdateError, Upserted, Waiting,
+        figures::{Backlog, Connections},
+        standing::Standing,
     },
 };
 use sidehook_event::{Event, EventId, UnixMicros};
@@ -302,6 +304,12 @@ impl Store for Seen {
         unreachable!("{ELSEWHERE}")
     }
     async fn expire(&self, _: UnixMicros, _: Option<EventId>, _: usize) -> Result<Expired> {
+        unreachable!("{ELSEWHERE}")
+    }
+    async fn backlog(&self, _: UnixMicros) -> Result<Backlog> {
+        unreachable!("{ELSEWHERE}")
+    }
+    fn connections(&self) -> Connections {
         unreachable!("{ELSEWHERE}")
     }
     async fn upsert_subscription(&self, _: Subscription, _: bool) -> Result<Upserted> {

@@ -13,6 +13,7 @@
 
 mod appending;
 mod claiming;
+mod counting;
 #[path = "../../src/store/postgres/testing.rs"]
 mod database;
 mod dispatching;
@@ -117,6 +118,12 @@ macro_rules! conformance {
                 little_is_looked_at_at_a_time,
                 an_event_that_is_gone_can_come_again,
                 a_pass_deletes_everything_that_is_old_and_nothing_else,
+            });
+            sentences!($ground, counting: {
+                in_an_empty_store_nothing_waits,
+                events_that_wait_are_counted_and_the_oldest_tells_since_when,
+                deliveries_are_due_when_their_time_has_come_and_nobody_has_them,
+                dead_letters_are_counted_by_cause_until_they_are_brought_back,
             });
             sentences!($ground, subscribing: {
                 a_subscription_is_read_back_as_it_was_made,

@@ -26,7 +26,9 @@ use tokio::time::timeout;
 
 use super::{
     Change, DeliveryFilter, Dispatched, Due, Error, EventFilter, Expired, Result, Store,
-    UpdateError, Upserted, Waiting, seal::Keyring,
+    UpdateError, Upserted, Waiting,
+    figures::{Backlog, Connections},
+    seal::Keyring,
 };
 use crate::{
     clock::Clock,
@@ -37,6 +39,7 @@ use crate::{
 };
 
 mod address;
+mod backlog;
 mod changes;
 mod claim;
 mod deliveries;
@@ -219,6 +222,14 @@ impl Store for PostgresStore {
         limit: usize,
     ) -> Result<Expired> {
         self.bounded(expire::expire(&self.pool, before, from, limit)).await
+    }
+
+    async fn backlog(&self, now: UnixMicros) -> Result<Backlog> {
+        self.bounded(backlog::count(&self.pool, now)).await
+    }
+
+    fn connections(&self) -> Connections {
+        self.pool.connections()
     }
 
     async fn upsert_subscription(

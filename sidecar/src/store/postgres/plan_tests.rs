@@ -110,6 +110,17 @@ const STATEMENTS: &[(&str, &str, &[&str])] = &[
     ("expire: attempts", expire::ATTEMPTS, &["attempts_pkey"]),
     ("expire: payloads", expire::PAYLOADS, &["payloads_pkey"]),
     ("expire: events", expire::EVENTS, &["events_pkey"]),
+    (
+        "backlog: events",
+        backlog::EVENTS,
+        &["undispatched_pkey", "events_pkey", "undispatched_pkey"],
+    ),
+    (
+        "backlog: deliveries",
+        backlog::DELIVERIES,
+        &["pending_deliveries_due", "pending_deliveries_due", "pending_deliveries_due"],
+    ),
+    ("backlog: dead", backlog::DEAD, &["finished_deliveries_by_state"]),
     ("subscriptions: one", subscriptions::ONE, &["subscriptions_pkey"]),
     ("subscriptions: by target", subscriptions::BY_TARGET, &["subscriptions_pattern_url_key"]),
     ("subscriptions: one locked", subscriptions::ONE_LOCKED, &["subscriptions_pkey"]),
@@ -342,6 +353,9 @@ async fn claims_and_lists_read_little_however_large_the_tables_are() {
         ),
         ("list: by event", list::BY_EVENT, format!("{newest}, 201, {event}, NULL, NULL"), 10, 40),
         ("expire: look", expire::LOOK, format!("{nil}, {newest}, {count}, 256"), 256, 2_500),
+        ("backlog: events", backlog::EVENTS, "100".to_owned(), 1, 250),
+        ("backlog: deliveries", backlog::DELIVERIES, format!("100, {count}"), 1, 500),
+        ("backlog: dead", backlog::DEAD, "100".to_owned(), 1, 500),
     ] {
         run(&mut connection, "BEGIN").await;
         let plan = explain(&mut connection, "ANALYZE, BUFFERS", text, &values).await;

@@ -21,7 +21,7 @@ use tokio::{
 };
 
 use super::durability;
-use crate::clock::Clock;
+use crate::{clock::Clock, store::figures::Connections};
 
 /// How many calls are under way at a time.
 const SIZE: usize = 10;
@@ -66,6 +66,12 @@ impl Pool {
             None => self.connect().await?,
         };
         Ok(Lent { pool: self, connection, _permit: permit })
+    }
+
+    /// How many there are at the moment.
+    pub(super) fn connections(&self) -> Connections {
+        let used = SIZE.saturating_sub(self.permits.available_permits());
+        Connections { used, idle: self.idle().len(), most: SIZE }
     }
 
     /// Closes what is idle: one of them was found dead, and the others are as old.

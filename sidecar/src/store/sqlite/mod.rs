@@ -24,13 +24,16 @@ use sqlx::{Sqlite, SqlitePool, Transaction};
 
 use super::{
     Change, DeliveryFilter, Dispatched, Due, EventFilter, Expired, Result, Store, UpdateError,
-    Upserted, Waiting, seal::Keyring,
+    Upserted, Waiting,
+    figures::{Backlog, Connections},
+    seal::Keyring,
 };
 use crate::model::{
     AccessToken, Attempt, Delivery, DeliveryId, DueDelivery, Page, PageRequest, Pattern, Script,
     ScriptVersion, Subscription, SubscriptionId, Target, TokenId, Verdict,
 };
 
+mod backlog;
 mod batch;
 mod claim;
 mod deliveries;
@@ -176,6 +179,21 @@ impl Store for SqliteStore {
         limit: usize,
     ) -> Result<Expired> {
         expire::expire(&self.writer, before, from, limit).await.map_err(failed)
+    }
+
+    async fn backlog(&self, now: UnixMicros) -> Result<Backlog> {
+        backlog::count(&self.readers, now).await.map_err(failed)
+    }
+
+    fn connections(&self) -> Connections {
+        let pools = [&self.writer, &self.readers];
+        let open = |pool: &&SqlitePool| usize::try_from(pool.size()).unwrap_or(usize::MAX);
+        let most = |pool: &&SqlitePool| {
+            usize::try_from(pool.options().get_max_connections()).unwrap_or(usize::MAX)
+        };
+        let idle = pools.iter().map(|pool| pool.num_idle()).sum();
+        let open: usize = pools.iter().map(open).sum();
+        Connections { used: open.saturating_sub(idle), idle, most: pools.iter().map(most).sum() }
     }
 
     async fn upsert_subscription(
