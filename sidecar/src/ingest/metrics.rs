@@ -2,22 +2,25 @@
 //!
 //! Invariant: the number of time series does not grow with traffic.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, histogram::Histogram},
     registry::{Registry, Unit},
 };
+use sidehook_event::Event;
 
-use super::{Refused, Stored};
+use super::{Refused, Stored, tally::Tally};
 
 /// The counters of ingest. Clones count together.
 #[derive(Debug, Clone)]
 pub struct Metrics {
     batches: Family<Label, Counter>,
     events: Family<Label, Counter>,
+    types: Tally,
     commit: Histogram,
+    batch: Histogram,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -31,11 +34,23 @@ impl Metrics {
         let metrics = Self {
             batches: Family::default(),
             events: Family::default(),
+            types: Tally::default(),
             commit: Histogram::new([0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.0]),
+            batch: Histogram::new([
+                0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 2.0, 5.0,
+            ]),
         };
+        // There from the start, so that a first one is seen as an increase.
+        for result in ["stored", "malformed", "too_large", "unavailable", "overloaded"] {
+            drop(metrics.batches.get_or_create(&Label { result }));
+        }
+        for result in ["stored", "known"] {
+            drop(metrics.events.get_or_create(&Label { result }));
+        }
+        metrics.types.register(registry);
         registry.register(
             "ingest_batches",
-            "Batches of gateways by result: stored, malformed, too_large, unavailable",
+            "Batches by result: stored, malformed, too_large, unavailable (the store), overloaded",
             metrics.batches.clone(),
         );
         registry.register(
@@ -48,6 +63,12 @@ impl Metrics {
             "The time one commit of events took",
             Unit::Seconds,
             metrics.commit.clone(),
+        );
+        registry.register_with_unit(
+            "ingest_batch",
+            "The time from the end of a batch to its answer, one that the store refused too",
+            Unit::Seconds,
+            metrics.batch.clone(),
         );
         metrics
     }
@@ -62,13 +83,29 @@ impl Metrics {
         self.count("too_large", 1);
     }
 
+    /// Counts a batch that was refused since too many wait.
+    pub(super) fn overloaded(&self) {
+        self.count("overloaded", 1);
+    }
+
+    /// Counts events that were stored, each by its type.
+    pub(super) fn tally(&self, events: &[Arc<Event>]) {
+        self.types.count(events);
+    }
+
+    /// Counts a commit, and its batches by when they were handed over.
     pub(super) fn committed(
         &self,
-        batches: usize,
-        took: Duration,
+        handed_over: &[Duration],
+        started: Duration,
+        now: Duration,
         result: &Result<Stored, Refused>,
     ) {
-        self.commit.observe(took.as_secs_f64());
+        let batches = handed_over.len();
+        self.commit.observe(now.saturating_sub(started).as_secs_f64());
+        for since in handed_over {
+            self.batch.observe(now.saturating_sub(*since).as_secs_f64());
+        }
         match result {
             Ok(Stored { new, known }) => {
                 self.count("stored", batches);

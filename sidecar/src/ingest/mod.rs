@@ -7,6 +7,7 @@
 pub mod cloudevents;
 pub mod inbound;
 mod metrics;
+mod tally;
 
 use std::{collections::HashMap, error::Error, sync::Arc, time::Duration};
 
@@ -47,6 +48,7 @@ pub enum Refused {
 #[derive(Debug, Clone)]
 pub struct Ingest {
     waiting: mpsc::Sender<Submission>,
+    clock: Arc<dyn Clock>,
     /// What is counted.
     pub metrics: Metrics,
 }
@@ -54,6 +56,8 @@ pub struct Ingest {
 #[derive(Debug)]
 struct Submission {
     events: Vec<Arc<Event>>,
+    /// When it was handed over, by the monotonic clock.
+    since: Duration,
     answer: oneshot::Sender<Result<(), Refused>>,
 }
 
@@ -75,7 +79,7 @@ pub fn ingest(
     metrics: Metrics,
 ) -> (Ingest, Committer) {
     let (sender, waiting) = mpsc::channel(WAITING);
-    let ingest = Ingest { waiting: sender, metrics: metrics.clone() };
+    let ingest = Ingest { waiting: sender, clock: Arc::clone(&clock), metrics: metrics.clone() };
     (ingest, Committer { waiting, store, queue, clock, metrics })
 }
 
@@ -88,7 +92,11 @@ impl Ingest {
     ) -> impl Future<Output = Result<(), Refused>> + Send + use<> {
         let (answer, stored) = oneshot::channel();
         let events = events.into_iter().map(Arc::new).collect();
-        let handed_over = self.waiting.try_send(Submission { events, answer });
+        let since = self.clock.monotonic();
+        let handed_over = self.waiting.try_send(Submission { events, since, answer });
+        if matches!(handed_over, Err(mpsc::error::TrySendError::Full(_))) {
+            self.metrics.overloaded();
+        }
         async move {
             match handed_over {
                 Ok(()) => stored.await.unwrap_or(Err(Refused::Stopping)),
@@ -104,10 +112,11 @@ impl Committer {
     pub async fn run(mut self) {
         let mut submissions = Vec::new();
         while self.waiting.recv_many(&mut submissions, BATCHES_PER_COMMIT).await > 0 {
-            let batches = submissions.iter().filter(|batch| !batch.events.is_empty()).count();
+            let batches = submissions.iter().filter(|batch| !batch.events.is_empty());
+            let handed_over: Vec<_> = batches.map(|batch| batch.since).collect();
             let mut events = Vec::new();
             let mut answers = Vec::with_capacity(submissions.len());
-            for Submission { events: batch, answer } in submissions.drain(..) {
+            for Submission { events: batch, answer, .. } in submissions.drain(..) {
                 events.extend(batch);
                 answers.push(answer);
             }
@@ -119,9 +128,9 @@ impl Committer {
                 );
                 Refused::StoreUnavailable
             });
-            if batches > 0 {
-                let took = self.clock.monotonic().saturating_sub(started);
-                self.metrics.committed(batches, took, &result);
+            if !handed_over.is_empty() {
+                let now = self.clock.monotonic();
+                self.metrics.committed(&handed_over, started, now, &result);
             }
             for answer in answers {
                 // One that does not wait any more does not need to know.
@@ -141,8 +150,10 @@ impl Committer {
         let due = if hand_on { Due::Leased(lease_from(now)) } else { Due::At(now) };
         let new = self.store.append(&events, now, due).await?;
         let stored = Stored { new: new.len(), known: events.len() - new.len() };
+        let new = only(events, new);
+        self.metrics.tally(&new);
         if hand_on {
-            self.queue.publish_events(only(events, new)).await;
+            self.queue.publish_events(new).await;
         }
         Ok(stored)
     }
