@@ -68,8 +68,11 @@ impl Maker {
             return Some(left_alone(version));
         }
         let scripts = Arc::clone(&self.scripts);
+        let started = clock.monotonic();
         let making = move || Renderer::new(&event).make(&subscription, &scripts);
-        match tokio::task::spawn_blocking(making).await {
+        let made = tokio::task::spawn_blocking(making).await;
+        self.scripts.metrics().took(clock.monotonic().saturating_sub(started));
+        match made {
             Ok(Ok((rendered, is_killed))) => {
                 if let Some(version) = version {
                     self.note(version, is_killed, clock.now());

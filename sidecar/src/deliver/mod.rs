@@ -17,6 +17,7 @@ pub mod making;
 mod metrics;
 mod order;
 pub mod outcome;
+mod pace;
 mod proxy;
 mod ranges;
 mod record;
@@ -164,6 +165,7 @@ impl Deliverer {
                     leaving.ended = deliverer.deliver(work, verdicts, &streaks).await;
                 });
             }
+            self.metrics.stand(under_way, turns.waiting(), turns.tripped());
             for wish in turns.wishes() {
                 reserving.spawn(self.clone().reserve(wish));
             }
@@ -193,6 +195,7 @@ impl Deliverer {
         drop(verdicts);
         attempts.close();
         attempts.wait().await;
+        self.metrics.stand(0, 0, 0);
         if let Err(error) = recording.await {
             tracing::error!(%error, "recording ended early, unrecorded attempts will be repeated");
         }
@@ -300,6 +303,9 @@ impl Deliverer {
             return Ended::Untold;
         }
         let verdict = self.judge(&due, subscription.as_ref()).await;
+        if verdict.successor == Successor::Delivered && due.series.earlier == 0 {
+            self.metrics.delivered(due.event_id, verdict.at);
+        }
         let ended = ended(verdict.attempt.as_ref());
         self.note(due.subscription_id, ended, streaks).await;
         // Whoever listens is there until the last sender is gone.

@@ -9,7 +9,7 @@
 //! its turn.
 
 use std::{
-    collections::{BTreeSet, HashMap, VecDeque},
+    collections::{BTreeSet, HashMap, HashSet, VecDeque},
     sync::Arc,
     time::Duration,
 };
@@ -19,6 +19,7 @@ use sidehook_event::UnixMicros;
 use super::{
     circuit::Circuit,
     holds::{Holds, Terms},
+    pace::Pace,
     slots::Slots,
 };
 use crate::model::{Pacing, RateLimit, SubscriptionId};
@@ -102,6 +103,8 @@ pub struct Turns<T> {
     /// The lines that may have one at this time.
     sleeping: BTreeSet<(UnixMicros, SubscriptionId)>,
     wishes: Vec<Wish>,
+    /// The lines whose circuit has opened, and that had no success since.
+    tripped: HashSet<SubscriptionId>,
     waiting: usize,
 }
 
@@ -117,14 +120,6 @@ struct Line<T> {
     pace: Pace,
 }
 
-/// How many attempts ended in the second that runs, and in the one before.
-#[derive(Debug, Clone, Copy)]
-struct Pace {
-    since: UnixMicros,
-    now: usize,
-    before: usize,
-}
-
 impl<T> Turns<T> {
     /// Without a line.
     pub fn new(limits: Limits, holds: Arc<Holds>) -> Self {
@@ -135,6 +130,7 @@ impl<T> Turns<T> {
             order: VecDeque::new(),
             sleeping: BTreeSet::new(),
             wishes: Vec::new(),
+            tripped: HashSet::new(),
             waiting: 0,
         }
     }
@@ -142,6 +138,16 @@ impl<T> Turns<T> {
     /// How many more may be offered.
     pub fn room(&self) -> usize {
         self.limits.all.saturating_sub(self.waiting)
+    }
+
+    /// How many wait for their turn.
+    pub fn waiting(&self) -> usize {
+        self.waiting
+    }
+
+    /// How many circuits have opened and had no success since.
+    pub fn tripped(&self) -> usize {
+        self.tripped.len()
     }
 
     /// Takes a piece into its line, or puts it off.
@@ -210,9 +216,12 @@ impl<T> Turns<T> {
                     self.holds.release(id);
                 }
                 line.circuit.succeeded();
+                self.tripped.remove(&id);
             }
             Ended::Badly => {
-                line.circuit.failed(now, dice);
+                if line.circuit.failed(now, dice) {
+                    self.tripped.insert(id);
+                }
             }
             Ended::Untold => {}
         }
@@ -272,6 +281,7 @@ impl<T> Turns<T> {
         self.waiting = 0;
         self.order.clear();
         self.sleeping.clear();
+        self.tripped.clear();
         let lines = std::mem::take(&mut self.lines);
         lines.into_values().flat_map(|line| line.waiting).collect()
     }
@@ -317,7 +327,7 @@ impl<T> Line<T> {
             circuit: Circuit::new(most),
             slots: None,
             in_order: false,
-            pace: Pace { since: now, now: 0, before: 0 },
+            pace: Pace::from(now),
         }
     }
 
@@ -361,28 +371,6 @@ impl<T> Line<T> {
         let usual = (REST / pace.max(1)).min(SPACING);
         let spacing = self.slots.as_ref().map_or(usual, Slots::interval);
         Terms { reason, ends, earliest, spacing }
-    }
-}
-
-impl Pace {
-    fn ended(&mut self, now: UnixMicros) {
-        self.turn(now);
-        self.now += 1;
-    }
-
-    fn per_second(&mut self, now: UnixMicros) -> usize {
-        self.turn(now);
-        self.now.max(self.before)
-    }
-
-    fn turn(&mut self, now: UnixMicros) {
-        const SECOND: Duration = Duration::from_secs(1);
-        let passed = now.since(self.since);
-        if passed >= SECOND {
-            self.before = if passed < SECOND * 2 { self.now } else { 0 };
-            self.now = 0;
-            self.since = now;
-        }
     }
 }
 

@@ -73,6 +73,7 @@ impl<'a> Haste<'a> {
         let started = self.clock.monotonic();
         let ran = self.scripts.briefly(script, input);
         let took = self.clock.monotonic().saturating_sub(started);
+        self.scripts.metrics().took(took);
         if took > BRISK {
             self.left = self.left.saturating_sub(took);
             let is_broken_off = matches!(ran, Ok(None));
