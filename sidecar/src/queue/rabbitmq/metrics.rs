@@ -2,7 +2,7 @@
 //!
 //! Invariant: the number of time series does not grow with traffic.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use prometheus_client::{
     collector::Collector,
@@ -11,11 +11,12 @@ use prometheus_client::{
         counter::Counter,
         family::Family,
         gauge::{ConstGauge, Gauge},
+        histogram::Histogram,
     },
-    registry::Registry,
+    registry::{Registry, Unit},
 };
 
-use super::Shared;
+use super::{Shared, standing::Link};
 use crate::queue::Lane;
 
 /// The counters of the queue. Clones count together.
@@ -24,6 +25,7 @@ pub(super) struct Metrics {
     families: [(&'static str, &'static str, Family<OfLane, Counter>); 6],
     connections: Family<OfLink, Counter>,
     inbound: Gauge,
+    round_trip: Histogram,
     events: Counters,
     deliveries: Counters,
     letters: Counters,
@@ -103,10 +105,17 @@ impl Default for Metrics {
         };
         let [events, deliveries] = [Lane::Events, Lane::Deliveries].map(|lane| of(lane.name()));
         let letters = of("dead_letters");
+        let connections = Family::default();
+        for link in [Link::Publisher, Link::Events, Link::Deliveries] {
+            drop(connections.get_or_create(&OfLink { link: link.name() }));
+        }
         Self {
             families,
-            connections: Family::default(),
+            connections,
             inbound: Gauge::default(),
+            round_trip: Histogram::new([
+                0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 10.0,
+            ]),
             events,
             deliveries,
             letters,
@@ -129,6 +138,11 @@ impl Metrics {
         self.connections.get_or_create(&OfLink { link }).inc();
     }
 
+    /// A message was confirmed so long after it was sent.
+    pub(super) fn took(&self, took: Duration) {
+        self.round_trip.observe(took.as_secs_f64());
+    }
+
     /// So many messages of others wait.
     pub(super) fn waits_inbound(&self, messages: usize) {
         self.inbound.set(i64::try_from(messages).unwrap_or(i64::MAX));
@@ -145,6 +159,12 @@ pub(super) fn register(shared: &Arc<Shared>, registry: &mut Registry) {
         "connections",
         "Connections that came about, by what they are for; each but the first replaced a broken one",
         shared.metrics.connections.clone(),
+    );
+    registry.register_with_unit(
+        "round_trip",
+        "The time from sending a message to RabbitMQ until it confirmed it",
+        Unit::Seconds,
+        shared.metrics.round_trip.clone(),
     );
     registry.register(
         "inbound_waiting",

@@ -120,7 +120,7 @@ async fn publish(shared: &Shared, connection: &Connection, channel: &Channel, ou
     shared.links.down(Link::Publisher, &failure.to_string());
     drop(sent);
     let mut pieces: Vec<Piece> = confirming.into_iter().collect();
-    while let Some((piece, _)) = unconfirmed.recv().await {
+    while let Some((piece, ..)) = unconfirmed.recv().await {
         pieces.push(piece);
     }
     pieces.extend(sending);
@@ -150,8 +150,9 @@ async fn unblocked(shared: &Shared, connection: &Connection) {
     }
 }
 
-/// A piece that was sent, and what will say whether the broker has it.
-type Sent = (Piece, PublisherConfirm);
+/// A piece that was sent, what will say whether the broker has it, and when it was sent, by the
+/// monotonic clock.
+type Sent = (Piece, PublisherConfirm, Duration);
 
 /// Sends. What is being sent lies in `sending`, so that it outlives this future.
 async fn send(
@@ -191,6 +192,7 @@ async fn send(
             let options = BasicPublishOptions::default();
             channel.basic_publish(exchange, routing_key, options, &body, properties).await
         });
+        let since = shared.clock.monotonic();
         let Ok(published) = timeout(STEP, join_all(published)).await else {
             return Error::Silent(STEP);
         };
@@ -200,7 +202,7 @@ async fn send(
                     let Some(piece) = sending.pop_front() else { continue };
                     shared.metrics.of(piece.kind()).published.inc();
                     // There are as many places as were counted.
-                    if let Err(failed) = sent.try_send((piece, confirm)) {
+                    if let Err(failed) = sent.try_send((piece, confirm, since)) {
                         sending.push_front(failed.into_inner().0);
                         return Error::Ended("confirming");
                     }
@@ -225,12 +227,13 @@ async fn confirm(
     unconfirmed: &mut mpsc::Receiver<Sent>,
     confirming: &mut Option<Piece>,
 ) -> Error {
-    while let Some((piece, confirm)) = unconfirmed.recv().await {
+    while let Some((piece, confirm, since)) = unconfirmed.recv().await {
         let kind = piece.kind();
         *confirming = Some(piece);
         match within(STEP, confirm).await {
             Ok(Confirmation::Ack(_)) => {
                 shared.metrics.of(kind).confirmed.inc();
+                shared.metrics.took(shared.clock.monotonic().saturating_sub(since));
                 if let Some(piece) = confirming.take() {
                     piece.confirmed();
                 }
