@@ -22,12 +22,13 @@ use crate::{
     config::{Config, QueueUrl, Role},
     deliver::{self, Client, Deliverer, egress::Rule, holds::Holding, making::Maker},
     dispatch::Dispatcher,
-    expire::Expirer,
+    expire::{self, Expirer},
     ingest::{
         self, Ingest,
         inbound::{self, Inbound},
     },
     lifecycle,
+    measure::Measurer,
     observe::Metrics,
     queue::{
         self, Lanes, Queue,
@@ -36,7 +37,7 @@ use crate::{
         rabbitmq::{self, RabbitQueue},
     },
     route::{Follower, Table},
-    store::Store,
+    store::{Store, metered::Metered},
     sweep::Sweeper,
     transform::Scripts,
 };
@@ -50,8 +51,8 @@ const PUT_BACK: Duration = Duration::from_secs(5);
 /// Serves until `stop`, then ends in order.
 pub async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
     let certificates = fronts::certificates(&config)?;
-    let process = Process::open(config).await?;
     let mut metrics = Metrics::new();
+    let process = Process::open(config, &mut metrics).await?;
     queue::metrics::register(process.queue(), metrics.registry());
     if let Some(rabbitmq) = &process.rabbitmq {
         rabbitmq.register(metrics.registry());
@@ -85,9 +86,11 @@ struct Process {
 }
 
 impl Process {
-    async fn open(config: Config) -> anyhow::Result<Self> {
+    async fn open(config: Config, metrics: &mut Metrics) -> anyhow::Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
         let store = store::open(&config, &clock).await?;
+        let metered = Metered::new(store, Arc::clone(&clock), metrics.registry());
+        let store: Arc<dyn Store> = Arc::new(metered);
         let lost = store.recover(clock.now()).await.context("taking up what was left")?;
         if lost > 0 {
             tracing::info!(lost, "took up what an earlier process had in hand");
@@ -150,7 +153,13 @@ impl Process {
         let (access, store, clock) =
             (Arc::clone(&self.access), Arc::clone(&self.store), Arc::clone(&self.clock));
         let watch = async move { access.watch(&*store, &*clock).await }.boxed();
-        let endless = [Some(watch), Some(self.follow()), self.expire(), self.watch_library()];
+        let endless = [
+            Some(watch),
+            Some(self.follow()),
+            Some(self.measure(metrics)),
+            self.expire(metrics),
+            self.watch_library(),
+        ];
         let endless = endless.into_iter().flatten().collect();
         (Workers { committer, inbound, dispatcher, deliverer, sweeper, endless }, ingest)
     }
@@ -189,11 +198,19 @@ impl Process {
         Some(async move { watch.run().await }.boxed())
     }
 
+    /// Counts what waits.
+    fn measure(&self, metrics: &mut Metrics) -> BoxFuture<'static, ()> {
+        let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
+        let measurer = Measurer::register(store, clock, metrics.registry());
+        async move { measurer.run().await }.boxed()
+    }
+
     /// Deletes what is old, unless all is kept.
-    fn expire(&self) -> Option<BoxFuture<'static, ()>> {
+    fn expire(&self, metrics: &mut Metrics) -> Option<BoxFuture<'static, ()>> {
         let retention = self.config.retention?;
         let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
-        let expirer = Expirer { store, clock, retention };
+        let metrics = expire::Metrics::register(metrics.registry());
+        let expirer = Expirer { store, clock, retention, metrics };
         Some(async move { expirer.run().await }.boxed())
     }
 

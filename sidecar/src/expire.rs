@@ -6,6 +6,7 @@
 
 use std::{error::Error, sync::Arc, time::Duration};
 
+use prometheus_client::{metrics::counter::Counter, registry::Registry};
 use sidehook_event::UnixMicros;
 
 use crate::{clock::Clock, store::Store};
@@ -31,6 +32,34 @@ pub struct Expirer {
     pub clock: Arc<dyn Clock>,
     /// How long it is kept.
     pub retention: Duration,
+    /// What is counted.
+    pub metrics: Metrics,
+}
+
+/// What deleting counts. Clones count together.
+#[derive(Debug, Clone, Default)]
+pub struct Metrics {
+    events: Counter,
+    failures: Counter,
+}
+
+impl Metrics {
+    /// Registers them under `sidehook_retention_…`.
+    pub fn register(registry: &mut Registry) -> Self {
+        let metrics = Self::default();
+        let registry = registry.sub_registry_with_prefix("retention");
+        registry.register(
+            "events_deleted",
+            "Events that were deleted since their time was up, with all that belonged to them",
+            metrics.events.clone(),
+        );
+        registry.register(
+            "failures",
+            "Deletions that the store did not do, to be tried again",
+            metrics.failures.clone(),
+        );
+        metrics
+    }
 }
 
 impl Expirer {
@@ -53,6 +82,8 @@ impl Expirer {
             match self.store.expire(before, from, limit).await {
                 Ok(expired) => {
                     deleted = deleted.saturating_add(expired.events);
+                    let events = u64::try_from(expired.events).unwrap_or(u64::MAX);
+                    self.metrics.events.inc_by(events);
                     (limit, failures) = ((limit * 2).min(LIMIT), 0);
                     from = expired.next;
                     if from.is_none() {
@@ -63,6 +94,7 @@ impl Expirer {
                 Err(error) => {
                     limit = (limit / 2).max(1);
                     failures += 1;
+                    self.metrics.failures.inc();
                     if failures == FAILURES {
                         let error = &error as &dyn Error;
                         tracing::warn!(error, "failed to delete old events, trying again later");

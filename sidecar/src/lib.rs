@@ -23,6 +23,7 @@ pub mod dispatch;
 pub mod deliver;
 pub mod sweep;
 pub mod expire;
+pub mod measure;
 
 // The faces, and who may use them.
 pub mod access;

@@ -18,6 +18,7 @@ mod database;
 mod gateway;
 mod health;
 mod listen;
+mod metrics;
 mod migrate;
 mod scripts;
 mod secrets;

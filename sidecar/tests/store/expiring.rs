@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use sidehook::{
     clock::{Clock as _, SystemClock},
-    expire::Expirer,
+    expire::{self, Expirer},
     model::{Cause, Successor},
     store::{Dispatched, Due, Expired, Store},
 };
@@ -120,7 +120,12 @@ pub(crate) async fn a_pass_deletes_everything_that_is_old_and_nothing_else(
     store.dispatch(&dispatched, at(0)).await.unwrap();
     let clock = Arc::new(SystemClock::start());
     let age = clock.now().since(at(500));
-    let expirer = Expirer { store: store.clone(), clock, retention: age };
+    let expirer = Expirer {
+        store: store.clone(),
+        clock,
+        retention: age,
+        metrics: expire::Metrics::default(),
+    };
     // Those that are a little older, by the time that it takes to look.
     let deleted = expirer.pass().await;
     assert!((499..=550).contains(&deleted), "{deleted} were deleted");

@@ -9,7 +9,7 @@ const LAYERS: [&[&str]; 7] = [
     &["model"],
     &["clock", "config", "form", "lifecycle", "observe"],
     &["access", "queue", "route", "store", "transform"],
-    &["deliver", "dispatch", "expire", "ingest", "sweep"],
+    &["deliver", "dispatch", "expire", "ingest", "measure", "sweep"],
     &["api", "console"],
     &["app"],
     &["cli", "main"],

@@ -1,0 +1,141 @@
+//! `/metrics` of a sidecar as it runs, with all that it can be told to do.
+//!
+//! Invariant: `docs/metrics.md` lists what there is, and nothing else is there.
+
+use std::{collections::BTreeMap, fs, net::TcpListener, time::Duration};
+
+use axum::{Router, http::StatusCode, routing::post as post_to};
+use serde_json::json;
+
+use crate::serve::Sidecar;
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// A metric as it is listed, or shown: its name for Prometheus, its kind, and its labels.
+type Listed = BTreeMap<String, (String, Vec<String>)>;
+
+/// The rows of the guide's second part.
+fn guide() -> Listed {
+    let path = format!("{}/../docs/metrics.md", env!("CARGO_MANIFEST_DIR"));
+    let guide = fs::read_to_string(path).unwrap();
+    let (_, part) = guide.split_once("\n## The sidecar's").unwrap();
+    let rows = part.lines().filter(|line| line.starts_with("| `sidehook_"));
+    let rows = rows.map(|line| {
+        let cells: Vec<_> = line.split('|').map(|cell| cell.trim().trim_matches('`')).collect();
+        let (name, labels) = cells[1].split_once('{').unwrap_or((cells[1], ""));
+        let labels = labels.trim_end_matches('}').split(',').filter(|label| !label.is_empty());
+        (name.to_owned(), (cells[2].to_owned(), labels.map(str::to_owned).collect()))
+    });
+    rows.collect()
+}
+
+/// What `/metrics` shows; of a metric that has no sample yet, no labels.
+fn shown(text: &str) -> Listed {
+    let kinds = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
+    let kinds = kinds.map(|(name, kind)| {
+        let total = if kind == "counter" { "_total" } else { "" };
+        let sample = if kind == "histogram" { "_count" } else { total };
+        let start = format!("{name}{sample}{{");
+        let labels = text.lines().find_map(|line| line.strip_prefix(&start)).unwrap_or_default();
+        let labels = labels.split('}').next().unwrap_or_default().split(',');
+        let labels = labels.filter_map(|label| Some(label.split_once('=')?.0.to_owned()));
+        (format!("{name}{total}"), (kind.to_owned(), labels.collect()))
+    });
+    kinds.collect()
+}
+
+async fn metrics(sidecar: &Sidecar) -> String {
+    let answer = reqwest::get(format!("{}/metrics", sidecar.api)).await.unwrap();
+    answer.text().await.unwrap()
+}
+
+/// Waits for a line that begins so.
+async fn until(sidecar: &Sidecar, start: &str) -> String {
+    let waiting = async {
+        loop {
+            let text = metrics(sidecar).await;
+            if text.lines().any(|line| line.starts_with(start)) {
+                return text;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    match tokio::time::timeout(LIMIT, waiting).await {
+        Ok(text) => text,
+        Err(late) => panic!("{late}, no line begins with {start}:\n{}", metrics(sidecar).await),
+    }
+}
+
+async fn post(sidecar: &Sidecar, path: &str, content_type: &str, body: serde_json::Value) {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let request = reqwest::Client::new().post(format!("{}{path}", sidecar.api));
+    let request = request.header("content-type", content_type).body(body.to_string());
+    let answer = request.send().await.unwrap();
+    let status = answer.status();
+    assert!(status.is_success(), "{status}: {}", answer.text().await.unwrap());
+}
+
+fn created() -> serde_json::Value {
+    json!({
+        "specversion": "1.0", "id": "1", "source": "/people", "type": "people.created",
+        "time": "2026-11-23T09:30:00Z",
+        "datacontenttype": "application/json", "data": {"name": "Ada"},
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_guide_lists_what_a_sidecar_shows() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    // No broker is needed for its metrics.
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let sidecar = Sidecar::start(&format!("--queue amqp://guest:guest@127.0.0.1:{port}/%2f"));
+    post(&sidecar, "/events", "application/cloudevents+json", created()).await;
+    let text = until(&sidecar, "sidehook_backlog_lag_seconds ").await;
+    let (listed, shown) = (guide(), shown(&text));
+    let names = |all: &Listed| all.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(&listed), names(&shown));
+    for (name, (kind, labels)) in &shown {
+        assert_eq!(listed[name].0, *kind, "{name}");
+        assert_eq!(listed[name].1, *labels, "{name}");
+    }
+}
+
+/// Takes what comes to `/`, and wants no more of what comes to `/gone`.
+async fn receiver() -> String {
+    let router = Router::new()
+        .route("/", post_to(async || StatusCode::NO_CONTENT))
+        .route("/gone", post_to(async || StatusCode::GONE));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    url
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_and_its_ends_are_counted() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let (sidecar, receiver) = (Sidecar::start("--egress-allow 127.0.0.0/8"), receiver().await);
+    for path in ["/", "/gone"] {
+        let url = format!("{receiver}{path}");
+        let subscription = json!({"url": url, "event_type": "people.created"});
+        post(&sidecar, "/subscriptions", "application/json", subscription).await;
+    }
+    post(&sidecar, "/events", "application/cloudevents+json", created()).await;
+    until(&sidecar, r#"sidehook_dead_letters_total{cause="refused",fault="receiver"} 1"#).await;
+    let text = until(&sidecar, r#"sidehook_deliveries_finished_total{state="delivered"} 1"#).await;
+    for line in [
+        r#"sidehook_ingest_stored_total{event_type="people.created"} 1"#,
+        r#"sidehook_ingest_batches_total{result="stored"} 1"#,
+        "sidehook_ingest_batch_seconds_count 1",
+        r#"sidehook_delivery_attempts_total{outcome="success",status="2xx"} 1"#,
+        r#"sidehook_delivery_attempts_total{outcome="status",status="4xx"} 1"#,
+        "sidehook_delivery_end_to_end_seconds_count 1",
+        r#"sidehook_deliveries_finished_total{state="dead"} 1"#,
+        r#"sidehook_store_call_seconds_count{operation="append"} 1"#,
+        r#"sidehook_store_failures_total{operation="append"} 0"#,
+    ] {
+        assert!(text.lines().any(|shown| shown == line), "no {line}:\n{text}");
+    }
+    let counted = r#"sidehook_backlog_dead_letters{cause="refused",fault="receiver"} 1"#;
+    until(&sidecar, counted).await;
+}
