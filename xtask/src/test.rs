@@ -18,7 +18,7 @@ use crate::{
     stack::{FILTER, Programs, SIDEHOOK},
     tools::{
         cargo::{self, Build},
-        envoy, python, wasm,
+        envoy, prometheus, python, wasm,
     },
 };
 
@@ -42,6 +42,7 @@ pub async fn test(test: Test) -> Result<()> {
     let programs = Programs::ensure(Build::Tests).await?;
     // Fetched and compiled before the tests begin, so that none of them waits for it.
     python::packages().await?;
+    prometheus::promtool().await?;
     wasm::baseline().await?;
     Program::new(&programs.sidehook).args(["script", "warm"]).show().await?;
     let postgres = Postgres::start().await?;

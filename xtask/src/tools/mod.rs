@@ -6,5 +6,6 @@
 pub(crate) mod apt;
 pub mod cargo;
 pub mod envoy;
+pub mod prometheus;
 pub mod python;
 pub mod wasm;
