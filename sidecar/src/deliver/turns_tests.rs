@@ -57,6 +57,22 @@ fn a_line_that_does_not_move_puts_off_and_leaves_the_others_alone() {
 }
 
 #[test]
+fn a_circuit_that_opened_counts_until_its_receiver_takes_something() {
+    let mut turns = Turns::new(LIMITS, Arc::default());
+    offered(&mut turns, (0..8).map(|n| (1, n)).chain([(2, 0)]));
+    for failures in 1..=FAILURES {
+        assert_eq!(turns.tripped(), 0, "after {failures}");
+        turns.next(at(0));
+        turns.finished(subscription(1), Ended::Badly, at(0), 0);
+    }
+    assert_eq!(turns.tripped(), 1);
+    turns.finished(subscription(2), Ended::Well, at(0), 0);
+    assert_eq!(turns.tripped(), 1, "another's success is nothing to it");
+    turns.finished(subscription(1), Ended::Well, at(6_000), 0);
+    assert_eq!(turns.tripped(), 0);
+}
+
+#[test]
 fn a_line_that_moves_may_hold_what_it_takes_in_a_while() {
     let mut turns = Turns::new(LIMITS, Arc::default());
     for n in 0..300 {
