@@ -184,5 +184,6 @@ async fn a_hundred_thousand_for_a_dead_receiver_cost_no_memory_and_delay_nobody(
     let most = dead.most_under_way.load(Ordering::SeqCst);
     println!("back: {second} in the first second, {five} in five; {most} at a time at most");
     assert!(most <= SHARE, "{most} at a time");
-    assert!(second <= 600, "{second} in the first second");
+    // However fast the machine is: what has piled up does not come in one burst.
+    assert!(second * 5 <= five * 3, "{second} in the first second, {five} in five");
 }

@@ -47,7 +47,8 @@ pub async fn test(test: Test) -> Result<()> {
     Program::new(&programs.sidehook).args(["script", "warm"]).show().await?;
     let postgres = Postgres::start().await?;
     let rabbitmq = RabbitMq::start().await?;
-    let run = cargo::cargo().args(["test", "--workspace"]);
+    // All of them, so that one run tells of everything that is wrong.
+    let run = cargo::cargo().args(["test", "--workspace", "--no-fail-fast"]);
     let run = run.env(postgres::VARIABLE, postgres.url());
     let run = run.env(rabbitmq::VARIABLE, rabbitmq.url());
     let run = run.env(envoy::VARIABLE, &programs.envoy).env(FILTER, &programs.filter);
