@@ -3,9 +3,10 @@
 //!
 //! Invariant: threads that have ended are not counted; a gateway's live as long as it does.
 
-use std::{fs, path::Path, time::Duration};
+use std::{fs, io::ErrorKind, path::Path, time::Duration};
 
 use anyhow::{Context, Result};
+use rustix::io::Errno;
 
 /// Time on a processor, in user mode and in the kernel together.
 pub(super) type Usage = Duration;
@@ -21,7 +22,16 @@ pub(super) fn of(process: u32) -> Result<Usage> {
 }
 
 fn of_thread(file: &Path) -> Result<Usage> {
-    let said = fs::read_to_string(file).with_context(|| format!("no {}", file.display()))?;
+    let said = match fs::read_to_string(file) {
+        // It has ended since it was listed, or while it was read.
+        Err(error)
+            if error.kind() == ErrorKind::NotFound
+                || Errno::from_io_error(&error) == Some(Errno::SRCH) =>
+        {
+            return Ok(Usage::ZERO);
+        }
+        said => said.with_context(|| format!("failed to read {}", file.display()))?,
+    };
     let nanos = said.split(' ').next().context("an empty schedstat")?.parse()?;
     Ok(Usage::from_nanos(nanos))
 }
