@@ -24,10 +24,10 @@ pub(super) async fn people() -> Result<Serving> {
     Serving::start(routes, ports::free()?).await
 }
 
-/// Accepts batches as the sidecar does, and forgets them.
+/// Accepts batches as the sidecar does, says that it would, and forgets them.
 pub(super) async fn sink() -> Result<Serving> {
-    let routes = Router::new().route("/ingest", post(async |_: Bytes| StatusCode::NO_CONTENT));
-    Serving::start(routes, ports::free()?).await
+    let taken = get(async || StatusCode::NO_CONTENT).post(async |_: Bytes| StatusCode::NO_CONTENT);
+    Serving::start(Router::new().route("/ingest", taken), ports::free()?).await
 }
 
 fn person(status: StatusCode) -> Answer {
