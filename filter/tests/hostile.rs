@@ -5,29 +5,12 @@
 
 mod gateway;
 
-use gateway::{Gateway, ROOT, config};
+use gateway::{Gateway, ROOT, config, questions::QUESTIONS};
 use proptest::prelude::*;
 use sidehook_filter::{
     contexts::Contexts,
     host::{Action, ContextId, Level, Side, Token},
 };
-
-const ASKED: [&str; 14] = [
-    "unix_nanos",
-    "moment",
-    "random",
-    "header",
-    "headers",
-    "body",
-    "code_details",
-    "call_status",
-    "act_for",
-    "resume",
-    "reply",
-    "call",
-    "tick_every",
-    "add",
-];
 
 #[test]
 fn callbacks_for_contexts_nobody_knows_let_everything_pass() {
@@ -80,7 +63,7 @@ fn a_configuration_that_is_refused_or_wrong_stops_the_start_and_says_where() {
 #[test]
 fn a_gateway_that_refuses_everything_is_only_ever_let_on() {
     let mut gateway = Gateway::new();
-    gateway.host.refuses.borrow_mut().extend(ASKED);
+    gateway.host.refuses.borrow_mut().extend(QUESTIONS);
     let (context, action) = gateway.exchange("/people");
     assert_eq!(action, Action::Continue);
     gateway.waits(5_000);
@@ -185,7 +168,7 @@ fn callbacks() -> impl Strategy<Value = Vec<Callback>> {
             .prop_map(|(token, status)| Callback::Answered { token, status }),
         2 => (100..3_000_u64).prop_map(Callback::Wait),
         2 => ctx().prop_map(Callback::Delete),
-        1 => (0..ASKED.len()).prop_map(Callback::Refuse),
+        1 => (0..QUESTIONS.len()).prop_map(Callback::Refuse),
         2 => Just(Callback::Relent),
         1 => any::<bool>().prop_map(Callback::Configure),
         1 => Just(Callback::End),
@@ -258,7 +241,7 @@ proptest! {
                     enter(context);
                     filter.delete(host, ContextId(context));
                 }
-                Callback::Refuse(which) => drop(host.refuses.borrow_mut().insert(ASKED[which])),
+                Callback::Refuse(which) => drop(host.refuses.borrow_mut().insert(QUESTIONS[which])),
                 Callback::Relent => host.refuses.borrow_mut().clear(),
                 Callback::Configure(right) => {
                     enter(ROOT.0);

@@ -6,6 +6,8 @@
 #![expect(clippy::unwrap_used, reason = "a fake gateway that can't go on has to end the test")]
 #![allow(dead_code, reason = "each test file uses its own part of this")]
 
+pub(crate) mod questions;
+
 use std::{
     cell::{Cell, RefCell},
     collections::{BTreeMap, BTreeSet},

@@ -12,7 +12,7 @@ use serde_json::Value;
 use sidehook_filter::host::{ContextId, Side, Token};
 
 use crate::{
-    gateway::{Gateway, ROOT, config},
+    gateway::{Gateway, ROOT, config, questions::QUESTIONS},
     promises::{Modes, Promises, modes},
     script::{Answer, Callback, Chunk, Details, Plugin, Request, Slot, Status},
 };
@@ -21,24 +21,6 @@ const OTHER: ContextId = ContextId(2);
 
 /// The first number of an exchange.
 const FIRST: u32 = 100;
-
-/// What a gateway may refuse.
-const REFUSED: [&str; 14] = [
-    "unix_nanos",
-    "moment",
-    "random",
-    "configuration",
-    "header",
-    "headers",
-    "body",
-    "code_details",
-    "call_status",
-    "act_for",
-    "resume",
-    "reply",
-    "call",
-    "tick_every",
-];
 
 /// More seconds than anything is waited for, one limit after the other.
 const LONG: usize = 400;
@@ -108,7 +90,7 @@ impl Play {
                 self.gateway.filter.delete(&self.gateway.host, context);
             }
             Callback::Refuse(which) => {
-                let what = crate::script::one_of(&REFUSED, *which);
+                let what = crate::script::one_of(&QUESTIONS, *which);
                 self.gateway.host.refuses.borrow_mut().insert(what);
             }
             Callback::Relent => self.gateway.host.refuses.borrow_mut().clear(),
