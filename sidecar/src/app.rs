@@ -6,6 +6,7 @@
 mod fronts;
 mod scripts;
 mod store;
+mod traces;
 mod workers;
 
 use std::{sync::Arc, time::Duration};
@@ -43,6 +44,7 @@ use crate::{
 };
 pub(crate) use scripts::usual_cache;
 pub use store::migrate;
+use traces::Telling;
 use workers::{TakingIn, Workers};
 
 /// How long giving back to the store may take that is left at the end.
@@ -66,6 +68,7 @@ pub async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()
         rabbitmq.close().await;
     }
     process.put_back().await;
+    process.telling.finish().await;
     ended
 }
 
@@ -79,6 +82,7 @@ struct Process {
     gate: Gate,
     client: Client,
     scripts: Arc<Scripts>,
+    telling: Telling,
     /// The queue inside the process. Work is spread through it, or, where there is a broker, only
     /// while that is away.
     local: Arc<dyn Queue>,
@@ -110,7 +114,20 @@ impl Process {
         let client = Client::through(rule, config.egress_proxy.clone())
             .context("reading the platform's certificates")?;
         let scripts = scripts::open(&config).await?;
-        Ok(Self { config, clock, store, table, access, gate, client, scripts, local, rabbitmq })
+        let telling = Telling::begin(config.traces.as_ref(), &clock, metrics)?;
+        Ok(Self {
+            config,
+            clock,
+            store,
+            table,
+            access,
+            gate,
+            client,
+            scripts,
+            telling,
+            local,
+            rabbitmq,
+        })
     }
 
     fn queue(&self) -> Arc<dyn Queue> {
@@ -132,6 +149,7 @@ impl Process {
                     self.queue(),
                     Arc::clone(&self.clock),
                     ingest::Metrics::register(metrics.registry()),
+                    self.telling.tracer.clone(),
                 )
             })
             .unzip();
@@ -221,6 +239,7 @@ impl Process {
             clock: Arc::clone(&self.clock),
             table: Arc::clone(&self.table),
             scripts: Arc::clone(&self.scripts),
+            tracer: self.telling.tracer.clone(),
         }
     }
 
@@ -231,9 +250,10 @@ impl Process {
             clock: Arc::clone(&self.clock),
             table: Arc::clone(&self.table),
             holds: Arc::clone(&holding.holds),
-            maker: Arc::new(Maker::new(Arc::clone(&self.scripts))),
+            maker: Arc::new(Maker::new(Arc::clone(&self.scripts), self.telling.tracer.clone())),
             courier: Arc::new(self.client.clone()),
             metrics: holding.metrics.clone(),
+            tracer: self.telling.tracer.clone(),
         }
     }
 

@@ -20,6 +20,7 @@ use crate::{
     queue::{Lane, Queue, Taken},
     route::Table,
     store::{Dispatched, Due, NewDelivery, Store, patience::until_stored},
+    trace::Tracer,
     transform::{Haste, Rendered, Renderer, Scripts},
 };
 
@@ -42,6 +43,8 @@ pub struct Dispatcher {
     pub table: Arc<Table>,
     /// Runs subscriptions' scripts.
     pub scripts: Arc<Scripts>,
+    /// Told of what was dispatched.
+    pub tracer: Tracer,
 }
 
 impl Dispatcher {
@@ -100,7 +103,7 @@ impl Dispatcher {
             taken.into_iter().map(|Taken { work, receipt }| (work, receipt)).unzip();
         // What does not fit into the queue is due at once, for the sweep.
         let mut room = self.queue.room(Lane::Deliveries);
-        let mut haste = Haste::new(&self.scripts, &*self.clock);
+        let mut haste = Haste::new(&self.scripts, &*self.clock, &self.tracer);
         let (mut dispatched, mut ended) = (Vec::with_capacity(events.len()), HashMap::new());
         for event in events {
             dispatched.push(self.route(event, now, &mut room, &mut haste, &mut ended));
@@ -113,6 +116,9 @@ impl Dispatcher {
             .into_iter()
             // Of one that came twice, since its message did, the first was stored.
             .filter(|dispatched| stored.remove(&dispatched.event.id))
+            .inspect(|Dispatched { event, deliveries }| {
+                self.tracer.dispatched(event, deliveries.len(), now, &*self.clock);
+            })
             .flat_map(|dispatched| leased(dispatched, now))
             .filter(|delivery| !ended.contains_key(&delivery.id))
             .collect();

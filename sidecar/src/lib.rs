@@ -33,5 +33,6 @@ pub mod cli;
 // The process around them.
 pub mod config;
 pub mod observe;
+pub mod trace;
 pub mod lifecycle;
 pub mod app;

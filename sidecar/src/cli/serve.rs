@@ -108,6 +108,12 @@ pub struct ServeArgs {
     /// Keep what is finished so long, or `off` for ever [default: 30d]
     #[arg(long, env = "SIDEHOOK_RETENTION", value_name = "DURATION")]
     retention: Option<String>,
+    /// Tell this OpenTelemetry collector of traces, over OTLP/HTTP
+    #[arg(long, env = "SIDEHOOK_TRACES", value_name = "URL")]
+    traces: Option<String>,
+    /// Tell of this share of the traces that begin here [default: 1]
+    #[arg(long, env = "SIDEHOOK_TRACE_SAMPLE", value_name = "0..1")]
+    trace_sample: Option<String>,
     /// Log what passes this filter: a level, or one for each module
     #[arg(long, env = "SIDEHOOK_LOG", default_value = "info", value_name = "FILTER")]
     log: String,
@@ -156,6 +162,8 @@ impl ServeArgs {
             ("concurrency", self.concurrency),
             ("drain_timeout", self.drain_timeout),
             ("retention", self.retention),
+            ("traces", self.traces),
+            ("trace_sample", self.trace_sample),
         ];
         let lists = [
             ("egress_allow", self.egress_allow),

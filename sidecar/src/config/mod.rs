@@ -8,6 +8,7 @@ mod roles;
 mod listen;
 mod store;
 pub mod tls;
+mod traces;
 mod written;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
@@ -22,6 +23,7 @@ pub use listen::{InvalidListen, Listen};
 pub use roles::{Role, Roles};
 pub use store::StoreUrl;
 pub use tls::IngestTls;
+pub use traces::Traces;
 use written::Written;
 
 /// The configuration of `sidehook serve`.
@@ -69,6 +71,8 @@ pub struct Config {
     pub drain_timeout: Duration,
     /// How long what is finished is kept; `None` is for ever.
     pub retention: Option<Duration>,
+    /// Who is told of traces.
+    pub traces: Option<Traces>,
 }
 
 /// Which queue, and where it is.
@@ -157,6 +161,7 @@ impl Default for Config {
             concurrency: 256,
             drain_timeout: Duration::from_secs(20),
             retention: Some(Duration::from_hours(30 * 24)),
+            traces: None,
         }
     }
 }
@@ -202,6 +207,7 @@ impl TryFrom<Written> for Config {
             concurrency: written.concurrency.unwrap_or(usual.concurrency),
             drain_timeout: duration("drain_timeout", written.drain_timeout, usual.drain_timeout)?,
             retention: retention(written.retention, usual.retention)?,
+            traces: Traces::read(written.traces, written.trace_sample)?,
         };
         config.check()
     }

@@ -58,4 +58,8 @@ pub(super) struct Written {
     pub(super) drain_timeout: Option<String>,
     /// `30d` or `off`
     pub(super) retention: Option<String>,
+    /// `http://collector:4318`
+    pub(super) traces: Option<String>,
+    /// `0.1`
+    pub(super) trace_sample: Option<f64>,
 }

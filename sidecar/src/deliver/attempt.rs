@@ -17,7 +17,8 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    model::{Attempt, DueDelivery, Outcome, Subscription},
+    model::{Attempt, DueDelivery, Outcome, Subscription, TRACEPARENT},
+    trace::Tracer,
 };
 
 const USER_AGENT: HeaderValue =
@@ -54,10 +55,11 @@ pub(super) async fn attempt(
     subscription: &Subscription,
     courier: &dyn Courier,
     clock: &dyn Clock,
+    tracer: &Tracer,
 ) -> Made {
     let started_at = clock.now();
     let Trial { headers: _, outcome, duration, answer, error } =
-        trial(delivery, subscription, courier, clock).await;
+        trial(delivery, subscription, courier, clock, tracer).await;
     let retry_after = answer.as_ref();
     let retry_after =
         retry_after.and_then(|answer| retry_after::retry_after(&answer.headers, clock.now()));
@@ -82,9 +84,10 @@ pub async fn trial(
     subscription: &Subscription,
     courier: &dyn Courier,
     clock: &dyn Clock,
+    tracer: &Tracer,
 ) -> Trial {
     let started = clock.monotonic();
-    let request = request(delivery, subscription, clock.now());
+    let request = request(delivery, subscription, clock.now(), tracer);
     let headers = request.as_ref().map(|request| request.headers().clone()).unwrap_or_default();
     let answer = match request {
         Ok(request) => {
@@ -112,12 +115,16 @@ fn request(
     delivery: &DueDelivery,
     subscription: &Subscription,
     now: UnixMicros,
+    tracer: &Tracer,
 ) -> Result<Request<Full<Bytes>>, http::Error> {
     let uri: Uri = subscription.url.as_str().parse()?;
     let mut request = Request::new(Full::new(delivery.payload.body.clone()));
     *request.method_mut() = Method::POST;
     *request.uri_mut() = uri;
     *request.headers_mut() = headers(delivery, subscription, now)?;
+    if let Some(parent) = tracer.traceparent(delivery) {
+        request.headers_mut().insert(TRACEPARENT, parent);
+    }
     Ok(request)
 }
 

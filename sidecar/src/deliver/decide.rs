@@ -111,7 +111,7 @@ impl Deliverer {
         subscription: &Subscription,
     ) -> (Attempt, Successor, UnixMicros) {
         let Made { attempt, retry_after, resent } =
-            attempt::attempt(due, subscription, &*self.courier, &*self.clock).await;
+            attempt::attempt(due, subscription, &*self.courier, &*self.clock, &self.tracer).await;
         self.metrics.attempted(&attempt, resent);
         let end = self.clock.now();
         let successor = outcome::successor(
@@ -122,6 +122,7 @@ impl Deliverer {
             end,
             self.clock.dice(),
         );
+        self.tracer.attempted(due, subscription, &attempt, &successor);
         if outcome::is_unsubscribing(&attempt) {
             self.disable(subscription.id, disabling::GONE).await;
         }

@@ -23,6 +23,7 @@ use crate::{
         Subscription, SubscriptionId, Successor,
     },
     store::{self, DeliveryFilter, Store},
+    trace::Tracer,
     transform::{Rendered, Renderer, Scripts, scripts::half_of_the_processors, version_of},
 };
 
@@ -35,6 +36,7 @@ const REST: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Maker {
     scripts: Arc<Scripts>,
+    tracer: Tracer,
     places: Semaphore,
     killed: Mutex<HashMap<ScriptVersion, Killed>>,
 }
@@ -47,10 +49,10 @@ struct Killed {
 }
 
 impl Maker {
-    /// Makes them with these scripts.
-    pub fn new(scripts: Arc<Scripts>) -> Self {
+    /// Makes them with these scripts, and tells `tracer` of it.
+    pub fn new(scripts: Arc<Scripts>, tracer: Tracer) -> Self {
         let places = Semaphore::new(half_of_the_processors());
-        Self { scripts, places, killed: Mutex::default() }
+        Self { scripts, tracer, places, killed: Mutex::default() }
     }
 
     /// What the subscription is sent of the event; `None` if there is no way to run scripts at
@@ -67,15 +69,20 @@ impl Maker {
         if let Some(version) = version.filter(|version| self.rests(*version, clock.now())) {
             return Some(left_alone(version));
         }
-        let scripts = Arc::clone(&self.scripts);
+        let (scripts, event) = (Arc::clone(&self.scripts), Arc::new(event));
         let started = clock.monotonic();
-        let making = move || Renderer::new(&event).make(&subscription, &scripts);
+        let making = {
+            let event = Arc::clone(&event);
+            move || Renderer::new(&event).make(&subscription, &scripts)
+        };
         let made = tokio::task::spawn_blocking(making).await;
-        self.scripts.metrics().took(clock.monotonic().saturating_sub(started));
+        let took = clock.monotonic().saturating_sub(started);
+        self.scripts.metrics().took(took);
         match made {
             Ok(Ok((rendered, is_killed))) => {
                 if let Some(version) = version {
                     self.note(version, is_killed, clock.now());
+                    self.tracer.ran(&event, version, took, rendered.outcome(), clock);
                 }
                 Some(rendered)
             }

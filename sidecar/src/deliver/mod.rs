@@ -57,6 +57,7 @@ use crate::{
     queue::{Lane, Queue, Taken},
     route::Table,
     store::{self, Store, patience::until_stored},
+    trace::Tracer,
 };
 
 /// How long a delivery may wait in the queue and be attempted before another worker takes it
@@ -111,6 +112,8 @@ pub struct Deliverer {
     pub courier: Arc<dyn Courier>,
     /// What is counted.
     pub metrics: Metrics,
+    /// Told of attempts.
+    pub tracer: Tracer,
 }
 
 /// A delivery that was taken from the queue.

@@ -21,6 +21,7 @@ use crate::{
     clock::Clock,
     queue::{Lane, Queue},
     store::{self, Due, Store},
+    trace::Tracer,
 };
 
 /// The most batches that wait for a commit. A gateway has one or two under way per worker.
@@ -69,6 +70,7 @@ pub struct Committer {
     queue: Arc<dyn Queue>,
     clock: Arc<dyn Clock>,
     metrics: Metrics,
+    tracer: Tracer,
 }
 
 /// The two ends of the hand-over.
@@ -77,10 +79,11 @@ pub fn ingest(
     queue: Arc<dyn Queue>,
     clock: Arc<dyn Clock>,
     metrics: Metrics,
+    tracer: Tracer,
 ) -> (Ingest, Committer) {
     let (sender, waiting) = mpsc::channel(WAITING);
     let ingest = Ingest { waiting: sender, clock: Arc::clone(&clock), metrics: metrics.clone() };
-    (ingest, Committer { waiting, store, queue, clock, metrics })
+    (ingest, Committer { waiting, store, queue, clock, metrics, tracer })
 }
 
 impl Ingest {
@@ -152,6 +155,7 @@ impl Committer {
         let stored = Stored { new: new.len(), known: events.len() - new.len() };
         let new = only(events, new);
         self.metrics.tally(&new);
+        self.tracer.stored(&new, now, &*self.clock);
         if hand_on {
             self.queue.publish_events(new).await;
         }

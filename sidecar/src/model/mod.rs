@@ -21,6 +21,7 @@ mod secret;
 mod signing;
 mod subscription;
 mod tls;
+mod trace_context;
 #[cfg(test)]
 pub(crate) mod testing;
 
@@ -46,3 +47,4 @@ pub use subscription::{
     Format, HeaderFlaw, Headers, InvalidUrl, MAX_TIMEOUT, Retry, Subscription, Target,
 };
 pub use tls::{ClientIdentity, ClientKey, Tls};
+pub use trace_context::{TRACEPARENT, TRACESTATE, TraceContext};

@@ -5,13 +5,16 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use http::{HeaderName, HeaderValue, header};
+use http::{HeaderName, HeaderValue};
 use serde_json::{Map, Value};
 use sidehook_event::UnixMicros;
 use thiserror::Error;
 use url::Url;
 
-use super::{Filter, Order, Pacing, Pattern, ScriptChoice, Signing, SubscriptionId, Tls};
+use super::{
+    Filter, Order, Pacing, Pattern, ScriptChoice, Signing, SubscriptionId, TRACEPARENT, TRACESTATE,
+    Tls,
+};
 
 /// The longest a whole attempt may take. A lease outlasts it, so that no other worker takes over
 /// an attempt that is still under way.
@@ -291,22 +294,24 @@ impl Headers {
     }
 }
 
-/// Headers that frame the message or carry the signature; RFC 9110, section 7.6.1, and Standard
-/// Webhooks.
+/// Headers that frame the message, carry the signature or the trace; RFC 9110, section 7.6.1,
+/// Standard Webhooks, and W3C Trace Context.
 fn is_reserved(name: &HeaderName) -> bool {
-    const NAMES: [HeaderName; 8] = [
-        header::CONNECTION,
-        header::CONTENT_LENGTH,
-        header::EXPECT,
-        header::HOST,
-        header::TE,
-        header::TRAILER,
-        header::TRANSFER_ENCODING,
-        header::UPGRADE,
+    const NAMES: [&str; 11] = [
+        "connection",
+        "content-length",
+        "expect",
+        "host",
+        "keep-alive",
+        "te",
+        TRACEPARENT,
+        TRACESTATE,
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
     ];
     const PREFIXES: [&str; 3] = ["webhook-", "ce-", "proxy-"];
-    NAMES.contains(name)
-        || name == "keep-alive"
+    NAMES.contains(&name.as_str())
         || PREFIXES.iter().any(|prefix| name.as_str().starts_with(prefix))
 }
 

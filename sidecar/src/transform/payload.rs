@@ -10,7 +10,7 @@ use serde_json::{Map, Value, value::RawValue};
 use sidehook_event::{Event, cloudevents};
 
 use super::data;
-use crate::model::{Format, Payload};
+use crate::model::{Format, Payload, TraceContext};
 
 /// A name and its text.
 type Attribute = (Cow<'static, str>, String);
@@ -37,12 +37,14 @@ impl Layout<'_> {
         Payload { content_type, headers, body: Bytes::from(body) }
     }
 
-    /// The headers that belong to this format.
+    /// The headers that belong to this format, and those by which the event's trace goes on.
     pub(super) fn headers(&self, format: Format) -> Vec<(String, String)> {
+        let mut headers = TraceContext::headers(&self.event.exchange);
         match format {
-            Format::CloudEventsBinary => ce_headers(self.event),
-            Format::Standard | Format::CloudEvents | Format::Raw => Vec::new(),
+            Format::CloudEventsBinary => headers.extend(ce_headers(self.event)),
+            Format::Standard | Format::CloudEvents | Format::Raw => {}
         }
+        headers
     }
 
     fn standard(&self) -> Vec<Attribute> {

@@ -22,6 +22,7 @@ use super::{
 use crate::{
     clock::Clock,
     model::{Cause, Death, Payload, Script, ScriptChoice, ScriptVersion, Subscription, Successor},
+    trace::{ScriptOutcome, Tracer},
 };
 
 /// How long all the scripts that are not brisk may take of the events that are dispatched together.
@@ -50,22 +51,42 @@ pub struct Rendered {
     pub end: Option<Successor>,
 }
 
+impl Rendered {
+    /// What the script came to.
+    pub fn outcome(&self) -> ScriptOutcome {
+        match &self.end {
+            None | Some(Successor::Delivered | Successor::Retry(_)) => ScriptOutcome::Made,
+            Some(Successor::Filtered(_)) => ScriptOutcome::Dropped,
+            Some(Successor::Dead(_)) => ScriptOutcome::Failed,
+        }
+    }
+}
+
 /// The time that scripts may take while others wait.
 #[derive(Debug)]
 pub struct Haste<'a> {
     scripts: &'a Scripts,
     clock: &'a dyn Clock,
+    tracer: &'a Tracer,
     left: Duration,
+}
+
+/// What a script that was run now came to, whether other subscriptions share it, and how long it
+/// took.
+struct Hasty {
+    transformed: Transformed,
+    is_shared: bool,
+    took: Duration,
 }
 
 impl<'a> Haste<'a> {
     /// For the events that are dispatched together.
-    pub fn new(scripts: &'a Scripts, clock: &'a dyn Clock) -> Self {
-        Self { scripts, clock, left: ALL_MOMENTS }
+    pub fn new(scripts: &'a Scripts, clock: &'a dyn Clock, tracer: &'a Tracer) -> Self {
+        Self { scripts, clock, tracer, left: ALL_MOMENTS }
     }
 
     /// Runs a script now; `None` if it is to be run later.
-    fn run(&mut self, script: &Script, input: &[u8]) -> Option<(Transformed, bool)> {
+    fn run(&mut self, script: &Script, input: &[u8]) -> Option<Hasty> {
         let now = self.clock.now();
         if self.left.is_zero() || !self.scripts.is_brisk(script, now) {
             return None;
@@ -80,7 +101,8 @@ impl<'a> Haste<'a> {
             self.scripts.took_long(script, is_broken_off, now);
         }
         // Without a sandbox it waits for one.
-        ran.ok().flatten()
+        let (transformed, is_shared) = ran.ok().flatten()?;
+        Some(Hasty { transformed, is_shared, took })
     }
 }
 
@@ -116,13 +138,15 @@ impl<'a> Renderer<'a> {
             return self.rendered(subscription, script.version, known.clone());
         }
         let input = self.document().input(Some(subscription));
-        let Some((transformed, is_shared)) = haste.run(&script, &input) else {
+        let Some(Hasty { transformed, is_shared, took }) = haste.run(&script, &input) else {
             return later();
         };
         if is_shared {
             self.scripted.insert(script.version, transformed.clone());
         }
-        self.rendered(subscription, script.version, transformed)
+        let rendered = self.rendered(subscription, script.version, transformed);
+        haste.tracer.ran(self.event, script.version, took, rendered.outcome(), haste.clock);
+        rendered
     }
 
     /// What this subscription is sent; if it has a script, that is still to be made.

@@ -33,6 +33,7 @@ use sidehook::{
     queue::{Queue, local::LocalQueue},
     route::Table,
     store::{Store, seal::Keyring, sqlite::SqliteStore},
+    trace::Tracer,
 };
 use sidehook_event::UnixMicros;
 use tempfile::TempDir;
@@ -90,6 +91,7 @@ impl House {
             Arc::clone(&queue),
             Arc::clone(&clock),
             ingest::Metrics::register(&mut Registry::default()),
+            Tracer::off(),
         );
         tokio::spawn(committer.run());
         let router = api::router(Context {

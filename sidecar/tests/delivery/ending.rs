@@ -14,6 +14,7 @@ use sidehook::{
     queue::{Queue, local::LocalQueue},
     route::Table,
     store::{Due, Store, seal::Keyring, sqlite::SqliteStore},
+    trace::Tracer,
     transform::Scripts,
 };
 
@@ -56,6 +57,7 @@ impl Ground {
             clock: self.clock.clone(),
             table: self.table.clone(),
             scripts: Arc::new(Scripts::none()),
+            tracer: Tracer::off(),
         };
         dispatcher.finish().await;
     }

@@ -34,6 +34,7 @@ use sidehook::{
     route::Table,
     store::{DeliveryFilter, Store, seal::Keyring, sqlite::SqliteStore},
     sweep::Sweeper,
+    trace::Tracer,
 };
 use sidehook_event::{Body, Event, EventId, Exchange, TypeId, UnixMicros};
 use tempfile::TempDir;
@@ -300,6 +301,7 @@ impl Running {
             queue.clone(),
             Arc::clone(&clock),
             ingest::Metrics::register(&mut registry),
+            Tracer::off(),
         );
         let dispatcher = Dispatcher {
             store: Arc::clone(&store),
@@ -307,6 +309,7 @@ impl Running {
             clock: Arc::clone(&clock),
             table: Arc::clone(&table),
             scripts: scripts(),
+            tracer: Tracer::off(),
         };
         let metrics = Metrics::register(&mut registry);
         let holding =
@@ -317,9 +320,10 @@ impl Running {
             clock: Arc::clone(&clock),
             table: Arc::clone(&table),
             holds: Arc::clone(&holding.holds),
-            maker: Arc::new(Maker::new(scripts())),
+            maker: Arc::new(Maker::new(scripts(), Tracer::off())),
             courier: Arc::new(Client::new(Arc::new(rule)).unwrap()),
             metrics,
+            tracer: Tracer::off(),
         };
         let sweeper = Arc::new(Sweeper {
             store: Arc::clone(&store),

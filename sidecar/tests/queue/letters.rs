@@ -20,6 +20,7 @@ use sidehook::{
     },
     route::Table,
     store::{Due, Store, seal::Keyring, sqlite::SqliteStore},
+    trace::Tracer,
     transform::Scripts,
 };
 use sidehook_event::{Event, EventId, TypeId, UnixMicros};
@@ -66,7 +67,8 @@ async fn dispatch(queue: &Arc<RabbitQueue>, events: &[Arc<Event>]) -> Vec<EventI
     queue.publish_events(events.to_vec()).await;
     let (queue, table): (Arc<dyn Queue>, _) = (queue.clone(), Arc::new(Table::default()));
     let scripts = Arc::new(Scripts::none());
-    let dispatcher = Dispatcher { store: store.clone(), queue, clock, table, scripts };
+    let tracer = Tracer::off();
+    let dispatcher = Dispatcher { store: store.clone(), queue, clock, table, scripts, tracer };
     let never = tokio_util::sync::CancellationToken::new();
     // Longer than a broker is waited for that says nothing.
     let run = tokio::time::timeout(Duration::from_secs(4), dispatcher.run(&never));

@@ -12,6 +12,7 @@ use sidehook::{
     clock::{Clock, SystemClock},
     deliver::making,
     model::{Cause, Filter, Script, ScriptChoice, State, Subscription},
+    trace::Tracer,
     transform::{Haste, Library, Renderer, Scripts},
 };
 
@@ -134,11 +135,12 @@ async fn a_slow_script_is_run_in_its_own_time_and_one_that_never_ends_is_a_dead_
 fn a_script_runs_once_for_all_subscriptions_that_it_cannot_tell_apart() {
     let opened = scripts();
     let scripts = Scripts::new(opened.sandbox().cloned(), Arc::new(Library::new(None)));
-    let clock = SystemClock::start();
+    let (clock, tracer) = (SystemClock::start(), Tracer::off());
     let event = event(1, "people.created");
     let id = |number| sidehook_event::TypeId::from_bits(number);
     let render = |source: &str| {
-        let (mut haste, mut renderer) = (Haste::new(&scripts, &clock), Renderer::new(&event));
+        let mut haste = Haste::new(&scripts, &clock, &tracer);
+        let mut renderer = Renderer::new(&event);
         let bodies = (0..50).map(|number| {
             let subscription = Subscription {
                 script: Some(ScriptChoice::parse(source)),
@@ -160,9 +162,10 @@ fn a_script_runs_once_for_all_subscriptions_that_it_cannot_tell_apart() {
 fn scripts_together_take_no_more_than_their_share_of_the_others_time() {
     let opened = scripts();
     let scripts = Scripts::new(opened.sandbox().cloned(), Arc::new(Library::new(None)));
-    let clock = SystemClock::start();
+    let (clock, tracer) = (SystemClock::start(), Tracer::off());
     let event = event(1, "people.created");
-    let (mut haste, mut renderer) = (Haste::new(&scripts, &clock), Renderer::new(&event));
+    let mut haste = Haste::new(&scripts, &clock, &tracer);
+    let mut renderer = Renderer::new(&event);
     let started = clock.monotonic();
     for number in 0..100 {
         let subscription = Subscription {

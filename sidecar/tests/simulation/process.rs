@@ -22,6 +22,7 @@ use sidehook::{
     route::Table,
     store::Store,
     sweep::Sweeper,
+    trace::Tracer,
     transform::Scripts,
 };
 use sidehook_event::Event;
@@ -79,7 +80,7 @@ impl Process {
         let mut registry = Registry::default();
         let metrics = ingest::Metrics::register(&mut registry);
         let (ingest, committer) =
-            ingest::ingest(store.clone(), queue.clone(), time.clone(), metrics);
+            ingest::ingest(store.clone(), queue.clone(), time.clone(), metrics, Tracer::off());
         let holding = Holding {
             holds: Arc::default(),
             table: table.clone(),
@@ -100,9 +101,10 @@ impl Process {
             clock: time.clone(),
             table: table.clone(),
             holds: holding.holds.clone(),
-            maker: Arc::new(Maker::new(Arc::new(Scripts::none()))),
+            maker: Arc::new(Maker::new(Arc::new(Scripts::none()), Tracer::off())),
             courier: Arc::new(road),
             metrics: holding.metrics.clone(),
+            tracer: Tracer::off(),
         };
         let dispatcher = Dispatcher {
             store: store.clone(),
@@ -110,6 +112,7 @@ impl Process {
             clock: time.clone(),
             table,
             scripts: Arc::new(Scripts::none()),
+            tracer: Tracer::off(),
         };
         let sweeper = Arc::new(Sweeper { store, queue, clock: time, holding });
         let sweeping = Arc::clone(&sweeper);

@@ -7,7 +7,7 @@ use crate::source::Source;
 /// The modules of the sidecar, the lowest first. Those of one layer may use each other.
 const LAYERS: [&[&str]; 7] = [
     &["model"],
-    &["clock", "config", "form", "lifecycle", "observe"],
+    &["clock", "config", "form", "lifecycle", "observe", "trace"],
     &["access", "queue", "route", "store", "transform"],
     &["deliver", "dispatch", "expire", "ingest", "measure", "sweep"],
     &["api", "console"],

@@ -21,6 +21,7 @@ use crate::{
         lease_from,
     },
     model::{Death, DueDelivery, Series, Subscription, Successor},
+    trace::Tracer,
     transform::Rendered,
 };
 
@@ -85,7 +86,8 @@ pub(super) async fn of(
         payload,
         lease_until: lease_from(now),
     };
-    let tried = trial(&delivery, subscription, &context.client, &*context.clock).await;
+    let (client, clock) = (&context.client, &*context.clock);
+    let tried = trial(&delivery, subscription, client, clock, &Tracer::off()).await;
     let Trial { headers: request, outcome, duration, answer, error } = tried;
     Ok(Json(Shown {
         outcome: outcome.name(),
