@@ -18,7 +18,7 @@ use crate::{
     stack::{FILTER, Programs, SIDEHOOK},
     tools::{
         cargo::{self, Build},
-        envoy, prometheus, python, wasm,
+        collector, envoy, prometheus, python, wasm,
     },
 };
 
@@ -43,6 +43,7 @@ pub async fn test(test: Test) -> Result<()> {
     // Fetched and compiled before the tests begin, so that none of them waits for it.
     python::packages().await?;
     prometheus::promtool().await?;
+    collector::collector().await?;
     wasm::baseline().await?;
     Program::new(&programs.sidehook).args(["script", "warm"]).show().await?;
     let postgres = Postgres::start().await?;

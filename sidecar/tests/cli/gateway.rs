@@ -7,7 +7,7 @@ use std::fs;
 use crate::{command, printed, said, sidehook};
 
 /// How the examples in `envoy/` are made; `envoy/README.md` names the same commands.
-const EXAMPLES: [(&str, &str); 4] = [
+const EXAMPLES: [(&str, &str); 5] = [
     ("envoy.yaml", REFERENCE),
     (
         "unix-socket.yaml",
@@ -25,6 +25,11 @@ const EXAMPLES: [(&str, &str); 4] = [
         "gateway --upstream http://people:3000 --resource people=/people \
          --sidecar http://sidecar:5000 --filter http://files:8080/sidehook_filter.wasm \
          --filter-sha256 0000000000000000000000000000000000000000000000000000000000000000",
+    ),
+    (
+        "traces.yaml",
+        "gateway --upstream http://people:3000 --resource people=/people \
+         --sidecar http://sidecar:5000 --traces http://collector:4318",
     ),
 ];
 

@@ -86,9 +86,10 @@ fn created() -> serde_json::Value {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_guide_lists_what_a_sidecar_shows() {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    // No broker is needed for its metrics.
+    // Neither a broker nor a collector is needed for their metrics.
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let sidecar = Sidecar::start(&format!("--queue amqp://guest:guest@127.0.0.1:{port}/%2f"));
+    let broker = format!("--queue amqp://guest:guest@127.0.0.1:{port}/%2f");
+    let sidecar = Sidecar::start(&format!("{broker} --traces http://127.0.0.1:{port}"));
     post(&sidecar, "/events", "application/cloudevents+json", created()).await;
     let text = until(&sidecar, "sidehook_backlog_lag_seconds ").await;
     let (listed, shown) = (guide(), shown(&text));

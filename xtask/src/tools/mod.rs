@@ -5,6 +5,7 @@
 
 pub(crate) mod apt;
 pub mod cargo;
+pub mod collector;
 pub mod envoy;
 pub mod prometheus;
 pub mod python;

@@ -25,4 +25,5 @@ mod python;
 mod reload;
 mod scripts;
 mod silence;
+mod traces;
 mod transparency;

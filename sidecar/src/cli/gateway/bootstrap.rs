@@ -36,7 +36,9 @@ pub(super) struct Bootstrap {
     held_idle_timeout: Option<String>,
     host_rewrite: Option<Quoted>,
     resources: Vec<WatchedRoute>,
-    /// The API's, and that from which the filter is fetched.
+    /// Where Envoy tells of its spans, if it does.
+    traces: Option<Quoted>,
+    /// The API's, that from which the filter is fetched, and the collector of traces.
     clusters: Vec<Cluster>,
     sidecars: Sidecars,
 }
@@ -128,6 +130,7 @@ impl From<&GatewayArgs> for Bootstrap {
             held_idle_timeout: holds.then(|| seconds(idle)),
             host_rewrite: renamed.then(|| quoted(&args.upstream.address)),
             resources: args.resources.iter().map(WatchedRoute::from).collect(),
+            traces: args.traces.as_ref().map(collector),
             clusters: clusters(args),
             sidecars: Sidecars::from(args),
         }
@@ -156,7 +159,18 @@ fn clusters(args: &GatewayArgs) -> Vec<Cluster> {
     if let Filter::Remote { server, .. } = &args.filter {
         clusters.push(Cluster::new("filter", server));
     }
+    if let Some(collector) = &args.traces {
+        clusters.push(Cluster::new("traces", collector));
+    }
     clusters
+}
+
+/// Where a collector takes spans (OTLP 1.0, *OTLP/HTTP Request*).
+fn collector(endpoint: &Endpoint) -> Quoted {
+    let Endpoint { address, port, tls, .. } = endpoint;
+    let scheme = if *tls { "https" } else { "http" };
+    let host = if address.contains(':') { format!("[{address}]") } else { address.clone() };
+    quoted(&format!("{scheme}://{host}:{port}/v1/traces"))
 }
 
 impl Code {

@@ -71,6 +71,10 @@ pub struct GatewayArgs {
     #[arg(long, value_name = "DURATION", default_value = "2s")]
     hold_timeout: HoldTimeout,
 
+    /// An OpenTelemetry collector that Envoy tells of each request, over OTLP/HTTP
+    #[arg(long, value_name = "URL")]
+    traces: Option<Endpoint>,
+
     /// The name of this gateway, the source of its events
     #[arg(long, value_name = "NAME", default_value = "edge", value_parser = source)]
     name: String,
