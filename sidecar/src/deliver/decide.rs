@@ -127,6 +127,7 @@ impl Deliverer {
             self.disable(subscription.id, disabling::GONE).await;
         }
         tracing::debug!(
+            event = %due.event_id,
             delivery = %due.id,
             subscription = %subscription.id,
             number = attempt.number,

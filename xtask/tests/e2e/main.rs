@@ -17,6 +17,7 @@ mod disconnects;
 mod gateways;
 mod inbound;
 mod load;
+mod logs;
 mod many;
 mod memory;
 mod metrics;

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{Method, Request, StatusCode, header};
 use serde_json::json;
-use xtask::{http::Answer, receiver::Webhook};
+use xtask::{http::Answer, receiver::Webhook, say};
 
 use crate::support::{Sidehook, ada, got, receiver, shared};
 use collector::{Collector, Span, tree};
@@ -96,7 +96,7 @@ async fn a_write_is_followed_from_the_client_to_the_receiver() -> Result<()> {
 
     // Two of Envoy's own, three of the sidecar, and two attempts.
     let spans = collector.told(TRACE, 7).await?;
-    println!("{}", tree(&with_both_ends(&spans, &webhooks)));
+    say::line(tree(&with_both_ends(&spans, &webhooks)));
     assert_eq!(spans.len(), 7, "{}", tree(&spans));
     let of_gateway: Vec<_> = spans.iter().filter(|span| span.service == "edge").collect();
     let (ingress, others): (Vec<_>, Vec<_>) =
