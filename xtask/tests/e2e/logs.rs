@@ -72,8 +72,8 @@ async fn logged(backend: Backend, format: &str) -> Result<String> {
     badly.answers([StatusCode::GONE]);
     let mut secrets = vec![SECRET.to_owned(), HUSH.to_owned(), WRONG_TOKEN.to_owned()];
     secrets.extend([API_TOKEN, INGEST_TOKEN].map(str::to_owned));
-    secrets.extend(subscribe(&sidehook, &[&well, &badly]).await?);
-    secrets.extend(mistakes(&sidehook).await?);
+    secrets.extend(subscribe(&sidehook, [&well, &badly]).await?);
+    secrets.push(mistakes(&sidehook).await?);
 
     let ada = json!({"name": HUSH, "email": "ada@example.com"});
     for _ in 0..3 {
@@ -112,39 +112,38 @@ async fn logged(backend: Backend, format: &str) -> Result<String> {
     Ok(log)
 }
 
-/// Subscribes both to everything; returns the secrets that were made.
-async fn subscribe(sidehook: &Sidehook, receivers: &[&Receiver]) -> Result<Vec<String>> {
+/// Subscribes both to everything, with and without scripts; returns the secrets that were made.
+async fn subscribe(sidehook: &Sidehook, receivers: [&Receiver; 2]) -> Result<Vec<String>> {
     let mut secrets = Vec::new();
-    for (number, receiver) in receivers.iter().enumerate() {
-        let asked = json!({
+    for receiver in receivers {
+        let plain = json!({
             "url": format!("{}?key={HUSH}", receiver.url()),
             "event_type": "*",
             "custom_headers": {"authorization": format!("Bearer {HUSH}")},
             "custom_payload": {"hush": HUSH},
             "secret": SECRET,
         });
-        let made = ask(sidehook, "/subscriptions", &asked.to_string()).await?.accepted()?;
-        let id = made["id"].as_str().context("no id")?.to_owned();
-        if number == 0 {
-            let rotated =
-                ask(sidehook, &format!("/subscriptions/{id}/rotate-secret"), "{}").await?;
-            secrets.push(rotated.accepted()?["secret"].as_str().context("no secret")?.to_owned());
+        let id = text(&ask(sidehook, "/subscriptions", &plain).await?.accepted()?, "id")?;
+        let rotate = format!("/subscriptions/{id}/rotate-secret");
+        let rotated = ask(sidehook, &rotate, &json!({})).await?.accepted()?;
+        secrets.push(text(&rotated, "secret")?);
+        let scripts = [
+            ("thrown", format!("throw event.data.name + \"{HUSH}\"")),
+            ("made", format!("#{{ a: \"{HUSH}\", b: event.data }}")),
+        ];
+        for (path, script) in scripts {
+            let url = format!("{}/{path}", receiver.url());
+            let scripted = json!({"url": url, "event_type": "created", "script": script});
+            ask(sidehook, "/subscriptions", &scripted).await?.accepted()?;
         }
-        // It throws what it was given.
-        let script = format!("throw event.data.name + \"{HUSH}\"");
-        let asked = json!({"url": format!("{}/{number}", receiver.url()), "event_type": "created", "script": script});
-        ask(sidehook, "/subscriptions", &asked.to_string()).await?.accepted()?;
     }
-    // One whose script makes something of it.
-    let asked = json!({"url": format!("{}/scripted", receivers[0].url()), "event_type": "created", "script": format!("#{{ a: \"{HUSH}\", b: event.data }}")});
-    ask(sidehook, "/subscriptions", &asked.to_string()).await?.accepted()?;
     Ok(secrets)
 }
 
 /// Asks for what cannot be, with secrets in it; returns the token that was made in between.
-async fn mistakes(sidehook: &Sidehook) -> Result<Option<String>> {
-    let made = ask(sidehook, "/tokens", r#"{"name": "edge", "scopes": ["events:read"]}"#).await?;
-    let made = made.accepted()?["token"].as_str().map(str::to_owned);
+async fn mistakes(sidehook: &Sidehook) -> Result<String> {
+    let asked = json!({"name": "edge", "scopes": ["events:read"]});
+    let made = text(&ask(sidehook, "/tokens", &asked).await?.accepted()?, "token")?;
     for body in [
         format!("{{\"secret\": \"{SECRET}\""),
         format!("{{\"url\": \"http://user:{HUSH}@a.example/\", \"event_type\": \"{HUSH}!\"}}"),
@@ -155,7 +154,7 @@ async fn mistakes(sidehook: &Sidehook) -> Result<Option<String>> {
             "{{\"url\": \"http://a.example/\", \"event_type\": \"*\", \"script\": \"let {HUSH} = ;\"}}"
         ),
     ] {
-        let refused = ask(sidehook, "/subscriptions", &body).await?;
+        let refused = send(sidehook, "/subscriptions", API_TOKEN, &body).await?;
         ensure!(refused.status.is_client_error(), "{} for {body}", refused.status);
     }
     let refused = send(sidehook, "/subscriptions", WRONG_TOKEN, "{}").await?;
@@ -165,8 +164,13 @@ async fn mistakes(sidehook: &Sidehook) -> Result<Option<String>> {
     Ok(made)
 }
 
-async fn ask(sidehook: &Sidehook, path: &str, body: &str) -> Result<Answer> {
-    send(sidehook, path, API_TOKEN, body).await
+async fn ask(sidehook: &Sidehook, path: &str, body: &Value) -> Result<Answer> {
+    send(sidehook, path, API_TOKEN, &body.to_string()).await
+}
+
+fn text(answer: &Value, key: &str) -> Result<String> {
+    let text = answer.get(key).and_then(Value::as_str);
+    text.map(str::to_owned).with_context(|| format!("no {key} in {answer}"))
 }
 
 async fn send(sidehook: &Sidehook, path: &str, token: &str, body: &str) -> Result<Answer> {
