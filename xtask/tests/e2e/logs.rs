@@ -1,4 +1,4 @@
-//! What the log tells, and what it never does: no payload, no secret, no signature.
+//! What the log tells, and what neither it nor the metrics ever do: no payload, no secret, no signature.
 //!
 //! Invariant: everything is logged that can be; what is looked for was in use meanwhile.
 
@@ -84,7 +84,7 @@ async fn logged(backend: Backend, format: &str) -> Result<String> {
     webhooks.extend(got(&badly, 5).await?);
     if backend.postgres {
         let mut lost = sidehook.stack.servers().postgres.take().context("no Postgres")?;
-        lost.server().signal(Signal::KILL)?;
+        lost.server().signal(Signal::INT)?;
         lost.server().ended().await?;
         sidehook.is_ready(503).await?;
         lost.restart().await?;
@@ -99,14 +99,17 @@ async fn logged(backend: Backend, format: &str) -> Result<String> {
     secrets
         .extend(signatures.flat_map(|all| all.split(' ').map(str::to_owned).collect::<Vec<_>>()));
     let (folder, port) = (sidehook.plan.folder.clone(), sidehook.plan.api());
+    let metrics = send(&sidehook, Method::GET, "/metrics", API_TOKEN, "").await?.to_string();
+    ensure!(metrics.contains("sidehook_delivery_attempts_total"), "{metrics}");
     sidehook.stop().await?;
 
     let log = read(&folder, &format!("sidecar-{port}"))?;
     ensure!(log.contains("TRACE"), "not everything is logged");
-    for (name, log) in [("the sidecar", &log), ("Envoy", &read(&folder, "envoy")?)] {
+    let said = [("log", &log), ("gateway's log", &read(&folder, "envoy")?), ("metrics", &metrics)];
+    for (name, said) in said {
         for secret in &secrets {
-            let line = log.lines().find(|line| line.contains(&**secret));
-            ensure!(line.is_none(), "{name} logs {secret}: {line:?}");
+            let line = said.lines().find(|line| line.contains(&**secret));
+            ensure!(line.is_none(), "the {name} tells {secret}: {line:?}");
         }
     }
     Ok(log)
@@ -154,18 +157,18 @@ async fn mistakes(sidehook: &Sidehook) -> Result<String> {
             "{{\"url\": \"http://a.example/\", \"event_type\": \"*\", \"script\": \"let {HUSH} = ;\"}}"
         ),
     ] {
-        let refused = send(sidehook, "/subscriptions", API_TOKEN, &body).await?;
+        let refused = send(sidehook, Method::POST, "/subscriptions", API_TOKEN, &body).await?;
         ensure!(refused.status.is_client_error(), "{} for {body}", refused.status);
     }
-    let refused = send(sidehook, "/subscriptions", WRONG_TOKEN, "{}").await?;
+    let refused = send(sidehook, Method::POST, "/subscriptions", WRONG_TOKEN, "{}").await?;
     ensure!(refused.status == StatusCode::UNAUTHORIZED, "{refused}");
-    let refused = send(sidehook, "/ingest", INGEST_TOKEN, HUSH).await?;
+    let refused = send(sidehook, Method::POST, "/ingest", INGEST_TOKEN, HUSH).await?;
     ensure!(refused.status.is_client_error(), "{refused}");
     Ok(made)
 }
 
 async fn ask(sidehook: &Sidehook, path: &str, body: &Value) -> Result<Answer> {
-    send(sidehook, path, API_TOKEN, &body.to_string()).await
+    send(sidehook, Method::POST, path, API_TOKEN, &body.to_string()).await
 }
 
 fn text(answer: &Value, key: &str) -> Result<String> {
@@ -173,9 +176,15 @@ fn text(answer: &Value, key: &str) -> Result<String> {
     text.map(str::to_owned).with_context(|| format!("no {key} in {answer}"))
 }
 
-async fn send(sidehook: &Sidehook, path: &str, token: &str, body: &str) -> Result<Answer> {
+async fn send(
+    sidehook: &Sidehook,
+    method: Method,
+    path: &str,
+    token: &str,
+    body: &str,
+) -> Result<Answer> {
     let request = Request::builder()
-        .method(Method::POST)
+        .method(method)
         .uri(sidehook.plan.sidecar_url(path))
         .header(header::AUTHORIZATION, format!("Bearer {token}"))
         .header(header::CONTENT_TYPE, "application/json");
