@@ -201,12 +201,13 @@ fn verdict(
 
 /// The deliveries that are leased to whoever takes them from the queue.
 fn leased(dispatched: Dispatched, made_at: UnixMicros) -> impl Iterator<Item = DueDelivery> {
-    let event_id = dispatched.event.id;
+    let (event_id, event_type) = (dispatched.event.id, dispatched.event.event_type.clone());
     dispatched.deliveries.into_iter().filter_map(move |delivery| match delivery.due {
         Due::At(_) => None,
         Due::Leased(lease_until) => Some(DueDelivery {
             id: delivery.id,
             event_id,
+            event_type: event_type.clone(),
             subscription_id: delivery.subscription_id,
             attempt: 1,
             series: Series { began_at: made_at, earlier: 0 },

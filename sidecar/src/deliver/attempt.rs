@@ -169,6 +169,7 @@ mod tests {
         DueDelivery {
             id: DeliveryId::from_bits(1),
             event_id: EventId::from_bits(42),
+            event_type: "people.created".parse().unwrap(),
             subscription_id: subscription(1, "*").id,
             attempt: 1,
             series: Series { began_at: UnixMicros::EPOCH, earlier: 0 },

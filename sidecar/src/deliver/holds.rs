@@ -172,6 +172,7 @@ mod tests {
         DueDelivery {
             id: DeliveryId::from_bits(1),
             event_id: EventId::from_bits(1),
+            event_type: "people.created".parse().unwrap(),
             subscription_id: id(subscription),
             attempt: 1,
             series: Series { began_at: at(0), earlier: 0 },

@@ -53,6 +53,8 @@ pub struct DueDelivery {
     pub id: DeliveryId,
     /// The event, whose id is the `webhook-id`.
     pub event_id: EventId,
+    /// Its type, by which an attempt is told of.
+    pub event_type: EventType,
     /// Who gets it.
     pub subscription_id: SubscriptionId,
     /// The attempt to make, from 1.

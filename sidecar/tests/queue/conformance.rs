@@ -66,6 +66,7 @@ pub(crate) fn delivery(id: u128) -> DueDelivery {
     DueDelivery {
         id: DeliveryId::from_bits(id),
         event_id: EventId::from_bits(1),
+        event_type: "people.created".parse().expect("a type"),
         subscription_id: SubscriptionId::from_bits(1),
         attempt: 1,
         series: Series { began_at: UnixMicros::EPOCH, earlier: 0 },

@@ -186,6 +186,7 @@ impl Store for Seen {
                 DueDelivery {
                     id: *id,
                     event_id: one.event_id,
+                    event_type: kept.events.get(&one.event_id).unwrap().event.event_type.clone(),
                     subscription_id: one.subscription_id,
                     attempt: one.standing.attempts + 1,
                     series: Series { began_at: one.created_at, earlier: 0 },

@@ -141,6 +141,7 @@ pub(crate) async fn a_delivery_is_handed_out_with_all_that_an_attempt_needs(
     let expected = DueDelivery {
         id: minted(1),
         event_id: minted(7),
+        event_type: "people.created".parse().unwrap(),
         subscription_id: minted::<SubscriptionId>(3),
         attempt: 1,
         series: Series { began_at: at(0), earlier: 0 },

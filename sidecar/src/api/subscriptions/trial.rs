@@ -80,6 +80,7 @@ pub(super) async fn of(
     let delivery = DueDelivery {
         id: mint(&*context.clock),
         event_id: event.id,
+        event_type: event.event_type.clone(),
         subscription_id: subscription.id,
         attempt: 1,
         series: Series { began_at: now, earlier: 0 },

@@ -22,11 +22,12 @@ use thiserror::Error;
 use crate::model::{DueDelivery, Payload, Series, operational};
 
 /// The form of a delivery's headers. Another number means that they are not for this build.
-const VERSION: i32 = 2;
+const VERSION: i32 = 3;
 const PERSISTENT: u8 = 2;
 
 const VERSION_HEADER: &str = "sidehook:version";
 const EVENT: &str = "sidehook:event";
+const EVENT_TYPE: &str = "sidehook:event-type";
 const SUBSCRIPTION: &str = "sidehook:subscription";
 const ATTEMPT: &str = "sidehook:attempt";
 const SERIES_AT: &str = "sidehook:series-at";
@@ -75,11 +76,13 @@ pub(super) fn event(event: &Event) -> Result<Message, Flaw> {
 
 /// A delivery, to be routed by `routing_key`.
 pub(super) fn delivery(due: &DueDelivery, routing_key: &str) -> Result<Message, Flaw> {
-    let DueDelivery { id, event_id, subscription_id, attempt, series, payload, lease_until } = due;
-    let text = |id: String| AMQPValue::LongString(id.into());
+    let DueDelivery { id, event_id, event_type, subscription_id, attempt, .. } = due;
+    let DueDelivery { series, payload, lease_until, .. } = due;
+    let text = |text: String| AMQPValue::LongString(text.into());
     let mut headers = FieldTable::default();
     headers.insert(VERSION_HEADER.into(), AMQPValue::LongInt(VERSION));
     headers.insert(EVENT.into(), text(event_id.to_string()));
+    headers.insert(EVENT_TYPE.into(), text(event_type.to_string()));
     headers.insert(SUBSCRIPTION.into(), text(subscription_id.to_string()));
     headers.insert(ATTEMPT.into(), AMQPValue::LongLongInt((*attempt).into()));
     headers.insert(SERIES_AT.into(), AMQPValue::LongLongInt(series.began_at.micros()));
@@ -144,6 +147,9 @@ pub(super) fn decode_delivery(message: Delivery) -> Result<DueDelivery, Flaw> {
     Ok(DueDelivery {
         id: TypeId::parse(id.as_str()).map_err(|_| Flaw::Field("the message id"))?,
         event_id: named(headers, EVENT)?,
+        event_type: word(headers, EVENT_TYPE)
+            .and_then(|name| name.parse().ok())
+            .ok_or(Flaw::Field(EVENT_TYPE))?,
         subscription_id: named(headers, SUBSCRIPTION)?,
         attempt: count(ATTEMPT)?,
         series: Series { began_at: instant(SERIES_AT)?, earlier: count(EARLIER)? },
@@ -167,9 +173,12 @@ fn payload_headers(headers: &FieldTable) -> Result<Arc<[(String, String)]>, Flaw
 }
 
 fn named<Id: TypeId>(headers: &FieldTable, name: &'static str) -> Result<Id, Flaw> {
-    let text = headers.inner().get(name).and_then(AMQPValue::as_long_string);
-    let text = text.and_then(|text| std::str::from_utf8(text.as_bytes()).ok());
-    text.and_then(|text| Id::parse(text).ok()).ok_or(Flaw::Field(name))
+    word(headers, name).and_then(|text| Id::parse(text).ok()).ok_or(Flaw::Field(name))
+}
+
+fn word<'a>(headers: &'a FieldTable, name: &str) -> Option<&'a str> {
+    let text = headers.inner().get(name).and_then(AMQPValue::as_long_string)?;
+    str::from_utf8(text.as_bytes()).ok()
 }
 
 fn short(what: &'static str, text: &str) -> Result<ShortString, Flaw> {

@@ -30,6 +30,7 @@ fn sample_delivery() -> DueDelivery {
     DueDelivery {
         id: DeliveryId::from_bits(1),
         event_id: EventId::from_bits(2),
+        event_type: "people.created".parse().unwrap(),
         subscription_id: SubscriptionId::from_bits(3),
         attempt: 7,
         series: Series { began_at: UnixMicros::new(1_763_890_100_000_000), earlier: 4 },
@@ -80,7 +81,7 @@ fn what_has_no_form_is_refused_rather_than_cut() {
 #[test]
 fn a_delivery_that_lacks_anything_is_refused() {
     let message = delivery(&sample_delivery(), "delivery").unwrap();
-    for name in [VERSION_HEADER, EVENT, SUBSCRIPTION, ATTEMPT, LEASE_UNTIL] {
+    for name in [VERSION_HEADER, EVENT, EVENT_TYPE, SUBSCRIPTION, ATTEMPT, LEASE_UNTIL] {
         let mut headers = message.properties.headers().clone().unwrap();
         headers.insert(name.into(), AMQPValue::Boolean(true));
         let mut received = received(&message);

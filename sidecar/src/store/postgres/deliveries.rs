@@ -17,15 +17,16 @@ use super::{
 use crate::model::{Attempt, Delivery, DeliveryId, DueDelivery, Outcome, Payload, Series, State};
 
 pub(super) const CLAIM: &str = "WITH due AS MATERIALIZED (
-        SELECT id, event_id, subscription_id, attempts, payload, due_at, series_at, earlier
+        SELECT id, event_id, event_type, subscription_id, attempts, payload, due_at, series_at,
+            earlier
         FROM pending_deliveries
         WHERE due_at <= $1 ORDER BY due_at, id LIMIT $2 FOR UPDATE SKIP LOCKED
     ), leased AS (
         UPDATE pending_deliveries SET due_at = $3, claimed = true
         WHERE id = ANY (ARRAY (SELECT id FROM due))
     )
-    SELECT due.id, due.event_id, due.subscription_id, due.attempts, due.series_at, due.earlier,
-        p.content_type, p.headers, p.body
+    SELECT due.id, due.event_id, due.event_type, due.subscription_id, due.attempts,
+        due.series_at, due.earlier, p.content_type, p.headers, p.body
     FROM due LEFT JOIN LATERAL (
         SELECT content_type, headers, body FROM payloads
         WHERE event_id = due.event_id AND number = due.payload LIMIT 1
@@ -85,10 +86,12 @@ fn with_attempts(rows: &[PgRow]) -> sqlx::Result<Option<(Delivery, Vec<Attempt>)
 
 fn due_delivery(row: &PgRow, lease_until: UnixMicros) -> sqlx::Result<DueDelivery> {
     let attempts: u32 = number(row, "attempts")?;
+    let event_type: &str = row.try_get("event_type")?;
     let body: Option<Vec<u8>> = row.try_get("body")?;
     Ok(DueDelivery {
         id: id(row, "id")?,
         event_id: id(row, "event_id")?,
+        event_type: event_type.parse().map_err(unreadable("event_type"))?,
         subscription_id: id(row, "subscription_id")?,
         attempt: attempts.saturating_add(1),
         series: Series { began_at: instant(row, "series_at")?, earlier: number(row, "earlier")? },

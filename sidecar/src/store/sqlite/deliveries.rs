@@ -21,8 +21,8 @@ use crate::{
     store::DeliveryFilter,
 };
 
-pub(super) const CLAIM: &str = "SELECT d.id, d.event_id, d.subscription_id, d.attempts,
-        d.series_at, d.earlier, p.content_type, p.headers, p.body
+pub(super) const CLAIM: &str = "SELECT d.id, d.event_id, d.event_type, d.subscription_id,
+        d.attempts, d.series_at, d.earlier, p.content_type, p.headers, p.body
     FROM deliveries AS d CROSS JOIN payloads AS p
         ON p.event_id = d.event_id AND p.number = d.payload
     WHERE d.due_at <= ?1 ORDER BY d.due_at, d.id LIMIT ?2";
@@ -136,9 +136,11 @@ fn text(filter: &DeliveryFilter) -> &'static str {
 
 fn due_delivery(row: &SqliteRow, lease_until: UnixMicros) -> sqlx::Result<DueDelivery> {
     let attempts: u32 = number(row, "attempts")?;
+    let event_type: &str = row.try_get("event_type")?;
     Ok(DueDelivery {
         id: id(row, "id")?,
         event_id: id(row, "event_id")?,
+        event_type: event_type.parse().map_err(unreadable("event_type"))?,
         subscription_id: id(row, "subscription_id")?,
         attempt: attempts.saturating_add(1),
         series: Series { began_at: instant(row, "series_at")?, earlier: number(row, "earlier")? },
