@@ -29,6 +29,7 @@ use crate::{
         inbound::{self, Inbound},
     },
     lifecycle,
+    live::Live,
     measure::Measurer,
     observe::Metrics,
     queue::{
@@ -83,6 +84,7 @@ struct Process {
     client: Client,
     scripts: Arc<Scripts>,
     telling: Telling,
+    live: Live,
     /// The queue inside the process. Work is spread through it, or, where there is a broker, only
     /// while that is away.
     local: Arc<dyn Queue>,
@@ -115,6 +117,7 @@ impl Process {
             .context("reading the platform's certificates")?;
         let scripts = scripts::open(&config).await?;
         let telling = Telling::begin(config.traces.as_ref(), &clock, metrics)?;
+        let live = Live::default();
         Ok(Self {
             config,
             clock,
@@ -125,6 +128,7 @@ impl Process {
             client,
             scripts,
             telling,
+            live,
             local,
             rabbitmq,
         })
@@ -153,6 +157,7 @@ impl Process {
                 )
             })
             .unzip();
+        let committer = committer.map(|committer| committer.telling(self.live.clone()));
         let inbound = ingest.clone().and_then(|ingest| self.inbound(ingest, metrics));
         let dispatcher = roles.include(Role::Dispatch).then(|| self.dispatcher(self.queue()));
         let delivers = roles.include(Role::Deliver);
@@ -179,7 +184,8 @@ impl Process {
             self.watch_library(),
         ];
         let endless = endless.into_iter().flatten().collect();
-        (Workers { committer, inbound, dispatcher, deliverer, sweeper, endless }, ingest)
+        let live = self.live.clone();
+        (Workers { committer, inbound, dispatcher, deliverer, sweeper, live, endless }, ingest)
     }
 
     /// Takes in what others publish to the broker, if there is one and that is wanted.
@@ -240,6 +246,7 @@ impl Process {
             table: Arc::clone(&self.table),
             scripts: Arc::clone(&self.scripts),
             tracer: self.telling.tracer.clone(),
+            live: self.live.clone(),
         }
     }
 
@@ -254,6 +261,7 @@ impl Process {
             courier: Arc::new(self.client.clone()),
             metrics: holding.metrics.clone(),
             tracer: self.telling.tracer.clone(),
+            live: self.live.clone(),
         }
     }
 

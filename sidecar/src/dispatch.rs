@@ -13,9 +13,10 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     clock::{Clock, mint},
     deliver::{lease_from, schedule},
+    live::{About, Happening, Live, of_verdicts},
     model::{
-        DeliveryId, DueDelivery, Made, Order, ScriptVersion, Series, Successor, Verdict,
-        operational,
+        DeliveryId, DueDelivery, Made, Order, ScriptVersion, Series, SubscriptionId, Successor,
+        Verdict, operational,
     },
     queue::{Lane, Queue, Taken},
     route::Table,
@@ -45,7 +46,12 @@ pub struct Dispatcher {
     pub scripts: Arc<Scripts>,
     /// Told of what was dispatched.
     pub tracer: Tracer,
+    /// Where it is told what was made.
+    pub live: Live,
 }
+
+/// A delivery that its script ended.
+type Ended = (Verdict, About);
 
 impl Dispatcher {
     /// Dispatches until `stop`.
@@ -76,7 +82,7 @@ impl Dispatcher {
 
     /// Dispatches these; what tells of a death when it is among the dead letters too. If it cannot
     /// be put there it is left to the sweep, which finds it when its lease ends.
-    async fn dispatch(&self, taken: Vec<Taken<Arc<Event>>>, ends: &mpsc::Sender<Verdict>) {
+    async fn dispatch(&self, taken: Vec<Taken<Arc<Event>>>, ends: &mpsc::Sender<Ended>) {
         let (letters, others): (Vec<_>, Vec<_>) =
             taken.into_iter().partition(|taken| operational::is_death(&taken.work));
         self.store(others, ends).await;
@@ -94,7 +100,7 @@ impl Dispatcher {
         }
     }
 
-    async fn store(&self, taken: Vec<Taken<Arc<Event>>>, ends: &mpsc::Sender<Verdict>) {
+    async fn store(&self, taken: Vec<Taken<Arc<Event>>>, ends: &mpsc::Sender<Ended>) {
         if taken.is_empty() {
             return;
         }
@@ -112,34 +118,44 @@ impl Dispatcher {
             self.store.dispatch(&dispatched, now)
         })
         .await;
+        // Of one that came twice, since its message did, the first was stored.
+        dispatched.retain(|dispatched| stored.remove(&dispatched.event.id));
+        for Dispatched { event, deliveries } in &dispatched {
+            self.tracer.dispatched(event, deliveries.len(), now, &*self.clock);
+        }
+        self.live.tell(|| {
+            let about = dispatched.iter().flat_map(about_each);
+            about.map(|about| Happening::made(about, now))
+        });
         let ready: Vec<_> = dispatched
             .into_iter()
-            // Of one that came twice, since its message did, the first was stored.
-            .filter(|dispatched| stored.remove(&dispatched.event.id))
-            .inspect(|Dispatched { event, deliveries }| {
-                self.tracer.dispatched(event, deliveries.len(), now, &*self.clock);
-            })
             .flat_map(|dispatched| leased(dispatched, now))
             .filter(|delivery| !ended.contains_key(&delivery.id))
             .collect();
         self.queue.publish_deliveries(ready).await;
-        for verdict in ended.into_values() {
+        for end in ended.into_values() {
             // Whoever records is there until the last sender is gone.
-            let _ = ends.send(verdict).await;
+            let _ = ends.send(end).await;
         }
         self.queue.settle(Lane::Events, receipts).await;
     }
 
     /// Records what scripts ended, while the next events are dispatched. A delivery that is not
     /// recorded so, since the process ended, is still to be made when its lease is over.
-    async fn record(&self, mut ended: mpsc::Receiver<Verdict>) {
-        let mut verdicts = Vec::new();
-        while ended.recv_many(&mut verdicts, ENDS).await > 0 {
+    async fn record(&self, mut ended: mpsc::Receiver<Ended>) {
+        let (mut some, mut verdicts, mut about) = (Vec::new(), Vec::new(), Vec::new());
+        while ended.recv_many(&mut some, ENDS).await > 0 {
+            for (verdict, its) in some.drain(..) {
+                verdicts.push(verdict);
+                about.push(its);
+            }
             until_stored(&*self.clock, "record what scripts ended", || {
                 self.store.record(&verdicts)
             })
             .await;
+            self.live.tell(|| of_verdicts(&verdicts, &about));
             verdicts.clear();
+            about.clear();
         }
     }
 
@@ -149,7 +165,7 @@ impl Dispatcher {
         now: UnixMicros,
         room: &mut usize,
         haste: &mut Haste<'_>,
-        ended: &mut HashMap<DeliveryId, Verdict>,
+        ended: &mut HashMap<DeliveryId, Ended>,
     ) -> Dispatched {
         let listeners = self.table.listeners(&event.event_type);
         let mut renderer = Renderer::new(&event);
@@ -163,7 +179,8 @@ impl Dispatcher {
                 let Rendered { payload, script, end } = renderer.render(subscription, haste);
                 let is_ended = end.is_some();
                 if let Some(successor) = end {
-                    ended.insert(id, verdict(id, script, successor, now));
+                    let about = about(&event, id, subscription.id);
+                    ended.insert(id, (verdict(id, script, successor, now), about));
                 }
                 let first = schedule::first(&subscription.retry, now, self.clock.dice());
                 let at_once = first <= now && *room > 0 && !is_ended;
@@ -186,6 +203,17 @@ impl Dispatcher {
             .collect();
         Dispatched { event, deliveries }
     }
+}
+
+/// The deliveries that were made of an event.
+fn about_each(dispatched: &Dispatched) -> impl Iterator<Item = About> {
+    let Dispatched { event, deliveries } = dispatched;
+    deliveries.iter().map(|made| about(event, made.id, made.subscription_id))
+}
+
+fn about(event: &Event, delivery_id: DeliveryId, subscription_id: SubscriptionId) -> About {
+    let (event_id, event_type) = (event.id, event.event_type.clone());
+    About { delivery_id, event_id, event_type, subscription_id }
 }
 
 /// What is recorded of a delivery that its script ended.

@@ -15,6 +15,9 @@ pub mod clock;
 pub mod store;
 pub mod queue;
 
+// What is told of it as it happens.
+pub mod live;
+
 // The verbs, as an event meets them.
 pub mod ingest;
 pub mod route;

@@ -18,6 +18,7 @@ use crate::{
     dispatch::Dispatcher,
     ingest::Committer,
     lifecycle,
+    live::Live,
     sweep::Sweeper,
 };
 
@@ -31,6 +32,8 @@ pub(super) struct Workers {
     pub(super) dispatcher: Option<Dispatcher>,
     pub(super) deliverer: Option<Deliverer>,
     pub(super) sweeper: Sweeper,
+    /// Those who listen are let go at the end.
+    pub(super) live: Live,
     /// What has no end of its own, and loses nothing by being dropped.
     pub(super) endless: Vec<BoxFuture<'static, ()>>,
 }
@@ -46,7 +49,7 @@ impl Workers {
         let mut endless: JoinSet<()> = mem::take(&mut self.endless).into_iter().collect();
         // Those that end by themselves: the servers and those that take from the queue when they
         // are told to, the committer when no one can hand anything over any more.
-        let ending = stop.child_token();
+        let (ending, live) = (stop.child_token(), self.live.clone());
         let mut parts = JoinSet::new();
         for (listener, router) in fronts {
             let serving = server::serve(listener, router, Limits::USUAL, ending.clone());
@@ -62,6 +65,7 @@ impl Workers {
             Some(ended) = parts.join_next() => Some(reason(ended)),
         };
         ending.cancel();
+        live.end();
         lifecycle::within(config.drain_timeout, async {
             while let Some(ended) = parts.join_next().await {
                 if let Err(error) = ended {

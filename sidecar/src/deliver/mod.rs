@@ -50,6 +50,7 @@ use turns::{Ended, Limits, PutOff, Reason, Turns, Wish};
 
 use crate::{
     clock::Clock,
+    live::{About, Happening, Live},
     model::{
         Attempt, Cause, Death, DueDelivery, Fault, MAX_TIMEOUT, Pacing, Subscription,
         SubscriptionId, Successor, Verdict,
@@ -114,6 +115,8 @@ pub struct Deliverer {
     pub metrics: Metrics,
     /// Told of attempts.
     pub tracer: Tracer,
+    /// Where it is told what attempts came to.
+    pub live: Live,
 }
 
 /// A delivery that was taken from the queue.
@@ -149,6 +152,7 @@ impl Deliverer {
             store: Arc::clone(&self.store),
             queue: Arc::clone(&self.queue),
             clock: Arc::clone(&self.clock),
+            live: self.live.clone(),
         };
         let recording = tokio::spawn(recorder.run());
         let mut turns: Turns<Work> = Turns::new(limits(concurrency), Arc::clone(&self.holds));
@@ -206,7 +210,14 @@ impl Deliverer {
 
     fn finish(&self, turns: &mut Turns<Work>, end: Option<End>) -> Vec<PutOff<Work>> {
         let Some((id, ended)) = end else { return Vec::new() };
-        turns.finished(id, ended, self.clock.now(), self.clock.dice())
+        let now = self.clock.now();
+        let was_open = turns.has_tripped(id);
+        let put_off = turns.finished(id, ended, now, self.clock.dice());
+        let is_open = turns.has_tripped(id);
+        if is_open != was_open {
+            self.live.tell(|| [Happening::circuit(id, is_open, now)]);
+        }
+        put_off
     }
 
     fn line_up(&self, turns: &mut Turns<Work>, taken: Vec<Work>) -> Vec<PutOff<Work>> {
@@ -284,7 +295,7 @@ impl Deliverer {
         let (delivery_id, number) = (due.id, due.attempt);
         let verdict = Verdict { delivery_id, number, attempt: None, made: None, successor, at };
         // Whoever listens is there until the last sender is gone.
-        let _ = verdicts.send((verdict, receipt)).await;
+        let _ = verdicts.send(Found { verdict, about: About::from(&due), receipt }).await;
     }
 
     async fn deliver(&self, work: Work, verdicts: mpsc::Sender<Found>, streaks: &Streaks) -> Ended {
@@ -312,7 +323,7 @@ impl Deliverer {
         let ended = ended(verdict.attempt.as_ref());
         self.note(due.subscription_id, ended, streaks).await;
         // Whoever listens is there until the last sender is gone.
-        drop(verdicts.send((verdict, receipt)).await);
+        drop(verdicts.send(Found { verdict, about: About::from(&due), receipt }).await);
         ended
     }
 

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 
 use crate::{
     clock::Clock,
+    live::{About, Live, of_verdicts},
     model::Verdict,
     queue::{Lane, Queue, Receipt},
     store::{Store, patience::until_stored},
@@ -16,8 +17,13 @@ use crate::{
 /// The most verdicts of one transaction.
 const VERDICTS_PER_COMMIT: usize = 256;
 
-/// A verdict, and what the queue calls the delivery it is about.
-pub(super) type Found = (Verdict, Receipt);
+/// A verdict, the delivery it is about, and what the queue calls that.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) verdict: Verdict,
+    pub(super) about: About,
+    pub(super) receipt: Receipt,
+}
 
 /// Stores verdicts as they come.
 #[derive(Debug)]
@@ -26,16 +32,25 @@ pub(super) struct Recorder {
     pub(super) store: Arc<dyn Store>,
     pub(super) queue: Arc<dyn Queue>,
     pub(super) clock: Arc<dyn Clock>,
+    pub(super) live: Live,
 }
 
 impl Recorder {
     /// Records until nobody can find anything any more.
     pub(super) async fn run(mut self) {
-        let mut found = Vec::new();
+        let (mut found, mut verdicts, mut about) = (Vec::new(), Vec::new(), Vec::new());
         while self.found.recv_many(&mut found, VERDICTS_PER_COMMIT).await > 0 {
-            let (verdicts, receipts): (Vec<_>, Vec<_>) = found.drain(..).unzip();
+            let mut receipts = Vec::with_capacity(found.len());
+            for found in found.drain(..) {
+                verdicts.push(found.verdict);
+                about.push(found.about);
+                receipts.push(found.receipt);
+            }
             until_stored(&*self.clock, "record attempts", || self.store.record(&verdicts)).await;
+            self.live.tell(|| of_verdicts(&verdicts, &about));
             self.queue.settle(Lane::Deliveries, receipts).await;
+            verdicts.clear();
+            about.clear();
         }
     }
 }

@@ -150,6 +150,11 @@ impl<T> Turns<T> {
         self.tripped.len()
     }
 
+    /// Whether its circuit has opened, and had no success since.
+    pub fn has_tripped(&self, id: SubscriptionId) -> bool {
+        self.tripped.contains(&id)
+    }
+
     /// Takes a piece into its line, or puts it off.
     pub fn offer(
         &mut self,

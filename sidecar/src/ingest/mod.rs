@@ -19,6 +19,7 @@ pub use metrics::Metrics;
 
 use crate::{
     clock::Clock,
+    live::{Happening, Live},
     queue::{Lane, Queue},
     store::{self, Due, Store},
     trace::Tracer,
@@ -71,6 +72,7 @@ pub struct Committer {
     clock: Arc<dyn Clock>,
     metrics: Metrics,
     tracer: Tracer,
+    live: Live,
 }
 
 /// The two ends of the hand-over.
@@ -83,7 +85,8 @@ pub fn ingest(
 ) -> (Ingest, Committer) {
     let (sender, waiting) = mpsc::channel(WAITING);
     let ingest = Ingest { waiting: sender, clock: Arc::clone(&clock), metrics: metrics.clone() };
-    (ingest, Committer { waiting, store, queue, clock, metrics, tracer })
+    let live = Live::default();
+    (ingest, Committer { waiting, store, queue, clock, metrics, tracer, live })
 }
 
 impl Ingest {
@@ -111,6 +114,12 @@ impl Ingest {
 }
 
 impl Committer {
+    /// The same, telling `live` of what it stores.
+    #[must_use]
+    pub fn telling(self, live: Live) -> Self {
+        Self { live, ..self }
+    }
+
     /// Commits until every [`Ingest`] is gone and nothing waits any more.
     pub async fn run(mut self) {
         let mut submissions = Vec::new();
@@ -156,6 +165,7 @@ impl Committer {
         let new = only(events, new);
         self.metrics.tally(&new);
         self.tracer.stored(&new, now, &*self.clock);
+        self.live.tell(|| new.iter().map(|event| Happening::stored(event, now)));
         if hand_on {
             self.queue.publish_events(new).await;
         }

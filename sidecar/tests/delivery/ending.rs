@@ -11,6 +11,7 @@ use sidehook::{
     deliver,
     dispatch::Dispatcher,
     ingest::lease_from,
+    live::Live,
     queue::{Queue, local::LocalQueue},
     route::Table,
     store::{Due, Store, seal::Keyring, sqlite::SqliteStore},
@@ -58,6 +59,7 @@ impl Ground {
             table: self.table.clone(),
             scripts: Arc::new(Scripts::none()),
             tracer: Tracer::off(),
+            live: Live::default(),
         };
         dispatcher.finish().await;
     }

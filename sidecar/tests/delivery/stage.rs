@@ -26,6 +26,7 @@ use sidehook::{
     deliver::{Client, Deliverer, Metrics, egress::Rule, holds::Holding, making::Maker},
     dispatch::Dispatcher,
     ingest::{self, Ingest},
+    live::Live,
     model::{
         Attempt, Delivery, DeliveryId, Format, Headers, Order, Pacing, PageRequest, Retry, Secret,
         State, Subscription, SubscriptionId, Target, Tls,
@@ -310,6 +311,7 @@ impl Running {
             table: Arc::clone(&table),
             scripts: scripts(),
             tracer: Tracer::off(),
+            live: Live::default(),
         };
         let metrics = Metrics::register(&mut registry);
         let holding =
@@ -324,6 +326,7 @@ impl Running {
             courier: Arc::new(Client::new(Arc::new(rule)).unwrap()),
             metrics,
             tracer: Tracer::off(),
+            live: Live::default(),
         };
         let sweeper = Arc::new(Sweeper {
             store: Arc::clone(&store),

@@ -10,6 +10,7 @@ use sidehook::{
     clock::{Clock, SystemClock},
     dispatch::Dispatcher,
     ingest::lease_from,
+    live::Live,
     model::{
         Cause, Death, Delivery, DeliveryId, Outcome, State, SubscriptionId,
         operational::{self, DELIVERY_DEAD},
@@ -68,7 +69,9 @@ async fn dispatch(queue: &Arc<RabbitQueue>, events: &[Arc<Event>]) -> Vec<EventI
     let (queue, table): (Arc<dyn Queue>, _) = (queue.clone(), Arc::new(Table::default()));
     let scripts = Arc::new(Scripts::none());
     let tracer = Tracer::off();
-    let dispatcher = Dispatcher { store: store.clone(), queue, clock, table, scripts, tracer };
+    let live = Live::default();
+    let dispatcher =
+        Dispatcher { store: store.clone(), queue, clock, table, scripts, tracer, live };
     let never = tokio_util::sync::CancellationToken::new();
     // Longer than a broker is waited for that says nothing.
     let run = tokio::time::timeout(Duration::from_secs(4), dispatcher.run(&never));

@@ -17,6 +17,7 @@ use sidehook::{
     deliver::{Deliverer, Metrics, holds::Holding, making::Maker},
     dispatch::Dispatcher,
     ingest::{self, Ingest},
+    live::Live,
     model::DueDelivery,
     queue::{Lane, Lanes, Queue, Receipt, Taken, Unburied, local::LocalQueue},
     route::Table,
@@ -105,6 +106,7 @@ impl Process {
             courier: Arc::new(road),
             metrics: holding.metrics.clone(),
             tracer: Tracer::off(),
+            live: Live::default(),
         };
         let dispatcher = Dispatcher {
             store: store.clone(),
@@ -113,6 +115,7 @@ impl Process {
             table,
             scripts: Arc::new(Scripts::none()),
             tracer: Tracer::off(),
+            live: Live::default(),
         };
         let sweeper = Arc::new(Sweeper { store, queue, clock: time, holding });
         let sweeping = Arc::clone(&sweeper);

@@ -8,7 +8,7 @@ use crate::source::Source;
 const LAYERS: [&[&str]; 7] = [
     &["model"],
     &["clock", "config", "form", "lifecycle", "observe", "trace"],
-    &["access", "queue", "route", "store", "transform"],
+    &["access", "live", "queue", "route", "store", "transform"],
     &["deliver", "dispatch", "expire", "ingest", "measure", "sweep"],
     &["api", "console"],
     &["app"],
