@@ -282,6 +282,7 @@ impl Process {
             scripts: Arc::clone(&self.scripts),
             defaults: api::Defaults { retry, ..api::Defaults::default() },
             ingest,
+            live: self.live.clone(),
             gate: gate.clone(),
         }))
     }

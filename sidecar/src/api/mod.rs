@@ -21,6 +21,7 @@ mod routes;
 mod scripts;
 pub mod server;
 mod shape;
+mod stream;
 mod subscriptions;
 mod tokens;
 
@@ -41,6 +42,7 @@ use crate::{
     deliver::Client,
     form::{self, flaw, read},
     ingest::Ingest,
+    live::Live,
     model::Retry,
     route::Table,
     store::Store,
@@ -64,6 +66,8 @@ pub struct Context {
     pub scripts: Arc<Scripts>,
     /// Where events are handed over, if this process takes any.
     pub ingest: Option<Ingest>,
+    /// Where it is told what happens.
+    pub live: Live,
     /// Who may do what.
     pub gate: Gate,
 }
@@ -112,4 +116,5 @@ fn rest() -> Routes<Arc<Context>> {
         .and(keys::routes())
         .and(scripts::routes())
         .and(tokens::routes())
+        .and(stream::routes())
 }

@@ -62,6 +62,7 @@ fn table() -> Vec<Row> {
         (Method::POST, "/tokens", TOKENS),
         (Method::GET, "/tokens", TOKENS),
         (Method::DELETE, "/tokens/{id}", TOKENS),
+        (Method::GET, "/stream", DELIVERIES),
         (Method::GET, "/ingest", &["events:write", "admin"]),
         (Method::POST, "/ingest", &["events:write", "admin"]),
         (Method::GET, "/healthz", &[]),

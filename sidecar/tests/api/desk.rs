@@ -16,7 +16,7 @@ use async_trait::async_trait;
 use axum::{
     Router,
     body::Body,
-    http::{HeaderMap, Method, Request, StatusCode},
+    http::{HeaderMap, Method, Request, StatusCode, response::Parts},
 };
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
@@ -29,6 +29,7 @@ use sidehook::{
     config::Listen,
     deliver::{Client, egress::Rule},
     ingest,
+    live::Live,
     model::{
         Attempt, Cause, Death, DeliveryId, Face, Outcome, Payload, Subscription, SubscriptionId,
         Successor, Target, Verdict,
@@ -52,6 +53,8 @@ pub(crate) struct Desk {
     router: Router,
     store: Arc<SqliteStore>,
     table: Arc<Table>,
+    /// Where it is told what happens.
+    pub(crate) live: Live,
     _folder: TempDir,
 }
 
@@ -103,6 +106,7 @@ impl Desk {
             Tracer::off(),
         );
         tokio::spawn(committer.run());
+        let live = Live::default();
         let router = api::router(Context {
             store: Arc::<SqliteStore>::clone(&store),
             clock,
@@ -111,10 +115,11 @@ impl Desk {
             scripts: scripts(),
             defaults: Defaults::default(),
             ingest: Some(ingest),
+            live: live.clone(),
             gate: gate.clone(),
         });
         let router = api::nothing_else(router, &gate, Face::Api);
-        Self { router, store, table, _folder: folder }
+        Self { router, store, table, live, _folder: folder }
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
@@ -144,12 +149,16 @@ impl Desk {
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
-        let response = self.router.clone().oneshot(request).await.unwrap();
-        let (parts, body) = response.into_parts();
+        let (parts, body) = self.begin(request).await;
         let body = body.collect().await.unwrap().to_bytes();
         let body =
             if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).unwrap() };
         Answer { status: parts.status, headers: parts.headers, body }
+    }
+
+    /// Asks, and leaves the body of the answer to be read.
+    pub(crate) async fn begin(&self, request: Request<Body>) -> (Parts, Body) {
+        self.router.clone().oneshot(request).await.unwrap().into_parts()
     }
 
     /// As if a subscription had got past every check.

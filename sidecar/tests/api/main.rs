@@ -21,5 +21,6 @@ mod refusing;
 mod replaying;
 mod scripting;
 mod signing;
+mod streaming;
 mod subscribing;
 mod trying;

@@ -23,7 +23,9 @@ mod migrate;
 mod scripts;
 mod secrets;
 mod serve;
+mod stream;
 mod tokens;
+mod traffic;
 
 /// The command, ready to be run with `arguments`.
 fn command(arguments: &str) -> Command {

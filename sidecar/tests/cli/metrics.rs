@@ -4,10 +4,12 @@
 
 use std::{collections::BTreeMap, fs, net::TcpListener, time::Duration};
 
-use axum::{Router, http::StatusCode, routing::post as post_to};
 use serde_json::json;
 
-use crate::serve::Sidecar;
+use crate::{
+    serve::Sidecar,
+    traffic::{happen, post, receiver},
+};
 
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -66,23 +68,6 @@ async fn until(sidecar: &Sidecar, start: &str) -> String {
     }
 }
 
-async fn post(sidecar: &Sidecar, path: &str, content_type: &str, body: serde_json::Value) {
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let request = reqwest::Client::new().post(format!("{}{path}", sidecar.api));
-    let request = request.header("content-type", content_type).body(body.to_string());
-    let answer = request.send().await.unwrap();
-    let status = answer.status();
-    assert!(status.is_success(), "{status}: {}", answer.text().await.unwrap());
-}
-
-fn created() -> serde_json::Value {
-    json!({
-        "specversion": "1.0", "id": "1", "source": "/people", "type": "people.created",
-        "time": "2026-11-23T09:30:00Z",
-        "datacontenttype": "application/json", "data": {"name": "Ada"},
-    })
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_guide_lists_what_a_sidecar_shows() {
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -90,7 +75,7 @@ async fn the_guide_lists_what_a_sidecar_shows() {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let broker = format!("--queue amqp://guest:guest@127.0.0.1:{port}/%2f");
     let sidecar = Sidecar::start(&format!("{broker} --traces http://127.0.0.1:{port}"));
-    post(&sidecar, "/events", "application/cloudevents+json", created()).await;
+    happen(&sidecar, "1").await;
     let text = until(&sidecar, "sidehook_backlog_lag_seconds ").await;
     let (listed, shown) = (guide(), shown(&text));
     let names = |all: &Listed| all.keys().cloned().collect::<Vec<_>>();
@@ -99,17 +84,6 @@ async fn the_guide_lists_what_a_sidecar_shows() {
         assert_eq!(listed[name].0, *kind, "{name}");
         assert_eq!(listed[name].1, *labels, "{name}");
     }
-}
-
-/// Takes what comes to `/`, and wants no more of what comes to `/gone`.
-async fn receiver() -> String {
-    let router = Router::new()
-        .route("/", post_to(async || StatusCode::NO_CONTENT))
-        .route("/gone", post_to(async || StatusCode::GONE));
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-    url
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -121,7 +95,7 @@ async fn an_event_and_its_ends_are_counted() {
         let subscription = json!({"url": url, "event_type": "people.created"});
         post(&sidecar, "/subscriptions", "application/json", subscription).await;
     }
-    post(&sidecar, "/events", "application/cloudevents+json", created()).await;
+    happen(&sidecar, "1").await;
     until(&sidecar, r#"sidehook_dead_letters_total{cause="refused",fault="receiver"} 1"#).await;
     let text = until(&sidecar, r#"sidehook_deliveries_finished_total{state="delivered"} 1"#).await;
     for line in [

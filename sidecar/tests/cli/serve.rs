@@ -37,10 +37,14 @@ impl Sidecar {
 
     /// Starts on what an earlier one has left.
     pub(crate) fn start_in(folder: TempDir, arguments: &str) -> Self {
+        Self::start_at("127.0.0.1:0", folder, arguments)
+    }
+
+    pub(crate) fn start_at(listen: &str, folder: TempDir, arguments: &str) -> Self {
         let arguments = arguments.replace("FOLDER", &folder.path().display().to_string());
         let store = folder.path().join("sidehook.db").display().to_string();
         let mut process = command(&format!(
-            "serve --listen 127.0.0.1:0 --store sqlite:{store} --log-format json {arguments}"
+            "serve --listen {listen} --store sqlite:{store} --log-format json {arguments}"
         ))
         .stderr(Stdio::piped())
         .spawn()
