@@ -1,12 +1,12 @@
 //! The HTTP client with which the commands ask the sidecar and Envoy.
 //!
-//! Invariant: no question takes longer than [`PATIENCE`], goes through a proxy, or follows a
-//! redirect: each goes to the server that was named.
+//! Invariant: no question takes longer than [`PATIENCE`], unless it is for what has no end; none
+//! goes through a proxy, or follows a redirect: each goes to the server that was named.
 
 use std::time::Duration;
 
 use anyhow::Context as _;
-use reqwest::{Client, redirect};
+use reqwest::{Client, ClientBuilder, redirect};
 use rustls::crypto::{CryptoProvider, ring};
 use serde::Deserialize;
 use url::Url;
@@ -16,17 +16,28 @@ use super::terminal::escaped;
 /// How long an answer may take in all.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long a server may be silent that gives a sign of life every 15 s.
+const SILENCE: Duration = Duration::from_secs(40);
+
 /// As much of an answer as is shown, in characters.
 const EXCERPT: usize = 200;
 
 /// A client for the servers that belong to this installation.
 pub(super) fn client() -> anyhow::Result<Client> {
+    built(|builder| builder.timeout(PATIENCE))
+}
+
+/// A client for what has no end.
+pub(super) fn listening_client() -> anyhow::Result<Client> {
+    built(|builder| builder.connect_timeout(PATIENCE).read_timeout(SILENCE))
+}
+
+fn built(limits: impl FnOnce(ClientBuilder) -> ClientBuilder) -> anyhow::Result<Client> {
     if CryptoProvider::get_default().is_none() {
         // Fails only if another thread was faster, which is as good.
         let _ = ring::default_provider().install_default();
     }
-    Client::builder()
-        .timeout(PATIENCE)
+    limits(Client::builder())
         .no_proxy()
         .redirect(redirect::Policy::none())
         .build()

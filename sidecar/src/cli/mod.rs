@@ -18,6 +18,7 @@ pub mod reach;
 pub mod script;
 pub mod secrets;
 pub mod serve;
+pub mod tail;
 mod terminal;
 pub mod token;
 pub mod tokens;
@@ -40,6 +41,8 @@ pub enum Command {
     Gateway(gateway::GatewayArgs),
     /// Receive webhooks on this machine, verify and show them
     Listen(listen::ListenArgs),
+    /// Show what happens in the sidecar, as it happens
+    Tail(tail::TailArgs),
     /// Make and revoke the tokens that the sidecar lets in by
     #[command(subcommand)]
     Token(tokens::TokenCommand),
@@ -65,6 +68,7 @@ pub async fn run(cli: Cli, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
         Command::Serve(args) => serve::run(args).await,
         Command::Gateway(args) => gateway::run(&args, out),
         Command::Listen(args) => listen::run(args, out).await,
+        Command::Tail(args) => tail::run(args, out).await,
         Command::Token(command) => tokens::run(command, out).await,
         Command::Check(args) => check::run(args, out).await,
         Command::Health(args) => health::run(args, out).await,

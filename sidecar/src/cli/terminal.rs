@@ -1,9 +1,45 @@
-//! Text from outside, made fit for a terminal. Pure.
+//! Text from outside, made fit for a terminal, and colours of our own where it is one.
 //!
-//! Invariant: what comes out holds no character that moves the cursor, changes the terminal or
+//! Invariant: what was escaped holds no character that moves the cursor, changes the terminal or
 //! reverses the reading direction.
 
-use std::fmt::Write as _;
+use std::{
+    env,
+    fmt::Write as _,
+    io::{self, IsTerminal as _},
+};
+
+/// A colour of our own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Colour {
+    /// It went wrong.
+    Red,
+    /// It went well.
+    Green,
+    /// It is worth a look.
+    Yellow,
+}
+
+/// Whether standard output takes colours: a terminal, unless it is asked not to (no-color.org).
+pub(super) fn has_colours() -> bool {
+    io::stdout().is_terminal() && env::var_os("NO_COLOR").is_none_or(|asked| asked.is_empty())
+}
+
+/// `text`, which is harmless, in this colour.
+pub(super) fn coloured(text: &str, colour: Option<Colour>) -> String {
+    let code = match colour {
+        None => return text.to_owned(),
+        Some(Colour::Red) => 31,
+        Some(Colour::Green) => 32,
+        Some(Colour::Yellow) => 33,
+    };
+    format!("\x1b[{code}m{text}\x1b[0m")
+}
+
+/// Of an instant, what people look at.
+pub(super) fn to_the_second(instant: &str) -> &str {
+    instant.split('.').next().unwrap_or(instant)
+}
 
 /// Writes what a terminal would obey as `\uXXXX`, except the line feeds. Within the strings of
 /// JSON that means the same.

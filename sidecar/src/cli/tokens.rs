@@ -11,7 +11,10 @@ use reqwest::Method;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{reach::Reach, terminal::escaped};
+use super::{
+    reach::Reach,
+    terminal::{escaped, to_the_second},
+};
 use crate::model::Scope;
 
 /// What `sidehook token` can do.
@@ -81,7 +84,7 @@ struct Made {
 async fn create(args: CreateArgs, out: &mut dyn Write) -> anyhow::Result<()> {
     let scopes: Vec<_> = args.scopes.iter().map(|scope| scope.name()).collect();
     let body = json!({ "name": args.name, "scopes": scopes, "expires_in": args.expires_in });
-    let made = args.reach.ask(Method::POST, &["tokens"], None, Some(&body)).await?;
+    let made = args.reach.ask(Method::POST, &["tokens"], &[], Some(&body)).await?;
     let made: Made = serde_json::from_str(&made).context("reading the token that was made")?;
     writeln!(out, "{}", made.token)?;
     Ok(())
@@ -122,7 +125,8 @@ async fn list(args: ListArgs, out: &mut dyn Write) -> anyhow::Result<()> {
     let mut rows = vec![heading];
     let mut cursor = None;
     loop {
-        let page = args.reach.ask(Method::GET, &["tokens"], cursor.as_deref(), None).await?;
+        let after = cursor.as_deref().map(|cursor| ("cursor", cursor));
+        let page = args.reach.ask(Method::GET, &["tokens"], after.as_slice(), None).await?;
         let page: Page = serde_json::from_str(&page).context("reading the list of tokens")?;
         rows.extend(page.data.iter().map(Listed::row));
         // A list that leads nowhere is not followed.
@@ -136,12 +140,7 @@ async fn list(args: ListArgs, out: &mut dyn Write) -> anyhow::Result<()> {
 }
 
 async fn revoke(args: RevokeArgs) -> anyhow::Result<()> {
-    args.reach.ask(Method::DELETE, &["tokens", &args.id], None, None).await.map(drop)
-}
-
-/// Of an instant, what people look at.
-fn to_the_second(instant: &str) -> &str {
-    instant.split('.').next().unwrap_or(instant)
+    args.reach.ask(Method::DELETE, &["tokens", &args.id], &[], None).await.map(drop)
 }
 
 /// Cells in columns, the last one as it is.

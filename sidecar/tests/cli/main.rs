@@ -24,6 +24,7 @@ mod scripts;
 mod secrets;
 mod serve;
 mod stream;
+mod tail;
 mod tokens;
 mod traffic;
 

@@ -91,7 +91,7 @@ pub(super) async fn backtest(args: BacktestArgs, out: &mut dyn Write) -> anyhow:
         "subscription_id": args.subscription_id, "event_type": args.event_type,
         "since": args.since,
     });
-    let answer = args.reach.ask(Method::POST, &["scripts", "backtest"], None, Some(&body)).await?;
+    let answer = args.reach.ask(Method::POST, &["scripts", "backtest"], &[], Some(&body)).await?;
     let found: Found = serde_json::from_str(&answer).context("reading the comparison")?;
     if args.json {
         let shown: Value = serde_json::from_str(&answer)?;

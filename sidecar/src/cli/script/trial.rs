@@ -99,7 +99,7 @@ async fn there(args: &RunArgs, source: &str, id: &str) -> anyhow::Result<Value> 
     let body = json!({
         "script": source, "event_id": id, "subscription_id": args.subscription_id,
     });
-    let ran = args.reach.ask(Method::POST, &["scripts", "run"], None, Some(&body)).await?;
+    let ran = args.reach.ask(Method::POST, &["scripts", "run"], &[], Some(&body)).await?;
     serde_json::from_str(&ran).context("reading what the script came to")
 }
 
