@@ -22,6 +22,7 @@ pub mod tail;
 mod terminal;
 pub mod token;
 pub mod tokens;
+pub mod top;
 
 /// Every write your API accepts becomes a webhook.
 #[derive(Debug, Parser)]
@@ -43,6 +44,8 @@ pub enum Command {
     Listen(listen::ListenArgs),
     /// Show what happens in the sidecar, as it happens
     Tail(tail::TailArgs),
+    /// Show how fast things go, what waits and what goes wrong, refreshed in place
+    Top(top::TopArgs),
     /// Make and revoke the tokens that the sidecar lets in by
     #[command(subcommand)]
     Token(tokens::TokenCommand),
@@ -69,6 +72,7 @@ pub async fn run(cli: Cli, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
         Command::Gateway(args) => gateway::run(&args, out),
         Command::Listen(args) => listen::run(args, out).await,
         Command::Tail(args) => tail::run(args, out).await,
+        Command::Top(args) => top::run(args, out).await,
         Command::Token(command) => tokens::run(command, out).await,
         Command::Check(args) => check::run(args, out).await,
         Command::Health(args) => health::run(args, out).await,

@@ -26,6 +26,7 @@ mod serve;
 mod stream;
 mod tail;
 mod tokens;
+mod top;
 mod traffic;
 
 /// The command, ready to be run with `arguments`.
