@@ -32,7 +32,10 @@ pub fn install(filter: &str, format: Format) -> Result<(), InvalidFilter> {
     // all the same says so in `filter`, which comes later and wins.
     let directives = EnvFilter::try_new(format!("lapin=off,{filter}"))
         .map_err(|error| InvalidFilter { text: filter.to_owned(), reason: error.to_string() })?;
-    let lines = fmt().with_env_filter(directives).with_writer(std::io::stderr);
+    // A line that cannot be written, since whoever read the log is gone, must not end what it tells
+    // of: complaining about it on the same broken pipe would panic.
+    let lines =
+        fmt().with_env_filter(directives).with_writer(std::io::stderr).log_internal_errors(false);
     let installed = match format {
         Format::Text => lines.with_ansi(std::io::stderr().is_terminal()).try_init(),
         Format::Json => lines.json().flatten_event(true).try_init(),

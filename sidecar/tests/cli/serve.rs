@@ -223,3 +223,26 @@ fn it_does_not_serve_with_certificates_that_cannot_be_used() {
     let reason = "configuration key ingest_tls_certificate: /nonexistent/tls.crt: No such file";
     assert!(told.contains(reason), "{told}");
 }
+
+#[test]
+fn a_log_that_nobody_reads_any_more_ends_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("sidehook.db").display().to_string();
+    let serve = format!("serve --listen 127.0.0.1:0 --store sqlite:{store}");
+    let mut process = command(&serve).stderr(Stdio::piped()).spawn().unwrap();
+    let mut log = BufReader::new(process.stderr.take().unwrap()).lines();
+    assert!(log.any(|line| line.unwrap().contains("serving")));
+    drop(log);
+    // It says that it stops, in vain.
+    let id = process.id().to_string();
+    assert!(std::process::Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+    for _ in 0..LIMIT.as_millis() / 20 {
+        if let Some(status) = process.try_wait().unwrap() {
+            assert!(status.success(), "{status}");
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    process.kill().unwrap();
+    panic!("it did not end within {LIMIT:?}");
+}
