@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod bench;
+pub mod conform;
 pub mod demo;
 pub mod sample;
 pub mod test;

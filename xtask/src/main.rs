@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use xtask::{bench, demo, sample, say, test, tools, up};
+use xtask::{bench, conform, demo, sample, say, test, tools, up};
 
 /// Builds, starts and tests the whole of Sidehook.
 #[derive(Debug, Parser)]
@@ -27,6 +27,8 @@ enum Command {
     People(sample::Sample),
     /// Run every test, those with the real Envoy included
     Test(test::Test),
+    /// Ask the real API whatever its description lets one ask, and judge both
+    Conform(conform::Conform),
     /// Measure what things cost on this machine
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -56,6 +58,7 @@ async fn run(command: Command) -> Result<()> {
         Command::Demo(demo) => demo::demo(demo).await,
         Command::People(sample) => sample::serve(sample).await,
         Command::Test(test) => test::test(test).await,
+        Command::Conform(conform) => conform::conform(conform).await,
         Command::Bench(bench) => bench::bench(bench).await,
         Command::Wasm { baseline } => {
             say::line(tools::wasm::filter().await?.display());

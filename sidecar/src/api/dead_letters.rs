@@ -17,11 +17,13 @@ use super::{
     Context, Flaws, Problem,
     body::JsonBody,
     deliveries::Shown,
-    form::Form,
+    form::{Form, nested},
     listing::{Listing, listing, page},
+    named::{event_type, id as id_of, instant},
+    openapi::Description,
     path::{Keys, id},
-    read::{boolean, instant, one_of, parsed},
-    routes::{self, Routes, get, post},
+    read::{boolean, one_of},
+    routes::{Routes, delete, get, post},
     shape::Done,
 };
 use crate::{
@@ -39,11 +41,57 @@ const MISSING: &str = "there is no such dead letter";
 pub(super) fn routes() -> Routes<Arc<Context>> {
     let (read, redrive) = (Scope::DeliveriesRead, Scope::DeliveriesRedrive);
     Routes::new()
-        .at("/dead-letters", [get(read, list)])
-        .at("/dead-letters/redrive", [post(redrive, redrive_many)])
-        .at("/dead-letters/discard", [post(redrive, discard_many)])
-        .at("/dead-letters/{id}", [get(read, one), routes::delete(redrive, discard_one)])
-        .at("/dead-letters/{id}/redrive", [post(redrive, redrive_one)])
+        .at("/dead-letters", [get(read, list, told::listed)])
+        .at("/dead-letters/redrive", [post(redrive, redrive_many, told::many_redriven)])
+        .at("/dead-letters/discard", [post(redrive, discard_many, told::many_discarded)])
+        .at(
+            "/dead-letters/{id}",
+            [get(read, one, told::shown), delete(redrive, discard_one, told::discarded)],
+        )
+        .at("/dead-letters/{id}/redrive", [post(redrive, redrive_one, told::redriven)])
+}
+
+/// What is told of each.
+mod told {
+    use http::StatusCode;
+
+    use super::{Asked, Description, Done, Shown, asked};
+
+    pub(super) fn listed() -> Description {
+        Description::of("listDeadLetters", "List what was given up")
+            .query(asked)
+            .lists::<Shown>("Deliveries that are dead, the newest first.")
+    }
+
+    pub(super) fn many_redriven() -> Description {
+        Description::of("redriveDeadLetters", "Deliver many dead letters again")
+            .about("What dies while this goes on is not touched.")
+            .reads(Asked::read)
+            .shows::<Done>(StatusCode::OK, "How many.")
+    }
+
+    pub(super) fn many_discarded() -> Description {
+        Description::of("discardDeadLetters", "Forget many dead letters")
+            .reads(Asked::read)
+            .shows::<Done>(StatusCode::OK, "How many.")
+    }
+
+    pub(super) fn shown() -> Description {
+        Description::of("showDeadLetter", "Show a dead letter and its attempts")
+            .shows::<Shown>(StatusCode::OK, "With its `attempt_log`.")
+    }
+
+    pub(super) fn discarded() -> Description {
+        Description::of("discardDeadLetter", "Forget a dead letter")
+            .answers(StatusCode::NO_CONTENT, "It is forgotten.")
+    }
+
+    pub(super) fn redriven() -> Description {
+        Description::of("redriveDeadLetter", "Deliver a dead letter again")
+            .about("At once, under the same `webhook-id`, with the same bytes.")
+            .shows::<Shown>(StatusCode::OK, "As the delivery is now.")
+            .conflicts("Its subscription was deleted.")
+    }
 }
 
 /// `GET /dead-letters`.
@@ -51,10 +99,7 @@ async fn list(
     State(context): State<Arc<Context>>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<Listing<Shown>>, Problem> {
-    let mut form = Form::of_query(query.as_deref());
-    let filter = Filter::read(&mut form);
-    let page = page(&mut form);
-    form.finish()?;
+    let (filter, page) = Form::whole_query(query.as_deref(), asked)?;
     let dead = context.page_of(&filter, page).await?;
     Ok(listing(&dead, |delivery| Shown::of(delivery, None)))
 }
@@ -110,6 +155,11 @@ async fn discard_many(
     context.each(Asked::try_from(body)?, Act::Discard).await
 }
 
+/// Which of them a list shows.
+fn asked(form: &mut Form) -> Option<(Filter, PageRequest<DeliveryId>)> {
+    Some((Filter::read(form)?, page(form)))
+}
+
 /// What is done to many.
 #[derive(Debug, Clone, Copy)]
 enum Act {
@@ -141,28 +191,29 @@ impl TryFrom<Value> for Asked {
 
     /// A filter must be written down, if only as `{}`: all is not meant by a slip of the pen.
     fn try_from(body: Value) -> Result<Self, Flaws> {
-        let mut form = Form::of(body)?;
-        let filter = form.require("filter", |value| {
-            let mut form = Form::of(value)?;
-            let filter = Filter::read(&mut form);
-            form.finish().map(|()| filter)
-        });
-        let dry_run = form.read("dry_run", |value| boolean(&value)).unwrap_or(false);
-        form.finish()?;
-        let filter = filter.ok_or_else(|| Flaws::at("filter", "is required"))?;
-        Ok(Self { filter, dry_run })
+        Form::whole(body, Self::read)
+    }
+}
+
+impl Asked {
+    fn read(form: &mut Form) -> Option<Self> {
+        let filter = nested(Filter::read).about("Which of them; all, if nothing is in it.");
+        let filter = form.require("filter", filter);
+        let dry_run = form.read("dry_run", boolean().about("Only count.").or(false));
+        Some(Self { filter: filter?, dry_run: dry_run.unwrap_or(false) })
     }
 }
 
 impl Filter {
-    fn read(form: &mut Form) -> Self {
-        Self {
-            event_type: form.read("event_type", parsed),
-            subscription_id: form.read("subscription_id", parsed),
+    fn read(form: &mut Form) -> Option<Self> {
+        let since = instant().about("Given up at this time or later.");
+        Some(Self {
+            event_type: form.read("event_type", event_type()),
+            subscription_id: form.read("subscription_id", id_of()),
             cause: form.read("cause", one_of(&Cause::NAMES)),
-            since: form.read("since", instant),
-            until: form.read("until", instant),
-        }
+            since: form.read("since", since),
+            until: form.read("until", instant().about("Given up before.")),
+        })
     }
 
     /// What the store can look for.

@@ -8,15 +8,19 @@ use axum::{
     Json,
     extract::{RawQuery, State},
 };
+use http::StatusCode;
 use serde::Serialize;
 use sidehook_event::{EventId, EventType, UnixMicros};
+use utoipa::ToSchema;
 
 use super::{
-    Context, Flaws, Problem,
+    Context, Problem,
     form::Form,
     listing::{Listing, listing, page},
+    named,
+    openapi::Description,
     path::{Keys, id},
-    read::{one_of, parsed},
+    read::one_of,
     routes::{Routes, get},
     shape,
 };
@@ -32,14 +36,25 @@ const MISSING: &str = "there is no such delivery";
 
 pub(super) fn routes() -> Routes<Arc<Context>> {
     let scope = Scope::DeliveriesRead;
-    Routes::new().at("/deliveries", [get(scope, list)]).at("/deliveries/{id}", [get(scope, one)])
+    let listed = || {
+        Description::of("listDeliveries", "List deliveries")
+            .query(asked)
+            .lists::<Shown>("The newest come first.")
+    };
+    let shown = || {
+        Description::of("showDelivery", "Show a delivery and its attempts")
+            .shows::<Shown>(StatusCode::OK, "With its `attempt_log`.")
+    };
+    Routes::new()
+        .at("/deliveries", [get(scope, list, listed)])
+        .at("/deliveries/{id}", [get(scope, one, shown)])
 }
 
 async fn list(
     State(context): State<Arc<Context>>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<Listing<Shown>>, Problem> {
-    let (filter, page) = asked(query.as_deref())?;
+    let (filter, page) = Form::whole_query(query.as_deref(), asked)?;
     let deliveries = context.store.deliveries(&filter, page).await?;
     Ok(listing(&deliveries, |delivery| Shown::of(delivery, None)))
 }
@@ -53,33 +68,41 @@ async fn one(
     Ok(Json(Shown::of(&delivery, Some(attempts))))
 }
 
-fn asked(query: Option<&str>) -> Result<(DeliveryFilter, PageRequest<DeliveryId>), Flaws> {
-    let mut form = Form::of_query(query);
+fn asked(form: &mut Form) -> Option<(DeliveryFilter, PageRequest<DeliveryId>)> {
     let filter = DeliveryFilter {
         state: form.read("state", one_of(&DeliveryState::NAMES)),
-        subscription_id: form.read("subscription_id", parsed),
-        event_id: form.read("event_id", parsed),
+        subscription_id: form.read("subscription_id", named::id()),
+        event_id: form.read("event_id", named::id()),
     };
-    let page = page(&mut form);
-    form.finish().map(|()| (filter, page))
+    Some((filter, page(form)))
 }
 
 /// A delivery, as it is shown.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Delivery)]
 pub(super) struct Shown {
     #[serde(serialize_with = "shape::text")]
+    #[schema(value_type = shape::DeliveryId)]
     id: DeliveryId,
     #[serde(serialize_with = "shape::text")]
+    #[schema(value_type = shape::EventId)]
     event_id: EventId,
     #[serde(serialize_with = "shape::text")]
+    #[schema(value_type = shape::SubscriptionId)]
     subscription_id: SubscriptionId,
     #[serde(serialize_with = "shape::text")]
+    #[schema(value_type = shape::EventType)]
     event_type: EventType,
+    #[schema(value_type = shape::DeliveryState)]
     state: &'static str,
     attempts: u32,
+    #[schema(required, value_type = Option<shape::Instant>)]
     next_attempt_at: Option<String>,
+    #[schema(required, value_type = Option<shape::Outcome>)]
     last_outcome: Option<&'static str>,
+    #[schema(required, value_type = Option<shape::Cause>)]
     cause: Option<&'static str>,
+    #[schema(required)]
     error: Option<String>,
     /// Why it was filtered.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -87,21 +110,29 @@ pub(super) struct Shown {
     #[serde(skip_serializing_if = "Option::is_none")]
     script_version: Option<String>,
     #[serde(serialize_with = "shape::text")]
+    #[schema(value_type = shape::Instant)]
     created_at: UnixMicros,
+    #[schema(required, value_type = Option<shape::Instant>)]
     finished_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     attempt_log: Option<Vec<ShownAttempt>>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Attempt)]
 struct ShownAttempt {
     number: u32,
     #[serde(serialize_with = "shape::text")]
+    #[schema(value_type = shape::Instant)]
     started_at: UnixMicros,
     duration_ms: u64,
+    #[schema(value_type = shape::Outcome)]
     outcome: &'static str,
+    #[schema(required)]
     status_code: Option<u16>,
+    #[schema(required)]
     response_excerpt: Option<String>,
+    #[schema(required)]
     error: Option<String>,
 }
 
@@ -148,14 +179,18 @@ fn instant(instant: Option<UnixMicros>) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::Flaws, *};
+
+    fn read(query: &str) -> Result<(DeliveryFilter, PageRequest<DeliveryId>), Flaws> {
+        Form::whole_query(Some(query), asked)
+    }
 
     #[test]
     fn deliveries_are_asked_for_by_state_subscription_and_event() {
-        let (filter, _) = asked(Some(
+        let (filter, _) = read(
             "state=dead&subscription_id=sub_01h2xcejqtf2nbrexx3vqjhp41\
              &event_id=evt_01h2xcejqtf2nbrexx3vqjhp41",
-        ))
+        )
         .unwrap();
         assert_eq!(filter.state, Some(DeliveryState::Dead));
         assert_eq!(filter.subscription_id, "sub_01h2xcejqtf2nbrexx3vqjhp41".parse().ok());
@@ -164,7 +199,7 @@ mod tests {
 
     #[test]
     fn every_parameter_that_is_wrong_is_named() {
-        let flaws = asked(Some("state=lost&subscription_id=1&event_id=1&type=a.b"));
+        let flaws = read("state=lost&subscription_id=1&event_id=1&type=a.b");
         let flaws = flaws.unwrap_err().into_list();
         let fields: Vec<_> = flaws.iter().map(|flaw| flaw.field.as_str()).collect();
         assert_eq!(fields, ["state", "subscription_id", "event_id", "type"]);

@@ -8,17 +8,21 @@ use axum::{
     Json,
     extract::{RawQuery, State},
 };
+use http::StatusCode;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use sidehook_event::{Body, Event, EventId, EventType, UnixMicros};
+use utoipa::ToSchema;
 
 use super::{
-    Context, Flaws, Problem,
+    Context, Problem,
     form::Form,
     listing::{Listing, listing, page},
+    named::{event_type, instant},
+    openapi::Description,
     path::{Keys, id},
     publish,
-    read::{instant, parsed, text},
+    read::text,
     routes::{Routes, get, post},
     shape,
 };
@@ -32,15 +36,26 @@ pub(super) const MISSING: &str = "there is no such event";
 
 pub(super) fn routes() -> Routes<Arc<Context>> {
     let scope = Scope::EventsRead;
-    let publish = post(Scope::EventsWrite, publish::publish).at_face(Face::Api);
-    Routes::new().at("/events", [get(scope, list), publish]).at("/events/{id}", [get(scope, one)])
+    let publish = post(Scope::EventsWrite, publish::publish, publish::published);
+    let listed = || {
+        Description::of("listEvents", "List events")
+            .query(asked)
+            .lists::<Shown>("The newest come first.")
+    };
+    let shown = || {
+        Description::of("showEvent", "Show an event")
+            .shows::<Shown>(StatusCode::OK, "Its `data` is what payloads carry.")
+    };
+    Routes::new()
+        .at("/events", [get(scope, list, listed), publish.at_face(Face::Api)])
+        .at("/events/{id}", [get(scope, one, shown)])
 }
 
 async fn list(
     State(context): State<Arc<Context>>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<Listing<Shown>>, Problem> {
-    let (filter, page) = asked(query.as_deref())?;
+    let (filter, page) = Form::whole_query(query.as_deref(), asked)?;
     let events = context.store.events(&filter, page).await?;
     Ok(listing(&events, Shown::of))
 }
@@ -54,36 +69,42 @@ async fn one(
     Ok(Json(Shown::of(&event)))
 }
 
-fn asked(query: Option<&str>) -> Result<(EventFilter, PageRequest<EventId>), Flaws> {
-    let mut form = Form::of_query(query);
+fn asked(form: &mut Form) -> Option<(EventFilter, PageRequest<EventId>)> {
     let filter = EventFilter {
-        event_type: form.read("type", parsed::<EventType>).map(|event_type| event_type.to_string()),
-        subject: form.read("subject", text),
-        since: form.read("since", instant),
+        event_type: form.read("type", event_type()).map(|event_type| event_type.to_string()),
+        subject: form.read("subject", text().about("What they are about, such as people/42.")),
+        since: form.read("since", instant().about("Happened at this time or later.")),
     };
-    let page = page(&mut form);
-    form.finish().map(|()| (filter, page))
+    Some((filter, page(form)))
 }
 
 /// An event, as it is shown.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Event)]
 struct Shown {
     #[serde(serialize_with = "shape::text")]
+    #[schema(value_type = shape::EventId)]
     id: EventId,
     #[serde(serialize_with = "shape::text")]
+    #[schema(value_type = shape::EventType)]
     r#type: EventType,
+    #[schema(required)]
     subject: Option<String>,
     /// By the names of the path's parameters.
     parents: BTreeMap<String, String>,
+    #[schema(required)]
     sequence: Option<u64>,
     source: String,
     #[serde(serialize_with = "shape::text")]
+    #[schema(value_type = shape::Instant)]
     time: UnixMicros,
+    #[schema(value_type = Value)]
     data: Box<RawValue>,
     exchange: ShownExchange,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Exchange)]
 struct ShownExchange {
     method: String,
     path: String,
@@ -91,20 +112,26 @@ struct ShownExchange {
     headers: Vec<ShownHeader>,
     request: ShownBody,
     response: ShownBody,
+    #[schema(required)]
     traceparent: Option<String>,
+    #[schema(required)]
     tracestate: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Header)]
 struct ShownHeader {
     name: String,
     value: String,
 }
 
 /// A body without its content.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ExchangedBody)]
 struct ShownBody {
+    #[schema(required)]
     content_type: Option<String>,
+    #[schema(required)]
     content_encoding: Option<String>,
     size: u64,
     truncated: bool,
@@ -152,12 +179,16 @@ impl ShownBody {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::Flaws, *};
+
+    fn read(query: &str) -> Result<(EventFilter, PageRequest<EventId>), Flaws> {
+        Form::whole_query(Some(query), asked)
+    }
 
     #[test]
     fn events_are_asked_for_by_type_subject_and_time() {
         let (filter, _) =
-            asked(Some("type=people.created&subject=people/42&since=2025-11-23T10:30:00%2B01:00"))
+            read("type=people.created&subject=people/42&since=2025-11-23T10:30:00%2B01:00")
                 .unwrap();
         assert_eq!(filter.event_type.as_deref(), Some("people.created"));
         assert_eq!(filter.subject.as_deref(), Some("people/42"));
@@ -166,7 +197,7 @@ mod tests {
 
     #[test]
     fn every_parameter_that_is_wrong_is_named() {
-        let flaws = asked(Some("type=people.*&since=2025-11-23T10:30:00+01:00&limit=0&state=dead"));
+        let flaws = read("type=people.*&since=2025-11-23T10:30:00+01:00&limit=0&state=dead");
         let fields: Vec<_> =
             flaws.unwrap_err().into_list().into_iter().map(|flaw| flaw.field).collect();
         assert_eq!(fields, ["type", "since", "limit", "state"]);

@@ -6,16 +6,30 @@
 use std::{error::Error, sync::Arc};
 
 use axum::{Json, Router, extract::State, response::IntoResponse};
-use http::header::CONTENT_TYPE;
-use serde_json::{Value, json};
+use http::{StatusCode, header::CONTENT_TYPE};
+use serde::Serialize;
+use serde_json::json;
 use tokio_util::sync::CancellationToken;
+use utoipa::ToSchema;
 
 use super::{
     Problem,
     auth::Gate,
+    openapi::Description,
     routes::{Routes, get, open},
 };
 use crate::{model::Scope, observe::Exposition, queue::Queue, store::Store};
+
+const OPEN_METRICS: &str = "application/openmetrics-text";
+
+/// How the process is.
+#[derive(Debug, Serialize, ToSchema)]
+struct Status {
+    status: &'static str,
+    /// What is wrong with the queue, which slows it down.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    queue: Option<String>,
+}
 
 #[derive(Debug, Clone)]
 pub(super) struct Readiness {
@@ -35,7 +49,17 @@ pub fn health(
 }
 
 pub(super) fn routes() -> Routes<Readiness> {
-    Routes::new().at("/healthz", [open(async || status("ok"))]).at("/readyz", [open(readyz)])
+    let lives = || {
+        Description::of("showHealth", "Whether the process lives")
+            .shows::<Status>(StatusCode::OK, "It does.")
+    };
+    let is_ready = || {
+        Description::of("showReadiness", "Whether it can work")
+            .shows::<Status>(StatusCode::OK, "It can; `queue` tells what slows it down.")
+    };
+    Routes::new()
+        .at("/healthz", [open(async || status("ok"), lives)])
+        .at("/readyz", [open(readyz, is_ready)])
 }
 
 /// `/metrics`.
@@ -44,18 +68,24 @@ pub fn metrics(exposition: Exposition, gate: &Gate) -> Router {
 }
 
 pub(super) fn metrics_routes() -> Routes<Exposition> {
-    Routes::new().at("/metrics", [get(Scope::MetricsRead, expose)])
+    let told = || {
+        let text = json!({"type": "string"});
+        Description::of("showMetrics", "What it counted").writes(
+            StatusCode::OK,
+            "In the form of OpenMetrics.",
+            OPEN_METRICS,
+            text,
+        )
+    };
+    Routes::new().at("/metrics", [get(Scope::MetricsRead, expose, told)])
 }
 
-async fn readyz(State(readiness): State<Readiness>) -> Result<Json<Value>, Problem> {
+async fn readyz(State(readiness): State<Readiness>) -> Result<Json<Status>, Problem> {
     if readiness.stopping.is_cancelled() {
         return Err(Problem::Unavailable("shutting down".to_owned()));
     }
     match readiness.store.ping().await {
-        Ok(()) => Ok(match readiness.queue.trouble() {
-            None => status("ready"),
-            Some(trouble) => Json(json!({ "status": "ready", "queue": trouble })),
-        }),
+        Ok(()) => Ok(Json(Status { status: "ready", queue: readiness.queue.trouble() })),
         Err(error) => {
             // Asked every few seconds: whoever writes to the store logs the outage.
             let cause = error.source().map(|source| format!(": {source}")).unwrap_or_default();
@@ -69,6 +99,6 @@ async fn expose(State(exposition): State<Exposition>) -> Result<impl IntoRespons
     Ok(([(CONTENT_TYPE, Exposition::CONTENT_TYPE)], text))
 }
 
-fn status(status: &str) -> Json<Value> {
-    Json(json!({ "status": status }))
+fn status(status: &'static str) -> Json<Status> {
+    Json(Status { status, queue: None })
 }

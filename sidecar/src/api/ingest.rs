@@ -13,12 +13,14 @@ use axum::{
 };
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
+use serde_json::json;
 use sidehook_event::{Event, wire};
 
 use super::{
     Problem,
     auth::Gate,
     body::{arrived, media_type},
+    openapi::Description,
     routes::{Routes, get, post},
 };
 use crate::{
@@ -39,7 +41,21 @@ pub fn ingest(ingest: Ingest, gate: &Gate) -> Router {
 }
 
 pub(super) fn routes() -> Routes<Ingest> {
-    let operations = [get(Scope::EventsWrite, answer_for), post(Scope::EventsWrite, take)];
+    let asked = || {
+        Description::of("askIngest", "Whether a batch would be stored")
+            .about("Goes the way of a batch, up to the store: gateways ask in the mode `strict`.")
+            .answers(StatusCode::NO_CONTENT, "It would.")
+    };
+    let taken = || {
+        let batch = json!({
+            "description": "A `Batch` of `event/sidehook.proto`, in Protocol Buffers.",
+        });
+        Description::of("ingestBatch", "Take in a batch of events from a gateway")
+            .takes(wire::CONTENT_TYPE, batch)
+            .answers(StatusCode::NO_CONTENT, "All of it is stored.")
+    };
+    let scope = Scope::EventsWrite;
+    let operations = [get(scope, answer_for, asked), post(scope, take, taken)];
     Routes::new().at("/ingest", operations)
 }
 

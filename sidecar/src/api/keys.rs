@@ -14,12 +14,17 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::{
+    StatusCode,
+    header::{CACHE_CONTROL, CONTENT_TYPE},
+};
 use serde::Serialize;
 use sidehook_event::UnixMicros;
+use utoipa::ToSchema;
 
 use super::{
     Context, Problem,
+    openapi::Description,
     routes::{Routes, open},
 };
 use crate::model::{PublicKey, Secret, Subscription};
@@ -30,7 +35,14 @@ const FRESH: &str = "public, max-age=300";
 pub(super) fn routes() -> Routes<Arc<Context>> {
     let last = Arc::new(Mutex::new(None));
     let keys = async move |State(context): State<Arc<Context>>| answer(&context, &last);
-    Routes::new().at("/.well-known/sidehook-keys", [open(keys)])
+    Routes::new().at("/.well-known/sidehook-keys", [open(keys, told)])
+}
+
+fn told() -> Description {
+    Description::of("listKeys", "The public keys that verify `v1a` signatures")
+        .about("A JSON Web Key Set (RFC 7517), each key named by its thumbprint.")
+        .shows::<KeySet>(StatusCode::OK, "Those that sign at the moment.")
+        .with(StatusCode::OK, "cache-control", "For how long it may be kept.")
 }
 
 /// What was answered last.
@@ -43,12 +55,12 @@ struct Published {
     body: Bytes,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct KeySet {
     keys: Vec<Jwk>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct Jwk {
     kty: &'static str,
     crv: &'static str,

@@ -4,10 +4,15 @@
 
 use axum::Json;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::json;
 use sidehook_event::TypeId;
 
-use super::{Flaws, form::Form, read::text};
+use super::{
+    Flaws,
+    form::{Form, Reader},
+    named,
+    read::text,
+};
 use crate::model::{InvalidCursor, Page, PageRequest};
 
 /// A part of a list, newest first.
@@ -30,25 +35,35 @@ pub(super) fn listing<'a, T, Id: ToString, S>(
 }
 
 /// Reads `limit` and `cursor`.
-pub(super) fn page<Id: TypeId>(form: &mut Form) -> PageRequest<Id> {
+pub(super) fn page<Id: TypeId + 'static>(form: &mut Form) -> PageRequest<Id> {
     let first = PageRequest::<Id>::default();
     PageRequest {
-        limit: form.read("limit", limit::<Id>).unwrap_or(first.limit),
-        after: form.read("cursor", cursor),
+        limit: form.read("limit", limit::<Id>()).unwrap_or(first.limit),
+        after: form.read("cursor", cursor()),
     }
 }
 
-fn limit<Id: TypeId>(value: Value) -> Result<u32, Flaws> {
+fn limit<Id: TypeId>() -> Reader<u32> {
     let largest = PageRequest::<Id>::MAX_LIMIT;
-    text(value)?
-        .parse()
-        .ok()
-        .filter(|limit| (1..=largest).contains(limit))
-        .ok_or_else(|| Flaws::here(format!("must be a number from 1 to {largest}")))
+    let number = text().then(move |text| {
+        let number = text.parse().ok().filter(|limit| (1..=largest).contains(limit));
+        number.ok_or_else(|| format!("must be a number from 1 to {largest}"))
+    });
+    number.with(move || {
+        json!({
+            "type": "integer",
+            "minimum": 1,
+            "maximum": largest,
+            "default": PageRequest::<Id>::DEFAULT_LIMIT,
+            "description": "How many are shown at most.",
+        })
+    })
 }
 
-fn cursor<Id: TypeId>(value: Value) -> Result<Id, Flaws> {
-    Id::parse(&text(value)?).map_err(|_| Flaws::here(InvalidCursor))
+fn cursor<Id: TypeId + 'static>() -> Reader<Id> {
+    let read = |value| named::id::<Id>().read(value).map_err(|_| Flaws::here(InvalidCursor));
+    let about = "The next of the page before: only what follows it is shown.";
+    Reader::new(read, || named::id::<Id>().schema()).about(about)
 }
 
 #[cfg(test)]
@@ -58,9 +73,7 @@ mod tests {
     use super::*;
 
     fn asked(query: &str) -> Result<PageRequest<EventId>, Flaws> {
-        let mut form = Form::of_query(Some(query));
-        let request = page(&mut form);
-        form.finish().map(|()| request)
+        Form::whole_query(Some(query), |form| Some(page(form)))
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod health;
 mod ingest;
 mod keys;
 mod listing;
+mod openapi;
 mod path;
 mod problem;
 mod publish;
@@ -33,14 +34,15 @@ pub use crate::form::{Flaw, Flaws, Place};
 pub use auth::Gate;
 pub use health::{health, metrics};
 pub use ingest::ingest;
+pub use openapi::{Example, document};
 pub use problem::Problem;
 pub use routes::{Route, nothing_else};
 
-use self::routes::Routes;
+use self::routes::{Routes, Told};
 use crate::{
     clock::Clock,
     deliver::Client,
-    form::{self, flaw, read},
+    form::{self, flaw, named, read},
     ingest::Ingest,
     live::Live,
     model::Retry,
@@ -98,6 +100,10 @@ pub fn router(context: Context) -> Router {
 
 /// Every route that the process may serve, with what each asks for.
 pub fn every_route() -> Vec<Route> {
+    every_route_told().into_iter().map(|(route, _)| route).collect()
+}
+
+fn every_route_told() -> Vec<(Route, Told)> {
     let faces = [
         rest().list(),
         ingest::routes().list(),
@@ -117,4 +123,5 @@ fn rest() -> Routes<Arc<Context>> {
         .and(scripts::routes())
         .and(tokens::routes())
         .and(stream::routes())
+        .and(openapi::routes())
 }

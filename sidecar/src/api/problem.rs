@@ -3,6 +3,8 @@
 //! Invariant: each kind has one status and one `type`, which never change; what failed inside is
 //! logged here, once, and not shown.
 
+mod kind;
+
 use std::error::Error;
 
 use axum::response::{IntoResponse, Response};
@@ -13,6 +15,7 @@ use http::{
 use problem_details::ProblemDetails;
 use serde::Serialize;
 
+pub(super) use self::kind::Kind;
 use super::{Flaw, Flaws};
 use crate::{model::Scope, store};
 
@@ -58,50 +61,24 @@ pub enum Problem {
 impl Problem {
     /// The status.
     pub fn status(&self) -> StatusCode {
-        match self {
-            Self::Malformed(_) => StatusCode::BAD_REQUEST,
-            Self::NoToken | Self::WrongToken(_) => StatusCode::UNAUTHORIZED,
-            Self::Forbidden(_) | Self::ForeignPage => StatusCode::FORBIDDEN,
-            Self::NotFound(_) => StatusCode::NOT_FOUND,
-            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
-            Self::Conflict(_) => StatusCode::CONFLICT,
-            Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::Unavailable(_) | Self::Store(store::Error::Unavailable(_)) => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
-            Self::Store(store::Error::Corrupt(_)) | Self::Internal(_) => {
-                StatusCode::INTERNAL_SERVER_ERROR
-            }
-        }
+        self.kind().status()
     }
 
-    /// The `type`, a reference relative to the root of this API, and the title.
-    fn kind(&self) -> (&'static str, &'static str) {
+    fn kind(&self) -> Kind {
         match self {
-            Self::Malformed(_) => ("/problems/malformed", "The body cannot be read"),
-            Self::NoToken | Self::WrongToken(_) => ("/problems/unauthorized", "A token is needed"),
-            Self::Forbidden(_) => ("/problems/forbidden", "The token does not allow this"),
-            Self::ForeignPage => ("/problems/foreign-page", "A token would be needed for this"),
-            Self::NotFound(_) => ("/problems/not-found", "There is no such thing"),
-            Self::MethodNotAllowed => {
-                ("/problems/method-not-allowed", "The method is not allowed here")
-            }
-            Self::TooSlow => ("/problems/too-slow", "The body did not arrive in time"),
-            Self::Conflict(_) => ("/problems/conflict", "The change clashes"),
-            Self::TooLarge(_) => ("/problems/too-large", "The body is too large"),
-            Self::UnsupportedMediaType(_) => {
-                ("/problems/unsupported-media-type", "The body is of another type")
-            }
-            Self::Invalid(_) => ("/problems/invalid", "The request is not valid"),
-            Self::Unavailable(_) | Self::Store(store::Error::Unavailable(_)) => {
-                ("/problems/unavailable", "Try again later")
-            }
-            Self::Store(store::Error::Corrupt(_)) | Self::Internal(_) => {
-                ("/problems/internal", "Something failed inside")
-            }
+            Self::Malformed(_) => Kind::Malformed,
+            Self::NoToken | Self::WrongToken(_) => Kind::Unauthorized,
+            Self::Forbidden(_) => Kind::Forbidden,
+            Self::ForeignPage => Kind::ForeignPage,
+            Self::NotFound(_) => Kind::NotFound,
+            Self::MethodNotAllowed => Kind::MethodNotAllowed,
+            Self::TooSlow => Kind::TooSlow,
+            Self::Conflict(_) => Kind::Conflict,
+            Self::TooLarge(_) => Kind::TooLarge,
+            Self::UnsupportedMediaType(_) => Kind::UnsupportedMediaType,
+            Self::Invalid(_) => Kind::Invalid,
+            Self::Unavailable(_) | Self::Store(store::Error::Unavailable(_)) => Kind::Unavailable,
+            Self::Store(store::Error::Corrupt(_)) | Self::Internal(_) => Kind::Internal,
         }
     }
 
@@ -193,10 +170,10 @@ struct Extensions {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         self.log();
-        let (kind, title) = self.kind();
+        let kind = self.kind();
         let details = ProblemDetails::from_status_code(self.status())
-            .with_type(Uri::from_static(kind))
-            .with_title(title)
+            .with_type(Uri::from_static(kind.name()))
+            .with_title(kind.title())
             .with_detail(self.detail());
         let header = self.headers();
         let errors = match self {

@@ -8,12 +8,15 @@ use axum::{
     Json,
     extract::{Request, State},
 };
-use http::HeaderMap;
+use http::{HeaderMap, StatusCode};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{
     Context, Problem,
     body::{arrived, media_type},
+    openapi::Description,
+    shape,
 };
 use crate::ingest::cloudevents::{self, LIMIT, MANY, ONE, Unread};
 
@@ -23,8 +26,9 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const EITHER: &str = "application/cloudevents+json or application/cloudevents-batch+json";
 
 /// Under which ids they are stored, in the order in which they came.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Published {
+    #[schema(value_type = Vec<shape::EventId>)]
     ids: Vec<String>,
 }
 
@@ -48,6 +52,19 @@ pub(super) async fn publish(
     let stored = ingest.submit(events).await;
     stored.map_err(|refused| Problem::Unavailable(refused.to_string()))?;
     Ok(Json(Published { ids }))
+}
+
+/// What is told of it.
+pub(super) fn published() -> Description {
+    Description::of("publishEvents", "Say that something happened which passed no gateway")
+        .about(
+            "CloudEvents 1.0: one in structured mode, or a batch, of 4 MiB at most. The id of an \
+             event follows from `time`, `source` and `id`: sent again it is the same one. A batch \
+             is stored as a whole or not at all.",
+        )
+        .takes(ONE, cloudevents::schema())
+        .takes(MANY, cloudevents::batch_schema())
+        .shows::<Published>(StatusCode::OK, "They are stored, under these ids.")
 }
 
 fn is_batch(headers: &HeaderMap) -> Result<bool, Problem> {

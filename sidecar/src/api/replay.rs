@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use axum::{Json, extract::State};
+use http::StatusCode;
 use serde_json::{Value, json};
 use sidehook_event::{Event, EventId, EventType, UnixMicros};
 
@@ -14,8 +15,10 @@ use super::{
     body::{JsonBody, MaybeJsonBody},
     events,
     form::Form,
+    named::{event_type, id as id_of, instant},
+    openapi::Description,
     path::{Keys, id},
-    read::{boolean, instant, parsed, text},
+    read::{boolean, text},
     routes::{Routes, post},
     shape::Done,
     subscriptions,
@@ -29,9 +32,26 @@ use crate::{
 
 pub(super) fn routes() -> Routes<Arc<Context>> {
     let scope = Scope::DeliveriesRedrive;
-    Routes::new()
-        .at("/events/{id}/replay", [post(scope, one)])
-        .at("/subscriptions/{id}/replay", [post(scope, many)])
+    Routes::new().at("/events/{id}/replay", [post(scope, one, one_replayed)]).at(
+        "/subscriptions/{id}/replay",
+        [post(scope, many, replayed), subscriptions::case("replay")],
+    )
+}
+
+fn one_replayed() -> Description {
+    Description::of("replayEvent", "Deliver an event once more")
+        .about("To every enabled subscription that asks for it, or to one.")
+        .may_read(To::read)
+        .shows::<Done>(StatusCode::OK, "How many deliveries that makes.")
+        .conflicts("It still waits to be dispatched, or the subscription does not want it.")
+}
+
+fn replayed() -> Description {
+    Description::of("replaySubscription", "Deliver to it what it would have got since some time")
+        .about("The oldest first, in new deliveries under the `webhook-id` of old.")
+        .reads(Asked::read)
+        .shows::<Done>(StatusCode::OK, "How many deliveries that makes.")
+        .conflicts("The subscription is not enabled.")
 }
 
 /// `POST /events/{id}/replay`.
@@ -40,9 +60,7 @@ async fn one(
     Keys(key): Keys<String>,
     MaybeJsonBody(body): MaybeJsonBody,
 ) -> Result<Json<Done>, Problem> {
-    let mut form = Form::of(body.unwrap_or_else(|| json!({})))?;
-    let to = form.read("subscription_id", parsed::<SubscriptionId>);
-    form.finish()?;
+    let To(to) = Form::whole(body.unwrap_or_else(|| json!({})), To::read)?;
     let event = context.store.event(id(&key, events::MISSING)?).await?;
     let event = event.ok_or(Problem::NotFound(events::MISSING))?;
     let listeners = match to {
@@ -97,6 +115,17 @@ fn enabled(subscription: &Subscription) -> Result<(), Problem> {
     }
 }
 
+/// To whom, if not to all.
+#[derive(Debug)]
+struct To(Option<SubscriptionId>);
+
+impl To {
+    fn read(form: &mut Form) -> Option<Self> {
+        let to = id_of().about("To this one alone; to all that ask for it, without one.");
+        Some(Self(form.read("subscription_id", to)))
+    }
+}
+
 /// Which events, and whether it is only asked how many there are.
 #[derive(Debug)]
 struct Asked {
@@ -113,19 +142,24 @@ impl TryFrom<Value> for Asked {
     type Error = Flaws;
 
     fn try_from(body: Value) -> Result<Self, Flaws> {
-        let mut form = Form::of(body)?;
-        let since = form.require("since", instant);
-        let until = form.read("until", instant);
-        let event_type = form.read("event_type", parsed);
-        let subject = form.read("subject", text);
-        let missing_only = form.read("missing_only", |value| boolean(&value)).unwrap_or(false);
-        let dry_run = form.read("dry_run", |value| boolean(&value)).unwrap_or(false);
+        Form::whole(body, Self::read)
+    }
+}
+
+impl Asked {
+    fn read(form: &mut Form) -> Option<Self> {
+        let since = form.require("since", instant().about("Happened at this time or later."));
+        let until = form.read("until", instant().about("Happened before; now, if absent."));
+        let event_type = form.read("event_type", event_type().about("Only of this type."));
+        let subject = form.read("subject", text().about("Only about this subject."));
+        let missing_only = boolean().about("Leave out what the subscription has a delivery of.");
+        let missing_only = form.read("missing_only", missing_only.or(false)).unwrap_or(false);
+        let dry_run = form.read("dry_run", boolean().about("Only count.").or(false));
         if since.zip(until).is_some_and(|(since, until)| until <= since) {
             form.note(Flaws::at("until", "must be later than since"));
         }
-        form.finish()?;
-        let since = since.ok_or_else(|| Flaws::at("since", "is required"))?;
-        Ok(Self { since, until, event_type, subject, missing_only, dry_run })
+        let dry_run = dry_run.unwrap_or(false);
+        Some(Self { since: since?, until, event_type, subject, missing_only, dry_run })
     }
 }
 

@@ -1,7 +1,7 @@
 //! The routes of a face, each with the scope that it asks for.
 //!
-//! Invariant: a route exists only together with its scope, or with the word `open`; what the list
-//! says is what the router does, for one is made from the other.
+//! Invariant: a route exists only together with its scope, or with the word `open`, and with its
+//! description; what the list says is what the router does, for one is made from the other.
 
 use std::future::{Ready, ready};
 
@@ -17,6 +17,7 @@ use http::Method;
 use super::{
     Problem,
     auth::{Gate, let_in},
+    openapi::Description,
 };
 use crate::model::{Face, Scope};
 
@@ -29,7 +30,12 @@ pub struct Route {
     pub path: &'static str,
     /// What it asks for; `None` if it asks for nothing.
     pub scope: Option<Scope>,
+    /// The path at which the document tells of it: another one if it is but a case of that.
+    pub told_at: &'static str,
 }
+
+/// Tells what an operation is, to whoever asks.
+pub(super) type Told = fn() -> Description;
 
 /// What is done at a path with one method.
 #[derive(Debug, Clone)]
@@ -39,6 +45,9 @@ pub(super) struct Operation<S> {
     /// The tokens of which face count, if any do.
     face: Option<Face>,
     handler: MethodRouter<S>,
+    told: Told,
+    /// If it is told of at another path.
+    told_at: Option<&'static str>,
 }
 
 /// Paths, and what can be done at each.
@@ -48,18 +57,19 @@ pub(super) struct Routes<S>(Vec<(&'static str, Vec<Operation<S>>)>);
 macro_rules! operation {
     ($name:ident, $method:ident) => {
         /// The operation of this method, for those who may do what `scope` names.
-        pub(super) fn $name<H, T, S>(scope: Scope, handler: H) -> Operation<S>
+        pub(super) fn $name<H, T, S>(scope: Scope, handler: H, told: Told) -> Operation<S>
         where
             H: Handler<T, S>,
             T: 'static,
             S: Clone + Send + Sync + 'static,
         {
-            let handler = routing::on(MethodFilter::$method, handler);
             Operation {
                 method: Method::$method,
                 scope: Some(scope),
                 face: Some(scope.face()),
-                handler,
+                handler: routing::on(MethodFilter::$method, handler),
+                told,
+                told_at: None,
             }
         }
     };
@@ -71,14 +81,14 @@ operation!(patch, PATCH);
 operation!(delete, DELETE);
 
 /// GET, for everybody.
-pub(super) fn open<H, T, S>(handler: H) -> Operation<S>
+pub(super) fn open<H, T, S>(handler: H, told: Told) -> Operation<S>
 where
     H: Handler<T, S>,
     T: 'static,
     S: Clone + Send + Sync + 'static,
 {
     let handler = routing::on(MethodFilter::GET, handler);
-    Operation { method: Method::GET, scope: None, face: None, handler }
+    Operation { method: Method::GET, scope: None, face: None, handler, told, told_at: None }
 }
 
 impl<S: Clone + Send + Sync + 'static> Routes<S> {
@@ -102,13 +112,17 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         self
     }
 
-    /// What there is.
-    pub(super) fn list(&self) -> Vec<Route> {
+    /// What there is, and what tells of it.
+    pub(super) fn list(&self) -> Vec<(Route, Told)> {
         let each = self.0.iter().flat_map(|(path, operations)| {
-            operations.iter().map(|operation| Route {
-                method: operation.method.clone(),
-                path,
-                scope: operation.scope,
+            operations.iter().map(|operation| {
+                let route = Route {
+                    method: operation.method.clone(),
+                    path,
+                    scope: operation.scope,
+                    told_at: operation.told_at.unwrap_or(path),
+                };
+                (route, operation.told)
             })
         });
         each.collect()
@@ -142,6 +156,11 @@ impl<S: Clone + Send + Sync + 'static> Operation<S> {
     /// that face's matter.
     pub(super) fn at_face(self, face: Face) -> Self {
         Self { face: Some(face), ..self }
+    }
+
+    /// The same, told of at another path, of which this one is a case.
+    pub(super) fn told_at(self, path: &'static str) -> Self {
+        Self { told_at: Some(path), ..self }
     }
 }
 

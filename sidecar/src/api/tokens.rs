@@ -13,17 +13,19 @@ use axum::{
 use http::{HeaderValue, StatusCode, header::CACHE_CONTROL};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use sidehook_event::UnixMicros;
+use utoipa::ToSchema;
 
 use super::{
     Context, Flaws, Problem,
     body::JsonBody,
-    flaw::all,
-    form::Form,
+    form::{Form, Reader},
     listing::{Listing, listing, page},
+    named::scope,
+    openapi::Description,
     path::{Keys, id},
-    read::{duration, parsed, text},
+    read::{duration, text},
     routes::{Routes, delete, get, post},
     shape,
 };
@@ -41,8 +43,28 @@ const LONGEST: Duration = Duration::from_hours(10 * 365 * 24);
 
 pub(super) fn routes() -> Routes<Arc<Context>> {
     Routes::new()
-        .at("/tokens", [post(Scope::Admin, create), get(Scope::Admin, list)])
-        .at("/tokens/{id}", [delete(Scope::Admin, revoke)])
+        .at("/tokens", [post(Scope::Admin, create, created), get(Scope::Admin, list, listed)])
+        .at("/tokens/{id}", [delete(Scope::Admin, revoke, revoked)])
+}
+
+fn created() -> Description {
+    Description::of("createToken", "Let somebody in, and no more")
+        .about("The token is in this answer and nowhere else.")
+        .reads(Requested::read)
+        .shows::<ShownOnce>(StatusCode::CREATED, "The token itself is shown here.")
+        .with(StatusCode::CREATED, "cache-control", "no-store")
+}
+
+fn listed() -> Description {
+    Description::of("listTokens", "List tokens")
+        .about("Those that have ended too, without the tokens themselves.")
+        .query(|form| Some(page::<TokenId>(form)))
+        .lists::<Shown>("The newest come first.")
+}
+
+fn revoked() -> Description {
+    Description::of("revokeToken", "Revoke a token")
+        .answers(StatusCode::NO_CONTENT, "From now on it lets nobody in.")
 }
 
 /// `POST /tokens`.
@@ -77,9 +99,7 @@ async fn list(
     State(context): State<Arc<Context>>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<Listing<Shown>>, Problem> {
-    let mut form = Form::of_query(query.as_deref());
-    let page = page(&mut form);
-    form.finish()?;
+    let page = Form::whole_query(query.as_deref(), |form| Some(page(form)))?;
     let tokens = context.store.tokens(page).await?;
     Ok(listing(&tokens, Shown::of))
 }
@@ -134,55 +154,59 @@ impl TryFrom<Value> for Requested {
     type Error = Flaws;
 
     fn try_from(body: Value) -> Result<Self, Flaws> {
-        let mut form = Form::of(body)?;
-        let name = form.require("name", name);
-        let scopes = form.require("scopes", scopes);
-        let expires_in = form.read("expires_in", duration(SHORTEST, LONGEST));
-        form.finish()?;
-        match (name, scopes) {
-            (Some(name), Some(scopes)) => Ok(Self { name, scopes, expires_in }),
-            // Then `finish` has said so.
-            _ => Err(Flaws::here("must have a name and scopes")),
-        }
+        Form::whole(body, Self::read)
     }
 }
 
-fn name(value: Value) -> Result<String, Flaws> {
-    let name = text(value)?;
+impl Requested {
+    fn read(form: &mut Form) -> Option<Self> {
+        let name = form.require("name", name());
+        let scopes = form.require("scopes", scopes());
+        let expires_in = duration(SHORTEST, LONGEST).about("Without it the token has no end.");
+        let expires_in = form.read("expires_in", expires_in);
+        Some(Self { name: name?, scopes: scopes?, expires_in })
+    }
+}
+
+fn name() -> Reader<String> {
     let longest = AccessToken::LONGEST_NAME;
-    if !(1..=longest).contains(&name.chars().count()) || name.chars().any(char::is_control) {
-        let rule = format!("must have 1 to {longest} characters, and no control characters");
-        return Err(Flaws::here(rule));
-    }
-    Ok(name)
+    let checked = text().then(move |name| {
+        if !(1..=longest).contains(&name.chars().count()) || name.chars().any(char::is_control) {
+            return Err(format!("must have 1 to {longest} characters, and no control characters"));
+        }
+        Ok(name)
+    });
+    let pattern = r"^[^\u0000-\u001f\u007f-\u009f]*$";
+    checked.with(move || json!({"minLength": 1, "maxLength": longest, "pattern": pattern}))
 }
 
-fn scopes(value: Value) -> Result<Scopes, Flaws> {
-    let Value::Array(values) = value else {
-        return Err(Flaws::here("must be an array of scopes"));
-    };
-    let each = values.into_iter().enumerate().map(|(place, value)| {
-        parsed::<Scope>(value).map_err(|flaws| flaws.within(&format!("[{place}]")))
-    });
-    let scopes: Vec<_> = all(each)?;
-    Scopes::new(scopes).ok_or_else(|| Flaws::here("must name at least one scope"))
+fn scopes() -> Reader<Scopes> {
+    let scopes = scope().list("scopes", Scope::NAMES.len());
+    scopes.then(|scopes| Scopes::new(scopes).ok_or("must name at least one scope"))
 }
 
 /// A token, as it is shown.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Token)]
 struct Shown {
     #[serde(serialize_with = "shape::text")]
+    #[schema(value_type = shape::TokenId)]
     id: TokenId,
     name: String,
+    #[schema(value_type = Vec<shape::Scope>)]
     scopes: Vec<&'static str>,
     #[serde(serialize_with = "shape::text")]
+    #[schema(value_type = shape::Instant)]
     created_at: UnixMicros,
+    #[schema(required, value_type = Option<shape::Instant>)]
     expires_at: Option<String>,
+    #[schema(required, value_type = Option<shape::Instant>)]
     revoked_at: Option<String>,
 }
 
 /// A token that was just made.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = NewToken)]
 struct ShownOnce<'a> {
     #[serde(flatten)]
     shown: Shown,
@@ -215,8 +239,6 @@ fn unstored(mut answer: Response) -> Response {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn flaws(body: Value) -> Vec<(String, String)> {

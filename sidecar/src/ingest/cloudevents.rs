@@ -8,15 +8,16 @@ use std::{collections::BTreeMap, time::Duration};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use serde::{Deserialize, de::DeserializeOwned};
-use serde_json::{Map, Value, value::RawValue};
+use serde_json::{Map, Value, json, value::RawValue};
 use sha2::{Digest as _, Sha256};
 use sidehook_event::{Body, Event, EventId, EventType, Exchange, TypeId as _, UnixMicros};
 use thiserror::Error;
 
 use crate::form::{
-    Flaws, Form,
+    Flaws, Form, Reader,
     flaw::all,
-    read::{instant, parsed, text_up_to},
+    named::{event_type, instant},
+    read::text_up_to,
 };
 
 /// The most that is read at once, in bytes.
@@ -98,6 +99,26 @@ pub fn binary(
     Ok(attributes.event(|_| Ok(data), now)?)
 }
 
+/// What [`one`] reads, as JSON Schema.
+pub fn schema() -> Value {
+    let mut schema = Form::schema(|form| Some(Read::from(form)));
+    schema["properties"]["data"] = json!({"description": "What it is about, as it is now."});
+    schema["properties"]["data_base64"] = json!({
+        "type": "string",
+        "contentEncoding": "base64",
+        "description": "The same as bytes, in its place.",
+    });
+    // Extensions, which are not kept.
+    schema["additionalProperties"] = true.into();
+    schema["propertyNames"] = json!({"pattern": "^([a-z0-9]+|data_base64)$"});
+    schema
+}
+
+/// What [`batch`] reads, as JSON Schema.
+pub fn batch_schema() -> Value {
+    json!({"type": "array", "items": schema(), "minItems": 1, "maxItems": MOST})
+}
+
 /// A media type without its parameters, in lower case.
 pub fn essence(media_type: &str) -> String {
     media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
@@ -142,24 +163,12 @@ impl Attributes {
         now: UnixMicros,
     ) -> Result<Event, Flaws> {
         let mut form = Form::of(Value::Object(self.known))?;
-        let version = form.require("specversion", text_up_to(LONGEST));
-        if version.is_some_and(|version| version != "1.0") {
-            form.note(Flaws::at("specversion", "must be 1.0"));
-        }
-        let id = form.require("id", filled);
-        let source = form.require("source", filled);
-        let event_type = form.require("type", parsed::<EventType>);
-        if event_type.as_ref().is_some_and(EventType::is_operational) {
-            form.note(Flaws::at("type", "is told by Sidehook alone"));
-        }
-        let subject = form.read("subject", filled);
-        let time = form.require("time", instant);
+        let Read { id, source, event_type, subject, time, content_type, trace } =
+            Read::from(&mut form);
         if time.is_some_and(|time| now.after(AHEAD) < time) {
             form.note(Flaws::at("time", "must not lie in the future"));
         }
-        let content_type = form.read("datacontenttype", filled);
-        let traceparent = form.read("traceparent", filled);
-        let tracestate = form.read("tracestate", filled);
+        let (traceparent, tracestate) = trace;
         let content = content(content_type.as_deref()).unwrap_or_else(|flaws| {
             form.note(flaws);
             Bytes::new()
@@ -195,13 +204,49 @@ impl Attributes {
     }
 }
 
+/// The attributes that are kept, as far as they could be read.
+struct Read {
+    id: Option<String>,
+    source: Option<String>,
+    event_type: Option<EventType>,
+    subject: Option<String>,
+    time: Option<UnixMicros>,
+    content_type: Option<String>,
+    /// `traceparent` and `tracestate`.
+    trace: (Option<String>, Option<String>),
+}
+
+impl Read {
+    fn from(form: &mut Form) -> Self {
+        let version = text_up_to(LONGEST)
+            .then(|version| if version == "1.0" { Ok(version) } else { Err("must be 1.0") });
+        form.require("specversion", version.with(|| json!({"const": "1.0"})));
+        let id = form.require("id", filled().about("With time and source it tells events apart."));
+        let source = form.require("source", filled().about("Where it happened."));
+        let event_type = event_type().and_then(|event_type| {
+            let is_told = event_type.is_operational();
+            if is_told { Err(Flaws::here("is told by Sidehook alone")) } else { Ok(event_type) }
+        });
+        let event_type = form.require("type", event_type.about("What happened."));
+        let subject = form.read("subject", filled().about("What it is about: people/42."));
+        let time = instant().about("When it happened; not later than ten minutes from now.");
+        let time = form.require("time", time);
+        let content_type = filled().about("What data is; JSON, if nothing is said.");
+        let content_type = form.read("datacontenttype", content_type);
+        let trace = (form.read("traceparent", filled()), form.read("tracestate", filled()));
+        Self { id, source, event_type, subject, time, content_type, trace }
+    }
+}
+
 fn is_attribute(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
 }
 
-fn filled(value: Value) -> Result<String, Flaws> {
-    let text = text_up_to(LONGEST)(value)?;
-    if text.is_empty() { Err(Flaws::here("must not be empty")) } else { Ok(text) }
+fn filled() -> Reader<String> {
+    let filled = |text: String| {
+        if text.is_empty() { Err("must not be empty") } else { Ok(text) }
+    };
+    text_up_to(LONGEST).then(filled).with(|| json!({"minLength": 1}))
 }
 
 /// The data as it was written: JSON, or a text in the place of what is not JSON, or in base64.

@@ -7,6 +7,7 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 use sidehook_event::Event;
+use utoipa::ToSchema;
 
 use super::{Output, Renderer, Scripts, sandbox::Unavailable};
 use crate::model::{Death, Payload, Subscription, Successor};
@@ -25,7 +26,7 @@ enum Fate {
 }
 
 /// How what becomes of an event differs.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Compared {
     /// What the new one comes to.
     pub outcome: Change,
@@ -46,7 +47,7 @@ pub struct Compared {
 }
 
 /// What the new one comes to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Change {
     /// The same bytes are sent.

@@ -9,6 +9,7 @@ use serde_json::{
     value::{RawValue, to_raw_value},
 };
 use sidehook_script_engine::{Fault, Mode, Outcome};
+use utoipa::ToSchema;
 
 use super::{
     sandbox::{self, Ran, Sandbox, Unavailable},
@@ -20,7 +21,8 @@ use crate::model::Payload;
 const LONGEST_LINE: usize = 200;
 
 /// What came of a script.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ScriptRun)]
 pub struct DryRun {
     /// `sent`, `filtered` or `failed`.
     pub outcome: &'static str,
@@ -36,17 +38,20 @@ pub struct DryRun {
     /// What it printed.
     pub log: Vec<String>,
     /// How many steps it took.
+    #[schema(required)]
     pub operations: Option<u64>,
 }
 
 /// What would be sent.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ScriptOutput)]
 pub struct Output {
     /// Its media type.
     pub content_type: String,
     /// Those that it brings along.
     pub headers: Map<String, Value>,
     /// As JSON if it is, else as text, else null.
+    #[schema(value_type = Value)]
     pub body: Box<RawValue>,
     /// What is neither.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -54,7 +59,8 @@ pub struct Output {
 }
 
 /// What is wrong with a script, with the line that it is about.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = ScriptFault)]
 pub struct ShownFault {
     /// In words.
     pub message: String,

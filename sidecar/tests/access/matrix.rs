@@ -21,7 +21,11 @@ impl Row {
     /// A path of this route, with ids of the right form.
     fn example(&self) -> String {
         let id = format!("{}_{ID}", if self.path.starts_with("/tok") { "tok" } else { "sub" });
-        self.path.replace("{id}", &id).replace("{part}", "secret").replace("{key}", "@slack")
+        self.path
+            .replace("{id}", &id)
+            .replace("{url}", "http:~~example.com")
+            .replace("{event_type}", "people.created")
+            .replace("{key}", "@slack")
     }
 }
 
@@ -38,9 +42,17 @@ fn table() -> Vec<Row> {
         (Method::GET, "/subscriptions/{id}", SUBSCRIPTIONS),
         (Method::PATCH, "/subscriptions/{id}", CHANGES),
         (Method::DELETE, "/subscriptions/{id}", CHANGES),
-        (Method::GET, "/subscriptions/{id}/{part}", CHANGES),
-        (Method::POST, "/subscriptions/{id}/{part}", CHANGES),
-        (Method::DELETE, "/subscriptions/{id}/{part}", CHANGES),
+        (Method::GET, "/subscriptions/{id}/secret", CHANGES),
+        (Method::DELETE, "/subscriptions/{id}/secret", CHANGES),
+        (Method::POST, "/subscriptions/{id}/rotate-secret", CHANGES),
+        (Method::DELETE, "/subscriptions/{id}/rotate-secret", CHANGES),
+        (Method::POST, "/subscriptions/{id}/test", CHANGES),
+        (Method::DELETE, "/subscriptions/{id}/test", CHANGES),
+        (Method::POST, "/subscriptions/{id}/enable", CHANGES),
+        (Method::DELETE, "/subscriptions/{id}/enable", CHANGES),
+        (Method::POST, "/subscriptions/{id}/disable", CHANGES),
+        (Method::DELETE, "/subscriptions/{id}/disable", CHANGES),
+        (Method::DELETE, "/subscriptions/{url}/{event_type}", CHANGES),
         (Method::GET, "/events", EVENTS),
         (Method::POST, "/events", &["events:write", "admin"]),
         (Method::GET, "/events/{id}", EVENTS),
@@ -54,6 +66,7 @@ fn table() -> Vec<Row> {
         (Method::POST, "/dead-letters/{id}/redrive", REDRIVE),
         (Method::POST, "/events/{id}/replay", REDRIVE),
         (Method::POST, "/subscriptions/{id}/replay", REDRIVE),
+        (Method::DELETE, "/subscriptions/{id}/replay", CHANGES),
         (Method::GET, "/.well-known/sidehook-keys", &[]),
         (Method::GET, "/scripts", SUBSCRIPTIONS),
         (Method::POST, "/scripts/run", CHANGES),
@@ -63,6 +76,8 @@ fn table() -> Vec<Row> {
         (Method::GET, "/tokens", TOKENS),
         (Method::DELETE, "/tokens/{id}", TOKENS),
         (Method::GET, "/stream", DELIVERIES),
+        (Method::GET, "/openapi.json", &[]),
+        (Method::GET, "/docs", &[]),
         (Method::GET, "/ingest", &["events:write", "admin"]),
         (Method::POST, "/ingest", &["events:write", "admin"]),
         (Method::GET, "/healthz", &[]),

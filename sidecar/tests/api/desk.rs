@@ -24,7 +24,7 @@ use prometheus_client::registry::Registry;
 use serde_json::Value;
 use sidehook::{
     access::{Access, Configured, Exposure},
-    api::{self, Context, Defaults, Gate},
+    api::{self, Context, Defaults, Example, Gate},
     clock::Clock,
     config::Listen,
     deliver::{Client, egress::Rule},
@@ -43,7 +43,10 @@ use sidehook_event::{self as event, Event, EventId, EventType, Exchange, TypeId,
 use tempfile::TempDir;
 use tower::ServiceExt as _;
 
-use crate::opened::scripts;
+use crate::{
+    contract::{self, Answered, essence},
+    opened::scripts,
+};
 
 /// 2025-11-23T09:30:00Z.
 pub(crate) const START: u64 = 1_763_890_200_000_000_000;
@@ -149,11 +152,59 @@ impl Desk {
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
+        self.send_and_record(request).await.0
+    }
+
+    pub(crate) async fn recorded(&self, request: Request<Body>) -> Example {
+        self.send_and_record(request).await.1
+    }
+
+    /// Sends a request, whose answer must be as the document tells, and shows both.
+    pub(crate) async fn send_and_record(&self, request: Request<Body>) -> (Answer, Example) {
+        let (head, body) = request.into_parts();
+        let sent = body.collect().await.unwrap().to_bytes();
+        let written = serde_json::from_slice::<Value>(&sent).ok();
+        let (method, path) = (head.method.clone(), head.uri.to_string());
+        let named = |headers: &HeaderMap| {
+            let named = headers.get("content-type")?.to_str().ok()?;
+            Some(essence(named).to_owned())
+        };
+        let content_type = named(&head.headers);
+        let request = Request::from_parts(head, Body::from(sent));
         let (parts, body) = self.begin(request).await;
         let body = body.collect().await.unwrap().to_bytes();
         let body =
             if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).unwrap() };
-        Answer { status: parts.status, headers: parts.headers, body }
+        let answer = Answer { status: parts.status, headers: parts.headers, body };
+        Answered {
+            method: &method,
+            path: &path,
+            sent: (content_type.as_deref(), written.as_ref()),
+            status: answer.status,
+            headers: &answer.headers,
+            answer: &answer.body,
+        }
+        .assert_told();
+        let route = contract::route(&method, &path).unwrap_or_default();
+        let example = Example {
+            method: method.to_string(),
+            path: route.to_owned(),
+            asked: path,
+            content_type,
+            body: written,
+            status: answer.status.as_u16(),
+            answer_type: named(&answer.headers),
+            answer: Some(answer.body.clone()).filter(|body| !body.is_null()),
+        };
+        (answer, example)
+    }
+
+    /// What is no JSON.
+    pub(crate) async fn page(&self, path: &str) -> (HeaderMap, String) {
+        let request = Request::get(path).body(Body::empty()).unwrap();
+        let (parts, body) = self.begin(request).await;
+        let body = body.collect().await.unwrap().to_bytes();
+        (parts.headers, String::from_utf8(body.to_vec()).unwrap())
     }
 
     /// Asks, and leaves the body of the answer to be read.

@@ -6,10 +6,11 @@
 
 use axum::http::{HeaderMap, Method, Request};
 use serde_json::Value;
+use sidehook::api::Example;
 
 use crate::desk::Desk;
 
-const TOKEN: &str = "a token for everything";
+pub(crate) const TOKEN: &str = "a token for everything";
 const GUIDE: &str = include_str!("../../../docs/api.md");
 
 /// A block: its first line, its headers and its body.
@@ -33,6 +34,12 @@ impl<'a> Block<'a> {
 #[tokio::test]
 async fn every_example_is_answered_as_it_says() {
     let desk = Desk::open_with_token(Some(TOKEN)).await;
+    assert!(play(&desk).await.len() > 5);
+}
+
+/// Asks what the guide asks, and returns what was asked and answered.
+pub(crate) async fn play(desk: &Desk) -> Vec<Example> {
+    let mut played = Vec::new();
     let blocks = GUIDE.split("```http\n").skip(1);
     let blocks: Vec<_> =
         blocks.map(|rest| Block::parse(rest.split("```").next().unwrap().trim_end())).collect();
@@ -46,7 +53,9 @@ async fn every_example_is_answered_as_it_says() {
         for (name, value) in &asked.headers {
             request = request.header(*name, *value);
         }
-        let answer = desk.send(request.body(asked.body.to_owned().into()).unwrap()).await;
+        let request = request.body(asked.body.to_owned().into()).unwrap();
+        let (answer, example) = desk.send_and_record(request).await;
+        played.push(example);
         let shown = show(&answer.headers, &answer.body);
         assert_eq!(answer.status.to_string(), expected.first, "{method} {path}: {shown}");
         for (name, value) in &expected.headers {
@@ -64,6 +73,7 @@ async fn every_example_is_answered_as_it_says() {
             desk.failed(7, answer.text("/id").parse().unwrap()).await;
         }
     }
+    played
 }
 
 fn agrees(told: &Value, answered: &Value) -> bool {

@@ -10,6 +10,8 @@
 )]
 
 mod burying;
+mod contract;
+mod describing;
 mod desk;
 mod guide;
 mod health;

@@ -256,7 +256,7 @@ async fn a_subscription_is_disabled_and_enabled() {
     assert_eq!((enabled.status, &enabled.body["enabled"]), (StatusCode::OK, &json!(true)));
     assert_eq!(desk.listeners("people.created").len(), 1);
     let other = desk.ask(Method::POST, &format!("{place}/explode"), "").await;
-    assert_eq!(other.status, StatusCode::NOT_FOUND);
+    assert_eq!(other.status, StatusCode::METHOD_NOT_ALLOWED);
 }
 
 #[tokio::test]
@@ -310,4 +310,16 @@ async fn a_client_key_is_kept_and_shown_nowhere() {
     let refused = desk.post("/subscriptions/", asked).await;
     assert_eq!(refused.wrong_fields(), ["tls.client_key"]);
     assert!(!refused.body.to_string().contains("BEGIN"));
+}
+
+#[tokio::test]
+async fn an_action_that_is_called_like_a_part_of_a_subscription_can_be_unsubscribed_from() {
+    let desk = Desk::open().await;
+    for action in ["secret", "rotate-secret", "test", "enable", "disable", "replay"] {
+        let hook = json!({"url": "http://93.184.215.14/hook", "event_type": action});
+        assert_eq!(desk.post("/subscriptions/", hook).await.status, StatusCode::CREATED);
+        let place = format!("/subscriptions/http:~~93.184.215.14~hook/{action}");
+        assert_eq!(desk.delete(&place).await.status, StatusCode::NO_CONTENT, "{action}");
+        assert_eq!(desk.delete(&place).await.status, StatusCode::NOT_FOUND, "{action}");
+    }
 }

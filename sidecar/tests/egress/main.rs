@@ -8,6 +8,9 @@
 
 mod canary;
 #[expect(dead_code, reason = "it serves the tests of the API too")]
+#[path = "../api/contract.rs"]
+mod contract;
+#[expect(dead_code, reason = "it serves the tests of the API too")]
 #[path = "../api/desk.rs"]
 mod desk;
 mod names;

@@ -13,14 +13,28 @@ use crate::{command::Program, say, workspace};
 const PACKAGES: [(&str, &str); 2] =
     [("standardwebhooks==1.0.1", "standardwebhooks"), ("cloudevents==2.2.0", "cloudevents")];
 
+/// What asks an API whatever its description lets one ask, and what judges the description.
+const CONFORMANCE: [(&str, &str); 2] = [
+    ("schemathesis==4.32.5", "schemathesis"),
+    ("openapi-spec-validator==0.9.0", "openapi_spec_validator"),
+];
+
 /// A folder for `PYTHONPATH` that holds the packages which check what we send.
 pub async fn packages() -> Result<PathBuf> {
-    let folder = workspace::tools().join("python");
-    if PACKAGES.iter().all(|(_, name)| folder.join(name).is_dir()) {
+    install(&PACKAGES, workspace::tools().join("python")).await
+}
+
+/// A folder for `PYTHONPATH` that holds the packages which check the API.
+pub async fn conformance_packages() -> Result<PathBuf> {
+    install(&CONFORMANCE, workspace::tools().join("conform")).await
+}
+
+async fn install(packages: &[(&str, &str)], folder: PathBuf) -> Result<PathBuf> {
+    if packages.iter().all(|(_, name)| folder.join(name).is_dir()) {
         return Ok(folder);
     }
     ensure_pip().await?;
-    let requirements = PACKAGES.map(|(requirement, _)| requirement);
+    let requirements: Vec<_> = packages.iter().map(|(requirement, _)| *requirement).collect();
     say::progress(format!("installing {} into {}", requirements.join(", "), folder.display()));
     let install = Program::new("python3").args(["-m", "pip", "install", "--quiet", "--upgrade"]);
     let install = install.args(["--target"]).args([folder.as_os_str()]);

@@ -6,17 +6,20 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{Json, extract::State};
-use http::HeaderMap;
+use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use serde_json::Value;
 use sidehook_event::{Event, EventId, EventType, UnixMicros};
+use utoipa::ToSchema;
 
 use super::{
     super::{
         Context, Flaws, Problem,
         body::JsonBody,
         form::Form,
-        read::{filter, instant, parsed, whole},
+        named::{filter, id, instant, pattern},
+        openapi::Description,
+        read::whole,
         shape, subscriptions,
     },
     choice,
@@ -37,7 +40,7 @@ const EXAMPLES: usize = 20;
 
 /// What is to replace what, and on which events that is tried.
 #[derive(Debug)]
-struct Asked {
+pub(super) struct Asked {
     script: Option<ScriptChoice>,
     filter: Option<Filter>,
     subscription_id: Option<SubscriptionId>,
@@ -51,29 +54,40 @@ impl TryFrom<Value> for Asked {
     type Error = Flaws;
 
     fn try_from(body: Value) -> Result<Self, Flaws> {
-        let mut form = Form::of(body)?;
-        let script = form.read("script", choice);
-        let filter = form.read("filter", filter);
-        let subscription_id = form.read("subscription_id", parsed);
-        let event_type = form.read("event_type", parsed);
-        let against = form.read("against", choice);
-        let since = form.read("since", instant);
-        let limit = form.read("limit", whole(1, MOST)).unwrap_or(USUAL);
+        Form::whole(body, Self::read)
+    }
+}
+
+impl Asked {
+    /// Reads what is to be tried.
+    pub(super) fn read(form: &mut Form) -> Option<Self> {
+        let script = form.read("script", choice().about("What would make the bodies."));
+        let filter = form.read("filter", filter().about("What would let events through."));
+        let subscription_id = id().about("Whose present script and filter it is compared with.");
+        let subscription_id = form.read("subscription_id", subscription_id);
+        let event_type = pattern().about("Which events, if no subscription says so.");
+        let event_type = form.read("event_type", event_type);
+        let against = form.read("against", choice().about("The script to compare it with."));
+        let since = form.read("since", instant().about("Events of this time or later."));
+        let limit = whole(1, MOST).about("The most events that are looked at.").or(USUAL);
+        let limit = form.read("limit", limit).unwrap_or(USUAL);
         if script.is_none() && filter.is_none() {
             form.note(Flaws::at("script", "or filter must be given"));
         }
         if subscription_id.is_some() == event_type.is_some() {
             form.note(Flaws::at("subscription_id", "or event_type must be given, and not both"));
         }
-        form.finish()?;
-        Ok(Self { script, filter, subscription_id, event_type, against, since, limit })
+        Some(Self { script, filter, subscription_id, event_type, against, since, limit })
     }
 }
 
 /// What came of it.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, ToSchema)]
+#[schema(as = Backtest)]
 pub(super) struct Shown {
+    #[schema(required)]
     script_version: Option<String>,
+    #[schema(required)]
     against_version: Option<String>,
     events: u64,
     same: u64,
@@ -83,7 +97,9 @@ pub(super) struct Shown {
     /// Of those that are sent now.
     newly_filtered: u64,
     newly_failed: u64,
+    #[schema(required, value_type = Option<shape::Instant>)]
     newest: Option<String>,
+    #[schema(required, value_type = Option<shape::Instant>)]
     oldest: Option<String>,
     /// Whether there was time for all of them.
     complete: bool,
@@ -91,14 +107,19 @@ pub(super) struct Shown {
 }
 
 /// One of the events that are not the same.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = BacktestExample)]
 struct Example {
     #[serde(serialize_with = "shape::text")]
+    #[schema(value_type = shape::EventId)]
     event_id: EventId,
     #[serde(serialize_with = "shape::text")]
+    #[schema(value_type = shape::EventType)]
     event_type: EventType,
+    #[schema(required)]
     subject: Option<String>,
     #[serde(serialize_with = "shape::text")]
+    #[schema(value_type = shape::Instant)]
     time: UnixMicros,
     #[serde(flatten)]
     compared: Compared,
@@ -155,6 +176,17 @@ pub(super) async fn backtest(
         ..Shown::default()
     };
     context.compare(earlier, later, since, limit, shown).await.map(Json)
+}
+
+/// What is told of it.
+pub(super) fn told() -> Description {
+    Description::of("backtestScript", "Try a script or a filter on the last events")
+        .about(
+            "A `script`, a `filter` or both are given, and either `subscription_id` (which asks \
+             for the scope `subscriptions:read` too) or `event_type`. It ends after 10 s.",
+        )
+        .reads(Asked::read)
+        .shows::<Shown>(StatusCode::OK, "How what is sent would differ.")
 }
 
 impl Context {

@@ -9,13 +9,17 @@ mod run;
 use std::sync::Arc;
 
 use axum::{Json, extract::State};
+use http::StatusCode;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::json;
 use sidehook_event::Event;
 use sidehook_script_engine::{Fault, Outcome};
+use utoipa::ToSchema;
 
 use super::{
     Context, Flaws, Place, Problem,
+    form::Reader,
+    openapi::Description,
     path::Keys,
     read::text,
     routes::{Routes, get, post},
@@ -33,17 +37,31 @@ const MISSING: &str = "there is no such script";
 pub(super) fn routes() -> Routes<Arc<Context>> {
     let read = Scope::SubscriptionsRead;
     Routes::new()
-        .at("/scripts", [get(read, list)])
-        .at("/scripts/run", [post(Scope::SubscriptionsWrite, run::run)])
-        .at("/scripts/backtest", [post(Scope::EventsRead, backtest::backtest)])
-        .at("/scripts/{key}", [get(read, one)])
+        .at("/scripts", [get(read, list, listed)])
+        .at("/scripts/run", [post(Scope::SubscriptionsWrite, run::run, run::told)])
+        .at("/scripts/backtest", [post(Scope::EventsRead, backtest::backtest, backtest::told)])
+        .at("/scripts/{key}", [get(read, one, shown)])
+}
+
+fn listed() -> Description {
+    Description::of("listScripts", "List the library")
+        .about("All of it, on one page.")
+        .lists::<Shown>("By name.")
+}
+
+fn shown() -> Description {
+    Description::of("showScript", "Show a script of the library, or the text of a version")
+        .shows_either::<Shown, ShownVersion>(StatusCode::OK, "With its `source`.")
 }
 
 /// A script of the library, as it is shown.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = LibraryScript)]
 struct Shown {
     name: String,
+    #[schema(required)]
     version: Option<String>,
+    #[schema(required)]
     about: Option<String>,
     built_in: bool,
     /// What is wrong with its file, while an earlier text goes on.
@@ -60,7 +78,8 @@ struct Listed {
 }
 
 /// The text of a version.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ScriptVersion)]
 struct ShownVersion {
     version: String,
     source: String,
@@ -174,15 +193,17 @@ impl Context {
 }
 
 /// A script that is named, or its text. Whether it can be run is found out where scripts run.
-pub(super) fn choice(value: Value) -> Result<ScriptChoice, Flaws> {
-    let text = text(value)?;
-    if text.len() > LONGEST_SCRIPT {
-        return Err(Flaws::here(format!("must not be longer than {LONGEST_SCRIPT} bytes")));
-    }
-    if text.trim().is_empty() {
-        return Err(Flaws::here("must be a script, or @name for one of the library"));
-    }
-    Ok(ScriptChoice::parse(&text))
+pub(super) fn choice() -> Reader<ScriptChoice> {
+    let choice = text().then(|text| {
+        if text.len() > LONGEST_SCRIPT {
+            return Err(format!("must not be longer than {LONGEST_SCRIPT} bytes"));
+        }
+        if text.trim().is_empty() {
+            return Err("must be a script, or @name for one of the library".to_owned());
+        }
+        Ok(ScriptChoice::parse(&text))
+    });
+    choice.with(|| json!({"minLength": 1, "maxLength": LONGEST_SCRIPT}))
 }
 
 /// What is wrong with a script, with its place and the line itself.

@@ -5,18 +5,16 @@
 use std::sync::Arc;
 
 use axum::{Json, extract::State};
-use http::HeaderMap;
+use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use sidehook_event::EventId;
+use utoipa::ToSchema;
 
 use super::{
     super::{
-        Context, Flaws, Problem,
-        body::JsonBody,
-        events,
-        form::Form,
-        read::{object, parsed},
+        Context, Flaws, Problem, body::JsonBody, events, form::Form, named::id,
+        openapi::Description, read::object,
     },
     choice,
 };
@@ -26,7 +24,8 @@ use crate::{
 };
 
 /// What came of it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DryRun)]
 pub(super) struct Shown {
     #[serde(flatten)]
     run: DryRun,
@@ -35,7 +34,7 @@ pub(super) struct Shown {
 
 /// What is run on what.
 #[derive(Debug)]
-struct Asked {
+pub(super) struct Asked {
     script: ScriptChoice,
     event: Option<Map<String, Value>>,
     event_id: Option<EventId>,
@@ -47,21 +46,28 @@ impl TryFrom<Value> for Asked {
     type Error = Flaws;
 
     fn try_from(body: Value) -> Result<Self, Flaws> {
-        let mut form = Form::of(body)?;
-        let script = form.require("script", choice);
-        let event = form.read("event", object);
-        let event_id = form.read("event_id", parsed);
-        let subscription = form.read("subscription", object);
-        let subscription_id = form.read("subscription_id", parsed);
+        Form::whole(body, Self::read)
+    }
+}
+
+impl Asked {
+    /// Reads what is to be run on what.
+    pub(super) fn read(form: &mut Form) -> Option<Self> {
+        let script = form.require("script", choice());
+        let event = form.read("event", object().about("An event, as scripts see it."));
+        let event_id = form.read("event_id", id().about("One that happened, in its place."));
+        let subscription = object().about("A subscription, as scripts see it.");
+        let subscription = form.read("subscription", subscription);
+        let subscription_id = id().about("One that there is, in its place.");
+        let subscription_id = form.read("subscription_id", subscription_id);
         if event.is_some() == event_id.is_some() {
             form.note(Flaws::at("event", "or event_id must be given, and not both"));
         }
         if subscription.is_some() && subscription_id.is_some() {
             form.note(Flaws::at("subscription", "or subscription_id may be given, not both"));
         }
-        form.finish()?;
-        let script = script.ok_or_else(|| Flaws::at("script", "is required"))?;
-        Ok(Self { script, event, event_id, subscription, subscription_id })
+        let script = script?;
+        Some(Self { script, event, event_id, subscription, subscription_id })
     }
 }
 
@@ -88,6 +94,17 @@ pub(super) async fn run(
         Ok(Json(Shown { run, duration_us }))
     };
     context.aside(trying).await
+}
+
+/// What is told of it.
+pub(super) fn told() -> Description {
+    Description::of("runScript", "Try a script on an event")
+        .about(
+            "Nothing is sent. Either `event` or `event_id` is given (which asks for the scope \
+             `events:read` too), and at most one of `subscription` and `subscription_id`.",
+        )
+        .reads(Asked::read)
+        .shows::<Shown>(StatusCode::OK, "What came of it, a failure too.")
 }
 
 impl Context {

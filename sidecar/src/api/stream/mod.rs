@@ -17,15 +17,17 @@ use axum::{
 };
 use futures::{FutureExt as _, stream};
 use http::{
-    HeaderMap, HeaderValue,
+    HeaderMap, HeaderValue, StatusCode,
     header::{CACHE_CONTROL, CONTENT_TYPE},
 };
-use serde_json::Value;
+use serde_json::json;
 
 use super::{
     Context, Flaws, Problem,
-    form::Form,
-    read::{one_of, parsed, text},
+    form::{Form, Reader},
+    named,
+    openapi::Description,
+    read::{one_of, text},
     routes::{Routes, get},
 };
 use crate::{
@@ -39,9 +41,20 @@ const SCOPE: Scope = Scope::DeliveriesRead;
 const PULSE: Duration = Duration::from_secs(15);
 /// The most bytes that are put together before they are sent, give or take one happening.
 const CHUNK: usize = 16 * 1024;
+const MEDIA_TYPE: &str = "text/event-stream";
 
 pub(super) fn routes() -> Routes<Arc<Context>> {
-    Routes::new().at("/stream", [get(SCOPE, listen)])
+    let told = || {
+        Description::of("streamHappenings", "Listen to what happens")
+            .about(
+                "Server-sent events: `event`, `delivery`, `attempt`, `dead_letter` and `circuit` as \
+                 they happen in the process that is asked, and `missed` with the number of those \
+                 that came too fast. Nothing is repeated. With 503 there are listeners enough.",
+            )
+            .query(asked)
+            .writes(StatusCode::OK, "Does not end by itself.", MEDIA_TYPE, json!({"type": "string"}))
+    };
+    Routes::new().at("/stream", [get(SCOPE, listen, told)])
 }
 
 async fn listen(
@@ -49,7 +62,7 @@ async fn listen(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let wanted = asked(query.as_deref())?;
+    let wanted = Form::whole_query(query.as_deref(), asked)?;
     let listener = context.live.listen()?;
     let pulse_at = context.clock.monotonic() + PULSE;
     let listening = Listening { context, listener, wanted, headers, pulse_at };
@@ -60,30 +73,31 @@ async fn listen(
         Some((Ok(chunk), listening))
     });
     let headers = [
-        (CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
+        (CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE)),
         (CACHE_CONTROL, HeaderValue::from_static("no-store")),
     ];
     Ok((headers, Body::from_stream(stream::StreamExt::chain(greeting, rest))).into_response())
 }
 
-fn asked(query: Option<&str>) -> Result<Wanted, Flaws> {
-    let mut form = Form::of_query(query);
+fn asked(form: &mut Form) -> Option<Wanted> {
     let wanted = Wanted {
-        kinds: form.read("kind", kinds).unwrap_or_default(),
-        event_type: form.read("event_type", parsed),
-        subscription_id: form.read("subscription_id", parsed),
+        kinds: form.read("kind", kinds()).unwrap_or_default(),
+        event_type: form.read("event_type", named::pattern()),
+        subscription_id: form.read("subscription_id", named::id()),
         outcome: form.read("outcome", one_of(&OfOutcome::NAMES)),
     };
     if wanted.outcome.is_some() && !wanted.is_for(Kind::Attempt) {
         form.note(Flaws::at("outcome", "is an attempt's, and kind leaves attempts out"));
     }
-    form.finish().map(|()| wanted)
+    Some(wanted)
 }
 
 /// Kinds with commas between.
-fn kinds(value: Value) -> Result<Vec<Kind>, Flaws> {
-    let read = one_of(&Kind::NAMES);
-    text(value)?.split(',').map(|name| read(Value::from(name))).collect()
+fn kinds() -> Reader<Vec<Kind>> {
+    let one = one_of(&Kind::NAMES);
+    let names = Kind::NAMES.map(|(name, _)| name).join("|");
+    let read = move |text: String| text.split(',').map(|name| one.read(name.into())).collect();
+    text().and_then(read).with(move || json!({"pattern": format!("^({names})(,({names}))*$")}))
 }
 
 /// One who listens.
@@ -155,24 +169,28 @@ impl From<Refused> for Problem {
 mod tests {
     use super::*;
 
+    fn read(query: &str) -> Result<Wanted, Flaws> {
+        Form::whole_query(Some(query), asked)
+    }
+
     #[test]
     fn what_is_wanted_is_said_by_parameters() {
-        let wanted = asked(Some(
+        let wanted = read(
             "kind=attempt,dead_letter&event_type=people.*&outcome=failed\
              &subscription_id=sub_01h2xcejqtf2nbrexx3vqjhp41",
-        ));
+        );
         let wanted = wanted.unwrap();
         assert_eq!(wanted.kinds, [Kind::Attempt, Kind::DeadLetter]);
         assert_eq!(wanted.event_type, "people.*".parse().ok());
         assert_eq!(wanted.subscription_id, "sub_01h2xcejqtf2nbrexx3vqjhp41".parse().ok());
         assert_eq!(wanted.outcome, Some(OfOutcome::Failed));
-        assert!(asked(None).unwrap().kinds.is_empty());
+        assert!(Form::whole_query(None, asked).unwrap().kinds.is_empty());
     }
 
     #[test]
     fn every_parameter_that_is_wrong_is_named() {
         let query = "kind=attempt,x&event_type=A&subscription_id=1&outcome=bad&since=1";
-        let told = asked(Some(query)).unwrap_err().told();
+        let told = read(query).unwrap_err().told();
         insta::assert_snapshot!(told.join("\n"), @r"
         kind must be one of event, delivery, attempt, dead_letter, circuit
         event_type may have lower-case letters, digits, '_' and '-' between its dots, nothing else
@@ -180,7 +198,7 @@ mod tests {
         outcome must be one of failed, success, status, timeout, dns, connection, tls, egress, malformed, proxy
         since is unknown; there are kind, event_type, subscription_id, outcome
         ");
-        let told = asked(Some("kind=event&outcome=failed")).unwrap_err().told();
+        let told = read("kind=event&outcome=failed").unwrap_err().told();
         assert_eq!(told, ["outcome is an attempt's, and kind leaves attempts out"]);
     }
 }

@@ -3,18 +3,26 @@
 //! Invariant: names are compared without regard to case (RFC 9110, section 5.1), so that no
 //! header is kept twice.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::super::{
     Flaws,
     flaw::all,
+    form::Reader,
     read::{object, text_map},
 };
 use crate::model::Headers;
 
 /// The headers of a subscription; each that cannot be sent is named.
-pub(super) fn headers(value: Value) -> Result<Headers, Flaws> {
-    let headers = text_map(Value::Object(in_lower_case(object(value)?)?))?;
+pub(super) fn headers() -> Reader<Headers> {
+    let read = |value| {
+        let lowered = in_lower_case(object().read(value)?)?;
+        checked(&text_map().read(Value::Object(lowered))?)
+    };
+    Reader::new(read, || text_map().with(|| json!({"maxProperties": Headers::MAX_COUNT})).schema())
+}
+
+fn checked(headers: &[(String, String)]) -> Result<Headers, Flaws> {
     let () = all(headers.iter().map(|(name, value)| {
         match Headers::parse([(name.as_str(), value.as_str())]) {
             Ok(_) => Ok(()),
@@ -40,12 +48,10 @@ pub(super) fn in_lower_case(members: Map<String, Value>) -> Result<Map<String, V
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn flaws(value: Value) -> Vec<String> {
-        let flaws = headers(value).unwrap_err().into_list();
+        let flaws = headers().read(value).unwrap_err().into_list();
         let told = flaws.iter().map(|flaw| format!("{}: {}", flaw.field, flaw.message));
         told.collect()
     }

@@ -4,6 +4,7 @@
 //! has gone; it never ends between the two.
 
 mod headers;
+mod operations;
 mod patch;
 mod request;
 mod reschedule;
@@ -24,6 +25,7 @@ use http::{StatusCode, header::LOCATION};
 use serde_json::json;
 use tracing::Instrument as _;
 
+pub(super) use self::operations::{case, routes};
 use self::{
     patch::patched,
     request::Requested,
@@ -36,36 +38,15 @@ use super::{
     form::Form,
     listing::{listing, page},
     path::{Keys, id},
-    routes::{self, Routes, get, patch},
 };
 use crate::{
     clock::{Clock, mint},
     deliver::egress::Denied,
-    model::{Pattern, Scheme, Scope, Secret, Signing, Subscription, SubscriptionId, Target},
+    model::{Pattern, Scheme, Secret, Signing, Subscription, SubscriptionId, Target},
     store::{UpdateError, Upserted, patience::until_stored},
 };
 
 pub(super) const MISSING: &str = "there is no such subscription";
-const NO_PART: &str = "a subscription has no such part";
-
-pub(super) fn routes() -> Routes<Arc<Context>> {
-    let (read, write) = (Scope::SubscriptionsRead, Scope::SubscriptionsWrite);
-    Routes::new()
-        .at("/subscriptions", [routes::post(write, upsert), get(read, list)])
-        .at(
-            "/subscriptions/{id}",
-            [get(read, one), patch(write, change), routes::delete(write, delete)],
-        )
-        // Whoever knows the secret can sign what was never delivered: more than a look.
-        .at(
-            "/subscriptions/{id}/{part}",
-            [
-                get(write, secret),
-                routes::post(write, act),
-                routes::delete(write, delete_by_target),
-            ],
-        )
-}
 
 /// `POST /subscriptions`: makes one, or replaces the one with the same `event_type` and `url`.
 async fn upsert(
@@ -124,9 +105,7 @@ async fn list(
     State(context): State<Arc<Context>>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
-    let mut form = Form::of_query(query.as_deref());
-    let page = page(&mut form);
-    form.finish()?;
+    let page = Form::whole_query(query.as_deref(), |form| Some(page(form)))?;
     let subscriptions = context.store.subscriptions(page).await?;
     Ok(listing(&subscriptions, Shown::of).into_response())
 }
@@ -160,7 +139,7 @@ async fn change(
 }
 
 /// `DELETE /subscriptions/{id}`.
-async fn delete(
+async fn remove(
     State(context): State<Arc<Context>>,
     Keys(key): Keys<String>,
 ) -> Result<StatusCode, Problem> {
@@ -187,48 +166,61 @@ async fn delete_by_target(
     };
     let found = state.store.subscription_by_target(&pattern, &url).await?;
     let found = found.ok_or(Problem::NotFound(MISSING))?;
-    delete(state, Keys(found.id.to_string())).await
+    remove(state, Keys(found.id.to_string())).await
 }
 
 /// `GET /subscriptions/{id}/secret`.
 async fn secret(
     State(context): State<Arc<Context>>,
-    Keys((key, part)): Keys<(String, String)>,
+    Keys(key): Keys<String>,
 ) -> Result<Json<ShownSecret>, Problem> {
-    if part != "secret" {
-        return Err(Problem::NotFound(NO_PART));
-    }
     let subscription = context.subscription(&key).await?;
     Ok(Json(ShownSecret::of(&subscription.signing, context.clock.now())))
 }
 
-/// `POST /subscriptions/{id}/{part}`.
-async fn act(
+/// `POST /subscriptions/{id}/rotate-secret`.
+async fn rotate_secret(
     State(context): State<Arc<Context>>,
-    Keys((key, part)): Keys<(String, String)>,
+    Keys(key): Keys<String>,
     MaybeJsonBody(body): MaybeJsonBody,
 ) -> Result<Response, Problem> {
     let earlier = context.subscription(&key).await?;
-    if part == "test" {
-        return Ok(trial::of(&context, &earlier, body).await?.into_response());
-    }
-    let now = context.clock.now();
-    let change = match part.as_str() {
-        "rotate-secret" => {
-            let fresh = |scheme| context.fresh_secret(scheme);
-            Rotation::try_from(body)?.of(&earlier, fresh, now)
-        }
-        "enable" => Subscription {
-            enabled: true,
-            disabled_reason: None,
-            updated_at: now,
-            ..earlier.clone()
-        },
-        "disable" => Subscription { enabled: false, updated_at: now, ..earlier.clone() },
-        _ => return Err(Problem::NotFound(NO_PART)),
-    };
-    let later = context.replace(&earlier, change).await?;
-    Ok(answer(&later, later.signing != earlier.signing))
+    let fresh = |scheme| context.fresh_secret(scheme);
+    let change = Rotation::try_from(body)?.of(&earlier, fresh, context.clock.now());
+    Ok(answer(&context.replace(&earlier, change).await?, true))
+}
+
+/// `POST /subscriptions/{id}/test`.
+async fn test(
+    State(context): State<Arc<Context>>,
+    Keys(key): Keys<String>,
+    MaybeJsonBody(body): MaybeJsonBody,
+) -> Result<Json<trial::Shown>, Problem> {
+    let subscription = context.subscription(&key).await?;
+    trial::of(&context, &subscription, body).await
+}
+
+/// `POST /subscriptions/{id}/enable`.
+async fn enable(
+    State(context): State<Arc<Context>>,
+    Keys(key): Keys<String>,
+) -> Result<Response, Problem> {
+    let earlier = context.subscription(&key).await?;
+    let updated_at = context.clock.now();
+    let change =
+        Subscription { enabled: true, disabled_reason: None, updated_at, ..earlier.clone() };
+    Ok(answer(&context.replace(&earlier, change).await?, false))
+}
+
+/// `POST /subscriptions/{id}/disable`.
+async fn disable(
+    State(context): State<Arc<Context>>,
+    Keys(key): Keys<String>,
+) -> Result<Response, Problem> {
+    let earlier = context.subscription(&key).await?;
+    let change =
+        Subscription { enabled: false, updated_at: context.clock.now(), ..earlier.clone() };
+    Ok(answer(&context.replace(&earlier, change).await?, false))
 }
 
 impl Context {

@@ -4,14 +4,15 @@
 
 use std::{collections::BTreeMap, num::NonZeroU32, time::Duration};
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use sidehook_event::UnixMicros;
 
 use super::super::{
     Defaults, Flaws,
     flaw::all,
-    form::Form,
-    read::{boolean, duration, filter, object, one_of, parsed, text, text_up_to, whole},
+    form::{Form, Reader},
+    named::{filter, pattern, rate_limit, secret},
+    read::{boolean, duration, object, one_of, text, text_up_to, whole},
     scripts::choice,
 };
 use super::{
@@ -30,6 +31,22 @@ const LONGEST_DESCRIPTION: usize = 1024;
 const MOST_LABELS: usize = 32;
 const LONGEST_LABEL: usize = 64;
 const LONGEST_LABEL_VALUE: usize = 512;
+
+const EVENT_TYPE: &str = "A type (people.created), an action of any resource (created, *.created), all of a resource \
+     (people.*) or everything (*).";
+const FILTER: &str =
+    "Which of these events it wants, by what is in them: `{\"data.role\": \"admin\"}`.";
+const SCRIPT: &str =
+    "What makes the body of each delivery: a script in Rhai, or @name for one of the library.";
+const CUSTOM_HEADERS: &str = "Added to each delivery. Those that HTTP or Sidehook set are refused.";
+const CUSTOM_PAYLOAD: &str = "Added to the top level of each payload. Its own keys are refused.";
+const SECRET: &str = "For v1 whsec_ and the base64 of 24 to 64 bytes, for v1a whsk_ and the base64 of an ed25519 seed \
+     and its public key; made if none is given.";
+const TLS: &str = "How its receiver is known by TLS, where the URL begins with https://.";
+const RATE_LIMIT: &str =
+    "At most so many attempts in a second, minute or hour: 50/s, 600/m, 10/h, up to 10000.";
+const ORDERING: &str =
+    "subject: of the events about one subject one at a time is delivered, in their order.";
 
 /// Keys that a payload has of its own in every format but `raw`.
 const PAYLOAD_KEYS: [&str; 4] = ["type", "timestamp", "data", "truncated"];
@@ -77,16 +94,25 @@ impl TryFrom<Value> for Requested {
     type Error = Flaws;
 
     fn try_from(body: Value) -> Result<Self, Flaws> {
-        let mut form = Form::of(body)?;
-        let url = form.require("url", target);
-        let pattern = form.require("event_type", parsed);
-        let filter = form.read("filter", filter);
-        let script = form.read("script", choice);
-        let custom_headers = form.read("custom_headers", headers).unwrap_or_default();
-        let custom_payload = form.read("custom_payload", object).unwrap_or_default();
-        let format = form.read("format", one_of(&Format::NAMES)).unwrap_or_default();
-        let secret = form.read("secret", parsed::<Secret>);
-        let scheme = form.read("signature", one_of(&Scheme::NAMES));
+        Form::whole(body, Self::read)
+    }
+}
+
+impl Requested {
+    /// Reads all that can be said of a subscription.
+    pub(super) fn read(form: &mut Form) -> Option<Self> {
+        let url = form.require("url", target());
+        let pattern = form.require("event_type", pattern().about(EVENT_TYPE));
+        let filter = form.read("filter", filter().about(FILTER));
+        let script = form.read("script", choice().about(SCRIPT));
+        let custom_headers = form.read("custom_headers", headers().about(CUSTOM_HEADERS));
+        let custom_payload = form.read("custom_payload", object().about(CUSTOM_PAYLOAD));
+        let custom_payload = custom_payload.unwrap_or_default();
+        let format = one_of(&Format::NAMES).about("How the body is laid out.");
+        let format = form.read("format", format.or(Format::default().name())).unwrap_or_default();
+        let secret = form.read("secret", secret().about(SECRET));
+        let scheme = one_of(&Scheme::NAMES).about("v1: HMAC-SHA256. v1a: ed25519.");
+        let scheme = form.read("signature", scheme.or(Scheme::default().name()));
         if let (Some(secret), Some(scheme)) = (&secret, scheme)
             && secret.scheme() != scheme
         {
@@ -94,48 +120,48 @@ impl TryFrom<Value> for Requested {
             let said = format!("must begin with {prefix} where signature is {name}");
             form.note(Flaws::at("secret", said));
         }
-        let enabled = form.read("enabled", |value| boolean(&value)).unwrap_or(true);
-        let retry = form.read("retry", retry).unwrap_or_default();
-        let timeout = form.read("timeout", duration(SHORTEST_TIMEOUT, MAX_TIMEOUT));
-        let tls = form.read("tls", tls).unwrap_or_default();
+        let enabled = boolean().about("While it is false, nothing is sent to it.").or(true);
+        let enabled = form.read("enabled", enabled).unwrap_or(true);
+        let retry = form.read("retry", retry().about("When attempts are made."));
+        let timeout = duration(SHORTEST_TIMEOUT, MAX_TIMEOUT).about("Of an attempt as a whole.");
+        let timeout = form.read("timeout", timeout);
+        let tls = form.read("tls", tls().about(TLS)).unwrap_or_default();
         if tls != Tls::default() && url.as_ref().is_some_and(|url| !url.is_https()) {
             form.note(Flaws::at("tls", "must stand beside a url that begins with https://"));
         }
-        let rate_limit = form.read("rate_limit", parsed);
-        let max_in_flight = form.read("max_in_flight", max_in_flight);
-        let ordering = form.read("ordering", one_of(&Order::NAMES)).unwrap_or_default();
-        let description = form.read("description", text_up_to(LONGEST_DESCRIPTION));
-        let metadata = form.read("metadata", metadata).unwrap_or_default();
+        let pacing = Pacing {
+            rate_limit: form.read("rate_limit", rate_limit().about(RATE_LIMIT)),
+            max_in_flight: form.read("max_in_flight", max_in_flight()),
+        };
+        let ordering = one_of(&Order::NAMES).about(ORDERING).or(Order::default().name());
+        let ordering = form.read("ordering", ordering).unwrap_or_default();
+        let description = text_up_to(LONGEST_DESCRIPTION).about("The owner's own words.");
+        let description = form.read("description", description);
+        let metadata = form.read("metadata", metadata()).unwrap_or_default();
         if let Err(flaws) = check_keys(&custom_payload, format) {
             form.note(flaws.within("custom_payload"));
         }
-        form.finish()?;
-        let (Some(url), Some(pattern)) = (url, pattern) else {
-            return Err(Flaws::here("must have url and event_type"));
-        };
-        Ok(Self {
-            url,
-            pattern,
+        Some(Self {
+            url: url?,
+            pattern: pattern?,
             scheme: scheme.or(secret.as_ref().map(Secret::scheme)),
             secret,
             filter,
             script,
-            custom_headers,
+            custom_headers: custom_headers.unwrap_or_default(),
             custom_payload,
             format,
             enabled,
-            retry,
+            retry: retry.unwrap_or_default(),
             timeout,
             tls,
-            pacing: Pacing { rate_limit, max_in_flight },
+            pacing,
             ordering,
             description,
             metadata,
         })
     }
-}
 
-impl Requested {
     /// The subscription that was asked for, as if it were made at `now`. `fresh` makes
     /// its secret if its owner chose none.
     pub(super) fn into_subscription(
@@ -175,14 +201,21 @@ impl Requested {
     }
 }
 
-fn target(value: Value) -> Result<Target, Flaws> {
-    Target::parse(&text(value)?).map_err(Flaws::here)
+fn target() -> Reader<Target> {
+    text().then(|text| Target::parse(&text)).with(|| {
+        json!({
+            "format": "uri",
+            "pattern": "^[Hh][Tt][Tt][Pp][Ss]?://[^/]",
+            "maxLength": Target::MAX_LENGTH,
+            "description": "Where its deliveries go: http or https, without user name and fragment.",
+        })
+    })
 }
 
-fn max_in_flight(value: Value) -> Result<NonZeroU32, Flaws> {
-    let number = whole(1, Pacing::MOST_IN_FLIGHT.into())(value)?;
-    let number = u32::try_from(number).ok().and_then(NonZeroU32::new);
-    number.ok_or_else(|| Flaws::here("must be a whole number"))
+fn max_in_flight() -> Reader<NonZeroU32> {
+    let number = whole(1, Pacing::MOST_IN_FLIGHT.into())
+        .then(|number| u32::try_from(number).and_then(NonZeroU32::try_from));
+    number.about("At most so many attempts at a time, of each sidecar.")
 }
 
 fn check_keys(payload: &Map<String, Value>, format: Format) -> Result<(), Flaws> {
@@ -201,22 +234,31 @@ fn check_keys(payload: &Map<String, Value>, format: Format) -> Result<(), Flaws>
     }))
 }
 
-fn metadata(value: Value) -> Result<BTreeMap<String, String>, Flaws> {
-    let labels = object(value)?;
-    if labels.len() > MOST_LABELS {
-        return Err(Flaws::here(format!("must not have more than {MOST_LABELS} labels")));
-    }
+fn metadata() -> Reader<BTreeMap<String, String>> {
     let read = text_up_to(LONGEST_LABEL_VALUE);
-    all(labels.into_iter().map(|(name, value)| {
-        if !(1..=LONGEST_LABEL).contains(&name.chars().count()) {
-            let message = format!("must have names of 1 to {LONGEST_LABEL} characters");
-            return Err(Flaws::here(message));
+    let labels = move |labels: Map<String, Value>| {
+        if labels.len() > MOST_LABELS {
+            return Err(Flaws::here(format!("must not have more than {MOST_LABELS} labels")));
         }
-        match read(value) {
-            Ok(value) => Ok((name, value)),
-            Err(flaws) => Err(flaws.within(&name)),
-        }
-    }))
+        all(labels.into_iter().map(|(name, value)| {
+            if !(1..=LONGEST_LABEL).contains(&name.chars().count()) {
+                let message = format!("must have names of 1 to {LONGEST_LABEL} characters");
+                return Err(Flaws::here(message));
+            }
+            match read.read(value) {
+                Ok(value) => Ok((name, value)),
+                Err(flaws) => Err(flaws.within(&name)),
+            }
+        }))
+    };
+    object().and_then(labels).with(|| {
+        json!({
+            "maxProperties": MOST_LABELS,
+            "propertyNames": {"minLength": 1, "maxLength": LONGEST_LABEL},
+            "additionalProperties": text_up_to(LONGEST_LABEL_VALUE).schema(),
+            "description": "The owner's own labels.",
+        })
+    })
 }
 
 #[cfg(test)]

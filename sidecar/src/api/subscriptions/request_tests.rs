@@ -112,8 +112,8 @@ fn each_field_is_checked() {
         ("secret", json!("hunter2"), "secret must begin with whsec_ (v1) or whsk_ (v1a)"),
         ("retry", json!("never"), "retry must be a JSON object"),
         ("retry", json!({"schedule": "5s"}), "retry.schedule must be an array of durations"),
-        ("retry", waits(0), "retry.schedule must have 1 to 50 waits"),
-        ("retry", waits(51), "retry.schedule must have 1 to 50 waits"),
+        ("retry", waits(0), "retry.schedule must have 1 to 50 durations"),
+        ("retry", waits(51), "retry.schedule must have 1 to 50 durations"),
         (
             "retry",
             json!({"schedule": ["0s", 5]}),

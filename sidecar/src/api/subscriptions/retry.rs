@@ -5,13 +5,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use serde_json::Value;
-
 use super::super::{
     Flaws,
-    flaw::all,
-    form::Form,
-    read::{duration, share},
+    form::{Form, Reader, nested},
+    read::{duration, number, whole},
 };
 use crate::model::Retry;
 
@@ -29,75 +26,52 @@ pub(super) struct RequestedRetry {
 }
 
 /// Reads `{"schedule" | "exponential", "jitter", "horizon"}`.
-pub(super) fn retry(value: Value) -> Result<RequestedRetry, Flaws> {
-    let mut form = Form::of(value)?;
-    let list = form.read("schedule", schedule);
-    let growing = form.read("exponential", exponential);
-    if list.is_some() && growing.is_some() {
-        form.note(Flaws::at("exponential", "must not stand beside schedule; choose one"));
-    }
-    let retry = RequestedRetry {
-        schedule: list.or(growing),
-        jitter: form.read("jitter", |value| share(&value)),
-        horizon: form.read("horizon", duration(SHORTEST_HORIZON, Retry::MAX_HORIZON)),
-    };
-    form.finish().map(|()| retry)
+pub(super) fn retry() -> Reader<RequestedRetry> {
+    nested(|form| {
+        let list = form.read("schedule", schedule());
+        let growing = form.read("exponential", nested(exponential));
+        if list.is_some() && growing.is_some() {
+            form.note(Flaws::at("exponential", "must not stand beside schedule; choose one"));
+        }
+        let jitter = number(0.0, 1.0).about("Each wait is lengthened by up to this share of it.");
+        let horizon = duration(SHORTEST_HORIZON, Retry::MAX_HORIZON)
+            .about("How long after the delivery was made the last attempt may begin.");
+        Some(RequestedRetry {
+            schedule: list.or(growing),
+            jitter: form.read("jitter", jitter),
+            horizon: form.read("horizon", horizon),
+        })
+    })
 }
 
-fn schedule(value: Value) -> Result<Arc<[Duration]>, Flaws> {
-    let Value::Array(waits) = value else {
-        return Err(Flaws::here("must be an array of durations"));
-    };
-    let most = Retry::MAX_ATTEMPTS;
-    if !(1..=most).contains(&waits.len()) {
-        return Err(Flaws::here(format!("must have 1 to {most} waits")));
-    }
-    let wait = duration(Duration::ZERO, Retry::MAX_WAIT);
-    let waits = waits.into_iter().enumerate();
-    let waits: Vec<_> =
-        all(waits.map(|(n, value)| wait(value).map_err(|flaws| flaws.within(&format!("[{n}]")))))?;
-    Ok(waits.into())
+fn schedule() -> Reader<Arc<[Duration]>> {
+    let waits = duration(Duration::ZERO, Retry::MAX_WAIT).list("durations", Retry::MAX_ATTEMPTS);
+    waits.then(|waits| Ok::<_, Flaws>(waits.into())).about("The waits before the attempts.")
 }
 
 /// `{"first", "factor", "cap", "attempts"}`: an attempt at once, then after `first`, then after
 /// `factor` times as long as the time before, at most `cap`.
-fn exponential(value: Value) -> Result<Arc<[Duration]>, Flaws> {
-    let mut form = Form::of(value)?;
+fn exponential(form: &mut Form) -> Option<Arc<[Duration]>> {
     let wait = || duration(Duration::from_millis(1), Retry::MAX_WAIT);
-    let first = form.require("first", wait());
-    let factor = form.read("factor", |value| factor(&value)).unwrap_or(2.0);
-    let cap = form.read("cap", wait()).unwrap_or(Retry::MAX_WAIT);
-    let attempts = form.require("attempts", |value| attempts(&value));
-    form.finish()?;
-    let (Some(first), Some(attempts)) = (first, attempts) else {
-        return Err(Flaws::here("must have first and attempts"));
-    };
-    let growing = std::iter::successors(Some(first.min(cap)), |wait| {
+    let first = form.require("first", wait().about("The wait before the second attempt."));
+    let factor = form.read("factor", number(1.0, STEEPEST).or(2.0)).unwrap_or(2.0);
+    let cap = form.read("cap", wait().about("The longest wait.")).unwrap_or(Retry::MAX_WAIT);
+    let most = u64::try_from(Retry::MAX_ATTEMPTS).unwrap_or(u64::MAX);
+    let attempts = usize::try_from(form.require("attempts", whole(1, most))?).ok()?;
+    let growing = std::iter::successors(Some(first?.min(cap)), |wait| {
         Some(Duration::try_from_secs_f64(wait.as_secs_f64() * factor).unwrap_or(cap).min(cap))
     });
-    Ok(std::iter::once(Duration::ZERO).chain(growing).take(attempts).collect())
-}
-
-fn factor(value: &Value) -> Result<f64, Flaws> {
-    let factor = value.as_f64().filter(|factor| (1.0..=STEEPEST).contains(factor));
-    factor.ok_or_else(|| Flaws::here(format!("must be a number from 1 to {STEEPEST}")))
-}
-
-fn attempts(value: &Value) -> Result<usize, Flaws> {
-    let most = Retry::MAX_ATTEMPTS;
-    let attempts = value.as_u64().and_then(|attempts| usize::try_from(attempts).ok());
-    let attempts = attempts.filter(|attempts| (1..=most).contains(attempts));
-    attempts.ok_or_else(|| Flaws::here(format!("must be a whole number from 1 to {most}")))
+    Some(std::iter::once(Duration::ZERO).chain(growing).take(attempts).collect())
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
     fn seconds(value: Value) -> Vec<u64> {
-        let schedule = retry(value).unwrap().schedule.unwrap();
+        let schedule = retry().read(value).unwrap().schedule.unwrap();
         schedule.iter().map(Duration::as_secs).collect()
     }
 
@@ -114,7 +88,7 @@ mod tests {
     #[test]
     fn what_is_beyond_the_limits_is_refused_with_the_limit() {
         for (value, field, message) in [
-            (json!({"schedule": []}), "schedule", "must have 1 to 50 waits"),
+            (json!({"schedule": []}), "schedule", "must have 1 to 50 durations"),
             (json!({"horizon": "31d"}), "horizon", "must be from 1s to 720h"),
             (
                 json!({"exponential": {"first": "1s", "attempts": 51}}),
@@ -132,7 +106,7 @@ mod tests {
                 "must not stand beside schedule; choose one",
             ),
         ] {
-            let flaws = retry(value).unwrap_err().into_list();
+            let flaws = retry().read(value).unwrap_err().into_list();
             let said: Vec<_> =
                 flaws.iter().map(|f| (f.field.as_str(), f.message.as_str())).collect();
             assert!(

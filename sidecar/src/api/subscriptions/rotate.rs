@@ -5,13 +5,14 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use sidehook_event::UnixMicros;
 
 use super::super::{
     Flaws,
     form::Form,
-    read::{duration, parsed},
+    named::secret,
+    read::{duration, written},
 };
 use crate::model::{Scheme, Secret, Subscription};
 
@@ -32,16 +33,23 @@ impl TryFrom<Option<Value>> for Rotation {
     type Error = Flaws;
 
     fn try_from(body: Option<Value>) -> Result<Self, Flaws> {
-        let Some(body) = body else { return Ok(Self { secret: None, overlap: OVERLAP }) };
-        let mut form = Form::of(body)?;
-        let secret = form.read("secret", parsed);
-        let overlap = form.read("overlap", duration(Duration::ZERO, LONGEST_OVERLAP));
-        form.finish()?;
-        Ok(Self { secret, overlap: overlap.unwrap_or(OVERLAP) })
+        Form::whole(body.unwrap_or_else(|| json!({})), Self::read)
     }
 }
 
 impl Rotation {
+    /// Reads `{"secret", "overlap"}`.
+    pub(super) fn read(form: &mut Form) -> Option<Self> {
+        let chosen = secret().about("The new secret; one is made if none is given.");
+        let overlap = duration(Duration::ZERO, LONGEST_OVERLAP)
+            .about("For how long the old secret signs on.")
+            .or(written(OVERLAP));
+        Some(Self {
+            secret: form.read("secret", chosen),
+            overlap: form.read("overlap", overlap).unwrap_or(OVERLAP),
+        })
+    }
+
     /// The subscription after it. `fresh` makes the new secret if its owner chose none.
     pub(super) fn of(
         self,
@@ -57,8 +65,6 @@ impl Rotation {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
     use crate::model::testing::subscription;
 

@@ -8,6 +8,7 @@ use std::{collections::BTreeMap, num::NonZeroU32, time::Duration};
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 use sidehook_event::UnixMicros;
+use utoipa::ToSchema;
 
 use super::super::shape;
 use crate::model::{
@@ -16,14 +17,18 @@ use crate::model::{
 };
 
 /// A subscription, as it is shown.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Subscription)]
 pub(super) struct Shown<'a> {
     #[serde(serialize_with = "shape::text")]
+    #[schema(value_type = shape::SubscriptionId)]
     id: SubscriptionId,
     url: &'a str,
     #[serde(serialize_with = "shape::text")]
+    #[schema(value_type = shape::Pattern)]
     event_type: &'a Pattern,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
     filter: Option<&'a Map<String, Value>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     script: Option<String>,
@@ -31,9 +36,13 @@ pub(super) struct Shown<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     script_version: Option<String>,
     #[serde(serialize_with = "headers")]
+    #[schema(value_type = BTreeMap<String, String>)]
     custom_headers: &'a Headers,
+    #[schema(value_type = Object)]
     custom_payload: &'a Map<String, Value>,
+    #[schema(value_type = shape::Format)]
     format: &'static str,
+    #[schema(value_type = shape::Scheme)]
     signature: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     public_key: Option<String>,
@@ -41,35 +50,47 @@ pub(super) struct Shown<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     key_id: Option<String>,
     enabled: bool,
+    #[schema(required)]
     disabled_reason: Option<&'a str>,
     retry: ShownRetry<'a>,
     #[serde(serialize_with = "shape::duration")]
+    #[schema(value_type = shape::Duration)]
     timeout: Duration,
     #[serde(skip_serializing_if = "Option::is_none")]
     tls: Option<ShownTls<'a>>,
+    #[schema(required)]
     rate_limit: Option<String>,
+    #[schema(required, value_type = Option<u32>, minimum = 1)]
     max_in_flight: Option<NonZeroU32>,
+    #[schema(value_type = shape::Ordering)]
     ordering: &'static str,
+    #[schema(required)]
     description: Option<&'a str>,
     metadata: &'a BTreeMap<String, String>,
     #[serde(serialize_with = "shape::text")]
+    #[schema(value_type = shape::Instant)]
     created_at: UnixMicros,
     #[serde(serialize_with = "shape::text")]
+    #[schema(value_type = shape::Instant)]
     updated_at: UnixMicros,
     #[serde(skip_serializing_if = "Option::is_none")]
     secret: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Retry)]
 struct ShownRetry<'a> {
     #[serde(serialize_with = "shape::durations")]
+    #[schema(value_type = Vec<shape::Duration>)]
     schedule: &'a [Duration],
     jitter: f64,
+    #[schema(required, value_type = Option<shape::Duration>)]
     horizon: Option<String>,
 }
 
 /// Without the private key.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Tls)]
 struct ShownTls<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     ca: Option<&'a str>,
@@ -127,7 +148,8 @@ impl<'a> Shown<'a> {
 }
 
 /// What signs, alone.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Secret)]
 pub(super) struct ShownSecret {
     secret: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -136,10 +158,12 @@ pub(super) struct ShownSecret {
 }
 
 /// A secret that was replaced.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = OutgoingSecret)]
 struct ShownOutgoing {
     secret: String,
     #[serde(serialize_with = "shape::text")]
+    #[schema(value_type = shape::Instant)]
     until: UnixMicros,
 }
 

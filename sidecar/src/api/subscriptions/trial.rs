@@ -12,8 +12,9 @@ use http::HeaderMap;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use sidehook_event::{Body, Event, EventType, Exchange, UnixMicros};
+use utoipa::ToSchema;
 
-use super::super::{Context, Flaws, Problem, form::Form, read::parsed};
+use super::super::{Context, Flaws, Problem, form::Form, named::event_type, read::anything};
 use crate::{
     clock::mint,
     deliver::{
@@ -26,26 +27,34 @@ use crate::{
 };
 
 /// What was said.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Trial)]
 pub(super) struct Shown {
     outcome: &'static str,
     duration_ms: u64,
+    #[schema(required)]
     request: Option<ShownRequest>,
+    #[schema(required)]
     response: Option<ShownResponse>,
+    #[schema(required)]
     error: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = TrialRequest)]
 struct ShownRequest {
     method: &'static str,
     url: String,
+    #[schema(value_type = Object)]
     headers: Map<String, Value>,
     body: String,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = TrialResponse)]
 struct ShownResponse {
     status: u16,
+    #[schema(value_type = Object)]
     headers: Map<String, Value>,
     /// At most what attempts keep of an answer.
     body: String,
@@ -115,14 +124,33 @@ struct Example {
     data: Value,
 }
 
-fn example(subscription: &Subscription, body: Option<Value>) -> Result<Example, Flaws> {
-    let mut form = Form::of(body.unwrap_or_else(|| json!({})))?;
-    let event_type = form.read("event_type", parsed::<EventType>);
-    let data = form.read("data", Ok);
-    if event_type.as_ref().is_some_and(|event_type| !subscription.pattern.matches(event_type)) {
-        form.note(Flaws::at("event_type", "is not one that the subscription asks for"));
+/// What is asked for of it.
+#[derive(Debug)]
+pub(super) struct Asked {
+    event_type: Option<EventType>,
+    data: Option<Value>,
+}
+
+impl Asked {
+    /// Reads `{"event_type", "data"}`.
+    pub(super) fn read(form: &mut Form) -> Option<Self> {
+        let event_type = event_type().about("One that the subscription asks for.");
+        Some(Self {
+            event_type: form.read("event_type", event_type),
+            data: form.read("data", anything().about("What happened is said to be about this.")),
+        })
     }
-    form.finish()?;
+}
+
+fn example(subscription: &Subscription, body: Option<Value>) -> Result<Example, Flaws> {
+    let Asked { event_type, data } = Form::whole(body.unwrap_or_else(|| json!({})), |form| {
+        let asked = Asked::read(form)?;
+        let is_wanted = |event_type| subscription.pattern.matches(event_type);
+        if !asked.event_type.as_ref().is_none_or(is_wanted) {
+            form.note(Flaws::at("event_type", "is not one that the subscription asks for"));
+        }
+        Some(asked)
+    })?;
     let event_type = match event_type {
         Some(event_type) => event_type,
         None => subscription.pattern.example().map_err(|error| Flaws::at("event_type", error))?,
