@@ -205,6 +205,7 @@ impl Asked {
 }
 
 impl Filter {
+    #[expect(clippy::unnecessary_wraps, reason = "all that read a form are of one shape")]
     fn read(form: &mut Form) -> Option<Self> {
         let since = instant().about("Given up at this time or later.");
         Some(Self {

@@ -68,6 +68,7 @@ async fn one(
     Ok(Json(Shown::of(&delivery, Some(attempts))))
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "all that read a form are of one shape")]
 fn asked(form: &mut Form) -> Option<(DeliveryFilter, PageRequest<DeliveryId>)> {
     let filter = DeliveryFilter {
         state: form.read("state", one_of(&DeliveryState::NAMES)),

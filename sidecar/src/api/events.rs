@@ -69,6 +69,7 @@ async fn one(
     Ok(Json(Shown::of(&event)))
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "all that read a form are of one shape")]
 fn asked(form: &mut Form) -> Option<(EventFilter, PageRequest<EventId>)> {
     let filter = EventFilter {
         event_type: form.read("type", event_type()).map(|event_type| event_type.to_string()),

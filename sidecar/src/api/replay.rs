@@ -120,6 +120,7 @@ fn enabled(subscription: &Subscription) -> Result<(), Problem> {
 struct To(Option<SubscriptionId>);
 
 impl To {
+    #[expect(clippy::unnecessary_wraps, reason = "all that read a form are of one shape")]
     fn read(form: &mut Form) -> Option<Self> {
         let to = id_of().about("To this one alone; to all that ask for it, without one.");
         Some(Self(form.read("subscription_id", to)))

@@ -87,11 +87,13 @@ impl Form {
     }
 
     /// Reads a member. `None` if it is absent, null, or wrong.
+    #[expect(clippy::needless_pass_by_value, reason = "a reader is made for one field")]
     pub(crate) fn read<T: 'static>(&mut self, name: &'static str, reader: Reader<T>) -> Option<T> {
         self.take(name, false, &reader)
     }
 
     /// Reads a member that must be there. `None` if it is absent, null, or wrong.
+    #[expect(clippy::needless_pass_by_value, reason = "a reader is made for one field")]
     pub(crate) fn require<T: 'static>(
         &mut self,
         name: &'static str,

@@ -38,7 +38,8 @@ impl Answered<'_> {
         let operation = format!("/paths/{}/{method}", escaped(path));
         let place = format!("{operation}/responses/{}", self.status.as_str());
         let what = format!("{} {} {}", self.method, self.path, self.status);
-        let told = DOCUMENT.pointer(&place).unwrap_or_else(|| panic!("{what} is not told of"));
+        assert!(DOCUMENT.pointer(&place).is_some(), "{what} is not told of");
+        let told = DOCUMENT.pointer(&place).unwrap();
         let (place, told) = match told["$ref"].as_str() {
             Some(to) => (to[1..].to_owned(), DOCUMENT.pointer(&to[1..]).unwrap()),
             None => (place, told),

@@ -8,7 +8,10 @@ use std::{collections::BTreeSet, fs, path::Path};
 use axum::http::{Method, Request};
 use jsonschema::Validator;
 use serde_json::{Value, json};
-use sidehook::api::{self, Example};
+use sidehook::{
+    api::{self, Example},
+    model::Scope,
+};
 
 use crate::{
     contract::{DOCUMENT, assert_valid, escaped},
@@ -62,7 +65,7 @@ fn the_scope_of_each_operation_is_that_of_its_route() {
         let method = route.method.as_str().to_ascii_lowercase();
         let operation = &DOCUMENT["paths"][route.told_at][&method];
         let told = operation.pointer("/security/0/token/0").and_then(Value::as_str);
-        assert_eq!(told, route.scope.map(|scope| scope.name()), "{method} {}", route.path);
+        assert_eq!(told, route.scope.map(Scope::name), "{method} {}", route.path);
     }
 }
 
@@ -138,7 +141,8 @@ fn assert_example(document: &Value, example: &Example) {
     let method = example.method.to_ascii_lowercase();
     let place = format!("/paths/{}/{method}/responses/{}", escaped(&example.path), example.status);
     let what = format!("{} {}", example.method, example.asked);
-    let told = document.pointer(&place).unwrap_or_else(|| panic!("{what} is not told of"));
+    assert!(document.pointer(&place).is_some(), "{what} is not told of");
+    let told = document.pointer(&place).unwrap();
     let place = told["$ref"].as_str().map_or(place, |to| to[1..].to_owned());
     if let (Some(media_type), Some(answer)) = (&example.answer_type, &example.answer) {
         let place = format!("{place}/content/{}/schema", escaped(media_type));

@@ -7,7 +7,6 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "this is how a test fails")]
 
 mod canary;
-#[expect(dead_code, reason = "it serves the tests of the API too")]
 #[path = "../api/contract.rs"]
 mod contract;
 #[expect(dead_code, reason = "it serves the tests of the API too")]

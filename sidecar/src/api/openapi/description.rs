@@ -141,6 +141,7 @@ impl Description {
     }
 
     /// Answers with a body of this type.
+    #[expect(clippy::needless_pass_by_value, reason = "a reader is made for one field")]
     pub(in crate::api) fn writes(
         mut self,
         status: StatusCode,

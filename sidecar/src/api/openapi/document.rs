@@ -123,10 +123,9 @@ fn kinds(route: &Route, has_body: bool, has_parameters: bool) -> Vec<Kind> {
     let is_metrics = route.scope == Some(Scope::MetricsRead);
     let may = |kind: &Kind| match kind {
         Kind::Malformed | Kind::TooSlow | Kind::TooLarge | Kind::UnsupportedMediaType => has_body,
-        Kind::Unauthorized | Kind::Forbidden | Kind::ForeignPage => is_asked,
+        Kind::Unauthorized | Kind::Forbidden | Kind::ForeignPage | Kind::Internal => is_asked,
         Kind::NotFound => is_named,
         Kind::Invalid => is_asked && (has_body || (has_parameters && !is_named)),
-        Kind::Internal => is_asked,
         Kind::Unavailable => (is_asked && !is_metrics) || route.path == "/readyz",
         // Told by the operation itself, and by the document as a whole.
         Kind::Conflict | Kind::MethodNotAllowed => false,

@@ -58,7 +58,7 @@ fn webhook(name: &str, what: &str, data: &Value) -> Value {
     })
 }
 
-/// Those of Standard Webhooks, and those of a CloudEvent in binary mode.
+/// Those of Standard Webhooks, and those of a cloud event in binary mode.
 fn headers() -> Vec<Value> {
     let header = |name: &str, is_required: bool, about: &str, schema: Value| {
         json!({

@@ -60,6 +60,7 @@ impl TryFrom<Value> for Asked {
 
 impl Asked {
     /// Reads what is to be tried.
+    #[expect(clippy::unnecessary_wraps, reason = "all that read a form are of one shape")]
     pub(super) fn read(form: &mut Form) -> Option<Self> {
         let script = form.read("script", choice().about("What would make the bodies."));
         let filter = form.read("filter", filter().about("What would let events through."));

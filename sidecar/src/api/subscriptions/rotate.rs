@@ -39,6 +39,7 @@ impl TryFrom<Option<Value>> for Rotation {
 
 impl Rotation {
     /// Reads `{"secret", "overlap"}`.
+    #[expect(clippy::unnecessary_wraps, reason = "all that read a form are of one shape")]
     pub(super) fn read(form: &mut Form) -> Option<Self> {
         let chosen = secret().about("The new secret; one is made if none is given.");
         let overlap = duration(Duration::ZERO, LONGEST_OVERLAP)

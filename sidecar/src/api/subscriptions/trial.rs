@@ -133,6 +133,7 @@ pub(super) struct Asked {
 
 impl Asked {
     /// Reads `{"event_type", "data"}`.
+    #[expect(clippy::unnecessary_wraps, reason = "all that read a form are of one shape")]
     pub(super) fn read(form: &mut Form) -> Option<Self> {
         let event_type = event_type().about("One that the subscription asks for.");
         Some(Self {
