@@ -5,7 +5,7 @@
 
 use std::{path::Path, time::Duration};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use clap::Args;
 use hyper::StatusCode;
 
@@ -14,8 +14,8 @@ use crate::{
     command::Program,
     http::Http,
     ports, say,
-    stack::answers,
-    tools::{self, cargo::Build, python},
+    stack::{Programs, answers},
+    tools::{cargo::Build, python},
     workspace,
 };
 
@@ -43,8 +43,7 @@ pub struct Conform {
 /// Serves the API, has its description validated, and asks whatever follows from it.
 pub async fn conform(conform: Conform) -> Result<()> {
     let python = python::conformance_packages().await?;
-    tools::wasm::script_engine().await.context("failed to build the script engine")?;
-    let sidehook = tools::cargo::sidecar(Build::Debug).await.context("failed to build sidehook")?;
+    let sidehook = Programs::ensure_sidehook(Build::Debug).await?;
     let folder = workspace::target().join("conform");
     if folder.exists() {
         std::fs::remove_dir_all(&folder)?;

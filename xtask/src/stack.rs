@@ -123,14 +123,18 @@ impl Programs {
             Some(filter) => filter,
             None => tools::wasm::filter().await.context("failed to build the filter")?,
         };
-        let sidehook = if let Some(sidehook) = named(SIDEHOOK) {
-            sidehook
-        } else {
-            // It becomes part of the program.
-            tools::wasm::script_engine().await.context("failed to build the script engine")?;
-            tools::cargo::sidecar(build).await.context("failed to build sidehook")?
-        };
+        let sidehook = Self::ensure_sidehook(build).await?;
         Ok(Self { envoy: tools::envoy::envoy().await?, sidehook, filter })
+    }
+
+    /// Builds the sidecar alone, unless [`SIDEHOOK`] names one.
+    pub async fn ensure_sidehook(build: Build) -> Result<PathBuf> {
+        if let Some(sidehook) = std::env::var_os(SIDEHOOK) {
+            return Ok(sidehook.into());
+        }
+        // It becomes part of the program.
+        tools::wasm::script_engine().await.context("failed to build the script engine")?;
+        tools::cargo::sidecar(build).await.context("failed to build sidehook")
     }
 }
 
