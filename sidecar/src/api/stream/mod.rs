@@ -79,6 +79,7 @@ async fn listen(
     Ok((headers, Body::from_stream(stream::StreamExt::chain(greeting, rest))).into_response())
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "all that read a form are of one shape")]
 fn asked(form: &mut Form) -> Option<Wanted> {
     let wanted = Wanted {
         kinds: form.read("kind", kinds()).unwrap_or_default(),
