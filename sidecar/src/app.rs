@@ -30,7 +30,7 @@ use crate::{
     },
     lifecycle,
     live::Live,
-    measure::Measurer,
+    measure::{Measurer, PerSubscription},
     observe::Metrics,
     queue::{
         self, Lanes, Queue,
@@ -43,6 +43,7 @@ use crate::{
     sweep::Sweeper,
     transform::Scripts,
 };
+use fronts::Served;
 pub(crate) use scripts::usual_cache;
 pub use store::migrate;
 use traces::Telling;
@@ -61,9 +62,8 @@ pub async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()
         rabbitmq.register(metrics.registry());
     }
     let (workers, ingest) = process.workers(&mut metrics);
-    let api = process.api(metrics, ingest.clone(), &stop);
-    let ingest = ingest.map(|ingest| api::ingest(ingest, &process.gate));
-    let fronts = fronts::open(&process.config, api, ingest, certificates, &process.gate).await?;
+    let served = process.served(metrics, ingest, &stop);
+    let fronts = fronts::open(&process.config, served, certificates, &process.gate).await?;
     let ended = workers.run_beside(fronts, &process.config, stop).await;
     if let Some(rabbitmq) = &process.rabbitmq {
         rabbitmq.close().await;
@@ -85,6 +85,7 @@ struct Process {
     scripts: Arc<Scripts>,
     telling: Telling,
     live: Live,
+    per_subscription: Option<Arc<PerSubscription>>,
     /// The queue inside the process. Work is spread through it, or, where there is a broker, only
     /// while that is away.
     local: Arc<dyn Queue>,
@@ -118,6 +119,9 @@ impl Process {
         let scripts = scripts::open(&config).await?;
         let telling = Telling::begin(config.traces.as_ref(), &clock, metrics)?;
         let live = Live::default();
+        let per_subscription = config
+            .metrics_per_subscription
+            .then(|| PerSubscription::register(Arc::clone(&table), metrics.registry()));
         Ok(Self {
             config,
             clock,
@@ -129,6 +133,7 @@ impl Process {
             scripts,
             telling,
             live,
+            per_subscription,
             local,
             rabbitmq,
         })
@@ -164,7 +169,8 @@ impl Process {
         let holding = Holding {
             holds: Arc::default(),
             table: Arc::clone(&self.table),
-            metrics: deliver::Metrics::register(metrics.registry()),
+            metrics: deliver::Metrics::register(metrics.registry())
+                .telling_apart(self.per_subscription.clone()),
         };
         let deliverer = delivers.then(|| self.deliverer(&holding));
         let sweeper = Sweeper {
@@ -225,7 +231,8 @@ impl Process {
     /// Counts what waits.
     fn measure(&self, metrics: &mut Metrics) -> BoxFuture<'static, ()> {
         let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
-        let measurer = Measurer::register(store, clock, metrics.registry());
+        let measurer = Measurer::register(store, clock, metrics.registry())
+            .telling_apart(self.per_subscription.clone());
         async move { measurer.run().await }.boxed()
     }
 
@@ -247,6 +254,7 @@ impl Process {
             scripts: Arc::clone(&self.scripts),
             tracer: self.telling.tracer.clone(),
             live: self.live.clone(),
+            per_subscription: self.per_subscription.clone(),
         }
     }
 
@@ -265,16 +273,22 @@ impl Process {
         }
     }
 
-    /// What is served besides `/ingest`, by the roles of the process.
-    fn api(&self, metrics: Metrics, ingest: Option<Ingest>, stop: &CancellationToken) -> Router {
+    /// What is served, by the roles of the process.
+    fn served(&self, metrics: Metrics, ingest: Option<Ingest>, stop: &CancellationToken) -> Served {
         let gate = &self.gate;
-        let shared = api::health(Arc::clone(&self.store), self.queue(), stop.clone(), gate)
-            .merge(api::metrics(metrics.expose(), gate));
-        if !self.config.roles.include(Role::Api) {
-            return shared;
-        }
+        let shared = api::health(Arc::clone(&self.store), self.queue(), stop.clone(), gate);
+        let api = if self.config.roles.include(Role::Api) {
+            shared.merge(self.api(ingest.clone()))
+        } else {
+            shared
+        };
+        let ingest = ingest.map(|ingest| api::ingest(ingest, gate));
+        Served { api, metrics: api::metrics(metrics.expose(), gate), ingest }
+    }
+
+    fn api(&self, ingest: Option<Ingest>) -> Router {
         let retry = self.config.retry.clone();
-        shared.merge(api::router(api::Context {
+        api::router(api::Context {
             store: Arc::clone(&self.store),
             clock: Arc::clone(&self.clock),
             routes: Arc::clone(&self.table),
@@ -283,8 +297,8 @@ impl Process {
             defaults: api::Defaults { retry, ..api::Defaults::default() },
             ingest,
             live: self.live.clone(),
-            gate: gate.clone(),
-        }))
+            gate: self.gate.clone(),
+        })
     }
 
     /// Gives back to the store what the queue inside the process still holds, so that others need

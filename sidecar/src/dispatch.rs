@@ -14,6 +14,7 @@ use crate::{
     clock::{Clock, mint},
     deliver::{lease_from, schedule},
     live::{About, Happening, Live, of_verdicts},
+    measure::PerSubscription,
     model::{
         DeliveryId, DueDelivery, Made, Order, ScriptVersion, Series, SubscriptionId, Successor,
         Verdict, operational,
@@ -48,6 +49,8 @@ pub struct Dispatcher {
     pub tracer: Tracer,
     /// Where it is told what was made.
     pub live: Live,
+    /// What is counted of single subscriptions, if anything is.
+    pub per_subscription: Option<Arc<PerSubscription>>,
 }
 
 /// A delivery that its script ended.
@@ -179,6 +182,9 @@ impl Dispatcher {
                 let Rendered { payload, script, end } = renderer.render(subscription, haste);
                 let is_ended = end.is_some();
                 if let Some(successor) = end {
+                    if let Some(apart) = &self.per_subscription {
+                        apart.became(subscription.id, &successor);
+                    }
                     let about = about(&event, id, subscription.id);
                     ended.insert(id, (verdict(id, script, successor, now), about));
                 }

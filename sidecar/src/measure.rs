@@ -5,12 +5,15 @@
 //! Invariant: what is shown was counted a few seconds ago; while the store does not answer nothing
 //! is shown.
 
+mod per_subscription;
+
 use std::{
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
+pub use per_subscription::PerSubscription;
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric},
@@ -37,6 +40,7 @@ pub struct Measurer {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     shown: Shown,
+    per_subscription: Option<Arc<PerSubscription>>,
 }
 
 /// What was counted last, and when.
@@ -54,7 +58,13 @@ impl Measurer {
     pub fn register(store: Arc<dyn Store>, clock: Arc<dyn Clock>, registry: &mut Registry) -> Self {
         let shown = Shown::default();
         registry.register_collector(Box::new(shown.clone()));
-        Self { store, clock, shown }
+        Self { store, clock, shown, per_subscription: None }
+    }
+
+    /// Counts for each subscription too.
+    #[must_use]
+    pub fn telling_apart(self, per_subscription: Option<Arc<PerSubscription>>) -> Self {
+        Self { per_subscription, ..self }
     }
 
     /// Goes on for ever. May be dropped at any time.
@@ -71,6 +81,9 @@ impl Measurer {
         // A store that is away is told of by those who have work for it.
         let counted = self.store.backlog(now).await.ok();
         *self.shown.last() = counted.map(|backlog| (backlog, now));
+        if let Some(apart) = &self.per_subscription {
+            apart.count(&*self.store, now).await;
+        }
     }
 }
 

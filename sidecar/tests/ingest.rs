@@ -62,7 +62,7 @@ impl Sidecar {
         let Listen::Tcp(address) = listen else { unreachable!("it listens at an address") };
         let configured = Configured { api: None, ingest: Some(TOKEN.into()) };
         let access =
-            Access::new(&configured, Exposure { api: listen.clone(), ingest: Some(listen) });
+            Access::new(&configured, Exposure { api: vec![listen.clone()], ingest: Some(listen) });
         let gate = Gate::new(Arc::new(access), clock);
         let router = api::ingest(ingest, &gate);
         let stop = CancellationToken::new();

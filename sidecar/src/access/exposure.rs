@@ -11,8 +11,8 @@ use crate::{config::Listen, model::Face};
 /// Where the faces listen.
 #[derive(Debug, Clone)]
 pub struct Exposure {
-    /// The API.
-    pub api: Listen,
+    /// The API; its metrics may have a place of their own.
+    pub api: Vec<Listen>,
     /// `/ingest`, if it is served.
     pub ingest: Option<Listen>,
 }
@@ -48,13 +48,13 @@ impl Exposure {
 
     /// The address at which others can reach it.
     fn address(&self, face: Face) -> Option<SocketAddr> {
-        let listen = match face {
-            Face::Api => Some(&self.api),
-            Face::Ingest => self.ingest.as_ref(),
+        let places = match face {
+            Face::Api => self.api.as_slice(),
+            Face::Ingest => self.ingest.as_slice(),
         };
-        match listen? {
+        places.iter().find_map(|listen| match listen {
             Listen::Tcp(address) => Some(*address).filter(|address| !address.ip().is_loopback()),
             Listen::Unix(_) => None,
-        }
+        })
     }
 }

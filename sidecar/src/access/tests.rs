@@ -13,7 +13,7 @@ fn now() -> UnixMicros {
 
 fn on(listen: &str) -> Exposure {
     let listen: Listen = listen.parse().unwrap();
-    Exposure { api: listen.clone(), ingest: Some(listen) }
+    Exposure { api: vec![listen.clone()], ingest: Some(listen) }
 }
 
 fn configured(api: Option<&str>, ingest: Option<&str>) -> Access {

@@ -2,7 +2,7 @@
 //!
 //! Invariant: nothing is served to others than this machine without a token.
 
-use std::sync::Arc;
+use std::{iter, sync::Arc};
 
 use anyhow::Context as _;
 use axum::Router;
@@ -28,6 +28,7 @@ pub(super) async fn access(config: &Config, store: &dyn Store) -> anyhow::Result
     let api = Listen::Tcp(config.listen);
     let ingest = config.ingest_listen.clone().unwrap_or_else(|| api.clone());
     let ingest = config.roles.include(Role::Ingest).then_some(ingest);
+    let api = [Some(api), config.metrics_listen.clone()].into_iter().flatten().collect();
     let access = Access::new(&configured, Exposure { api, ingest });
     access.reload(store).await.context("reading the access tokens")?;
     access.check_exposure()?;
@@ -46,24 +47,36 @@ pub(super) fn certificates(config: &Config) -> anyhow::Result<Option<Arc<Certifi
     Ok(certificates.map(Arc::new))
 }
 
-/// Listens where the configuration says. `ingest` is what is served to gateways, if anything is.
+/// What is served.
+pub(super) struct Served {
+    pub(super) api: Router,
+    pub(super) metrics: Router,
+    /// To gateways, if anything is.
+    pub(super) ingest: Option<Router>,
+}
+
+/// Listens where the configuration says.
 pub(super) async fn open(
     config: &Config,
-    api: Router,
-    ingest: Option<Router>,
+    served: Served,
     certificates: Option<Arc<Certificates>>,
     gate: &Gate,
 ) -> anyhow::Result<Vec<Front>> {
-    let mut fronts = Vec::new();
-    let api_listen = Listen::Tcp(config.listen);
-    let places = match (&config.ingest_listen, ingest) {
-        (_, None) => vec![(&api_listen, api, Face::Api)],
-        (None, Some(ingest)) => vec![(&api_listen, api.merge(ingest), Face::Api)],
-        (Some(listen), Some(ingest)) => {
-            vec![(&api_listen, api, Face::Api), (listen, ingest, Face::Ingest)]
+    let Served { mut api, metrics, ingest } = served;
+    let mut places = Vec::new();
+    for (own, router, face) in [
+        (&config.metrics_listen, Some(metrics), Face::Api),
+        (&config.ingest_listen, ingest, Face::Ingest),
+    ] {
+        match (own, router) {
+            (Some(own), Some(router)) => places.push((own, router, face)),
+            (None, Some(router)) => api = api.merge(router),
+            (_, None) => {}
         }
-    };
-    for (listen, router, face) in places {
+    }
+    let listen = Listen::Tcp(config.listen);
+    let mut fronts = Vec::new();
+    for (listen, router, face) in iter::once((&listen, api, Face::Api)).chain(places) {
         let mut listener = Listener::bind(listen).await?;
         let tls = certificates.clone().filter(|_| face == Face::Ingest);
         tracing::info!(listen = %listener.place()?, ?face, tls = tls.is_some(), "serving");

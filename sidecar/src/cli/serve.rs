@@ -42,6 +42,12 @@ pub struct ServeArgs {
     /// Let in only gateways that show a certificate of this authority
     #[arg(long, env = "SIDEHOOK_INGEST_TLS_CLIENT_CA", value_name = "FILE")]
     ingest_tls_client_ca: Option<String>,
+    /// Serve /metrics here alone [default: where the API listens]
+    #[arg(long, env = "SIDEHOOK_METRICS_LISTEN", value_name = "ADDRESS|unix:PATH")]
+    metrics_listen: Option<String>,
+    /// Show metrics of single subscriptions too
+    #[arg(long, env = "SIDEHOOK_METRICS_PER_SUBSCRIPTION")]
+    metrics_per_subscription: bool,
     /// Keep everything here [default: sqlite:sidehook.db]
     #[arg(
         long,
@@ -141,12 +147,15 @@ impl ServeArgs {
         let keys = env::var_os(KEYS).map(|keys| keys.to_string_lossy().into_owned());
         let in_clear = self.insecure_store_secrets_in_clear.then(|| "true".to_owned());
         let https_only = self.egress_https_only.then(|| "true".to_owned());
+        let per_subscription = self.metrics_per_subscription.then(|| "true".to_owned());
         let texts = [
             ("listen", self.listen),
             ("ingest_listen", self.ingest_listen),
             (tls::CERTIFICATE, self.ingest_tls_certificate),
             (tls::KEY, self.ingest_tls_key),
             (tls::CLIENT_CA, self.ingest_tls_client_ca),
+            ("metrics_listen", self.metrics_listen),
+            ("metrics_per_subscription", per_subscription),
             ("store", self.store),
             ("secret_keys", keys),
             ("insecure_store_secrets_in_clear", in_clear),

@@ -28,8 +28,9 @@ use written::Written;
 
 /// The configuration of `sidehook serve`.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a key of its own")]
 pub struct Config {
-    /// Where the API listens, and `/ingest` unless it has a place of its own.
+    /// Where the API listens, and `/ingest` and `/metrics` unless they have a place of their own.
     pub listen: SocketAddr,
     /// What the process does.
     pub roles: Roles,
@@ -37,6 +38,10 @@ pub struct Config {
     pub ingest_listen: Option<Listen>,
     /// How that speaks TLS, if it does.
     pub ingest_tls: Option<IngestTls>,
+    /// Where `/metrics` is served, alone.
+    pub metrics_listen: Option<Listen>,
+    /// Whether there are metrics of single subscriptions.
+    pub metrics_per_subscription: bool,
     /// What survives.
     pub store: StoreUrl,
     /// The keys that seal secrets in the store: the first one seals, all of them open.
@@ -144,6 +149,8 @@ impl Default for Config {
             roles: Roles::default(),
             ingest_listen: None,
             ingest_tls: None,
+            metrics_listen: None,
+            metrics_per_subscription: false,
             store: StoreUrl::Sqlite(PathBuf::from("sidehook.db")),
             secret_keys: Vec::new(),
             insecure_store_secrets_in_clear: false,
@@ -182,6 +189,10 @@ impl TryFrom<Written> for Config {
                 ingest_listen.as_ref(),
             )?,
             ingest_listen,
+            metrics_listen: parsed("metrics_listen", written.metrics_listen.as_deref())?,
+            metrics_per_subscription: written
+                .metrics_per_subscription
+                .unwrap_or(usual.metrics_per_subscription),
             store: written.store.map_or(Ok(usual.store), StoreUrl::read)?,
             secret_keys: written.secret_keys.read()?,
             insecure_store_secrets_in_clear: written
@@ -247,8 +258,16 @@ impl Config {
             let reason = "must have 1 to 100 characters, of A-Z a-z 0-9 - . _";
             return Err(wrong("queue_prefix", reason));
         }
-        if self.ingest_listen == Some(Listen::Tcp(self.listen)) {
-            return Err(wrong("ingest_listen", "must not be the address of listen"));
+        let listen = Some(Listen::Tcp(self.listen));
+        for (key, own) in
+            [("ingest_listen", &self.ingest_listen), ("metrics_listen", &self.metrics_listen)]
+        {
+            if *own == listen {
+                return Err(wrong(key, "must not be the address of listen"));
+            }
+        }
+        if self.metrics_listen.is_some() && self.metrics_listen == self.ingest_listen {
+            return Err(wrong("metrics_listen", "must not be that of ingest_listen"));
         }
         Ok(self)
     }

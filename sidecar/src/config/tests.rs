@@ -39,6 +39,16 @@ fn ingest_may_listen_at_a_place_of_its_own() {
 }
 
 #[test]
+fn metrics_may_have_a_place_of_their_own_and_tell_subscriptions_apart() {
+    let usual = read("", &[]).unwrap();
+    assert_eq!((usual.metrics_listen, usual.metrics_per_subscription), (None, false));
+    let file = "metrics_listen = \"127.0.0.1:5003\"\nmetrics_per_subscription = true";
+    let config = read(file, &[]).unwrap();
+    assert_eq!(config.metrics_listen, "127.0.0.1:5003".parse().ok());
+    assert!(config.metrics_per_subscription);
+}
+
+#[test]
 fn ingest_may_speak_tls() {
     let listen = "ingest_listen = \"0.0.0.0:5002\"\ningest_tls_certificate = \"/tls/tls.crt\"";
     let config = read(&format!("{listen}\ningest_tls_key = \"/tls/tls.key\""), &[]).unwrap();
@@ -179,6 +189,16 @@ fn what_is_wrong_is_named() {
             "ingest_listen = \"127.0.0.1:5000\"",
             "key ingest_listen: must not be the address of listen",
         ),
+        ("metrics_listen = \"5003\"", "key metrics_listen: \"5003\": must be IP:PORT or unix:/"),
+        (
+            "metrics_listen = \"127.0.0.1:5000\"",
+            "key metrics_listen: must not be the address of listen",
+        ),
+        (
+            "ingest_listen = \"unix:/a.sock\"\nmetrics_listen = \"unix:/a.sock\"",
+            "key metrics_listen: must not be that of ingest_listen",
+        ),
+        ("metrics_per_subscription = \"maybe\"", "key metrics_per_subscription: "),
         ("lisen = \"x\"", "lisen"),
         ("store = \"mysql://x\"", "key store: must be sqlite:PATH or postgres://USER"),
         ("store = \"sqlite:\"", "key store: must be sqlite:PATH or postgres://USER"),

@@ -22,6 +22,10 @@ pub(super) struct Written {
     pub(super) ingest_tls_key: Option<String>,
     /// `/etc/sidehook/tls/ca.crt`
     pub(super) ingest_tls_client_ca: Option<String>,
+    /// `127.0.0.1:5003` or `unix:/run/sidehook/metrics.sock`
+    pub(super) metrics_listen: Option<String>,
+    /// `false`
+    pub(super) metrics_per_subscription: Option<bool>,
     /// `sqlite:PATH` or `postgres://USER:PASSWORD@HOST:PORT/DATABASE`
     pub(super) store: Option<String>,
     /// `["file:/run/secrets/sidehook.key"]`

@@ -112,7 +112,7 @@ impl Deliverer {
     ) -> (Attempt, Successor, UnixMicros) {
         let Made { attempt, retry_after, resent } =
             attempt::attempt(due, subscription, &*self.courier, &*self.clock, &self.tracer).await;
-        self.metrics.attempted(&attempt, resent);
+        self.metrics.attempted(due.subscription_id, &attempt, resent);
         let end = self.clock.now();
         let successor = outcome::successor(
             &attempt,

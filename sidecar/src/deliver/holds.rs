@@ -14,10 +14,7 @@ use std::{
 
 use sidehook_event::UnixMicros;
 
-use super::{
-    Metrics, PAUSE, schedule,
-    turns::{Reason, SPACING},
-};
+use super::{Metrics, PAUSE, line::SPACING, schedule, turns::Reason};
 use crate::{
     model::{DueDelivery, SubscriptionId, Successor, Verdict},
     route::Table,

@@ -1,6 +1,9 @@
 //! What delivering counts.
 //!
-//! Invariant: the number of time series does not grow with traffic or subscriptions.
+//! Invariant: the number of time series does not grow with traffic, nor, where subscriptions are not
+//! told apart, with their number.
+
+use std::sync::Arc;
 
 use prometheus_client::{
     encoding::EncodeLabelSet,
@@ -9,8 +12,11 @@ use prometheus_client::{
 };
 use sidehook_event::{EventId, TypeId as _, UnixMicros};
 
-use super::turns::Reason;
-use crate::model::{Attempt, Outcome};
+use super::turns::{Reason, Standing};
+use crate::{
+    measure::PerSubscription,
+    model::{Attempt, Outcome, SubscriptionId, Successor},
+};
 
 /// The counters of delivering. Clones count together.
 #[derive(Debug, Clone)]
@@ -23,6 +29,8 @@ pub struct Metrics {
     in_flight: Gauge,
     waiting: Gauge,
     open: Gauge,
+    /// Where subscriptions are told apart.
+    per_subscription: Option<Arc<PerSubscription>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -55,6 +63,7 @@ impl Metrics {
             in_flight: Gauge::default(),
             waiting: Gauge::default(),
             open: Gauge::default(),
+            per_subscription: None,
         };
         metrics.begin();
         registry.register(
@@ -102,6 +111,12 @@ impl Metrics {
         metrics
     }
 
+    /// Counts for each subscription too.
+    #[must_use]
+    pub fn telling_apart(self, per_subscription: Option<Arc<PerSubscription>>) -> Self {
+        Self { per_subscription, ..self }
+    }
+
     /// All that there may be is there from the start, so that a first one is seen as an increase.
     fn begin(&self) {
         for (name, outcome) in Outcome::NAMES {
@@ -144,7 +159,24 @@ impl Metrics {
         self.end_to_end.observe(at.since(happened).as_secs_f64());
     }
 
-    pub(super) fn attempted(&self, attempt: &Attempt, resent: bool) {
+    /// It stands so with this one.
+    pub(super) fn stands(&self, id: SubscriptionId, standing: impl FnOnce() -> Standing) {
+        if let Some(apart) = &self.per_subscription {
+            apart.stands(id, standing());
+        }
+    }
+
+    /// This becomes of one of its deliveries.
+    pub(super) fn became(&self, id: SubscriptionId, successor: &Successor) {
+        if let Some(apart) = &self.per_subscription {
+            apart.became(id, successor);
+        }
+    }
+
+    pub(super) fn attempted(&self, id: SubscriptionId, attempt: &Attempt, resent: bool) {
+        if let Some(apart) = &self.per_subscription {
+            apart.attempted(id, attempt);
+        }
         if resent {
             self.resent.inc();
         }

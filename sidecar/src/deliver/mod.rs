@@ -13,6 +13,7 @@ mod dial;
 pub mod egress;
 mod disabling;
 pub mod holds;
+mod line;
 pub mod making;
 mod metrics;
 mod order;
@@ -64,6 +65,8 @@ use crate::{
 /// How long a delivery may wait in the queue and be attempted before another worker takes it
 /// over. An attempt begins only if it is sure to end within.
 const LEASE: Duration = Duration::from_secs(55);
+/// How often it is looked for receivers that nobody asks any more.
+const LOOK: Duration = Duration::from_secs(5);
 /// How long a delivery rests whose subscription is not enabled.
 const PAUSE: Duration = Duration::from_secs(30);
 /// The most deliveries that wait for their turn.
@@ -161,9 +164,11 @@ impl Deliverer {
         let mut reserving = JoinSet::new();
         loop {
             turns.wake(self.clock.now());
+            self.forget(&mut turns);
             while under_way < concurrency {
                 let Some(work) = turns.next(self.clock.now()) else { break };
                 under_way += 1;
+                self.tell(&turns, work.work.subscription_id);
                 let (deliverer, verdicts, ends) = (self.clone(), verdicts.clone(), ends.clone());
                 let streaks = Arc::clone(&streaks);
                 attempts.spawn(async move {
@@ -176,7 +181,7 @@ impl Deliverer {
             for wish in turns.wishes() {
                 reserving.spawn(self.clone().reserve(wish));
             }
-            let (room, wakes_at) = (turns.room(), turns.wakes_at());
+            let (room, wakes_at) = (turns.room(), self.wakes_at(&turns));
             let put_off = tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
@@ -211,13 +216,35 @@ impl Deliverer {
     fn finish(&self, turns: &mut Turns<Work>, end: Option<End>) -> Vec<PutOff<Work>> {
         let Some((id, ended)) = end else { return Vec::new() };
         let now = self.clock.now();
-        let was_open = turns.has_tripped(id);
+        let was_open = turns.standing(id).is_open;
         let put_off = turns.finished(id, ended, now, self.clock.dice());
-        let is_open = turns.has_tripped(id);
+        let is_open = turns.standing(id).is_open;
         if is_open != was_open {
             self.live.tell(|| [Happening::circuit(id, is_open, now)]);
         }
+        self.tell(turns, id);
         put_off
+    }
+
+    /// How it stands with a subscription, for those who tell them apart.
+    fn tell(&self, turns: &Turns<Work>, id: SubscriptionId) {
+        self.metrics.stands(id, || turns.standing(id));
+    }
+
+    /// A receiver that is sent nothing any more is not one that fails.
+    fn forget(&self, turns: &mut Turns<Work>) {
+        let is_sent =
+            |id| self.table.subscription(id).is_some_and(|subscription| subscription.enabled);
+        for id in turns.forget(is_sent) {
+            self.tell(turns, id);
+            self.live.tell(|| [Happening::circuit(id, false, self.clock.now())]);
+        }
+    }
+
+    /// When there is something to do though nothing comes and nothing ends.
+    fn wakes_at(&self, turns: &Turns<Work>) -> Option<UnixMicros> {
+        let look = (turns.tripped() > 0).then(|| self.clock.now().after(LOOK));
+        turns.wakes_at().into_iter().chain(look).min()
     }
 
     fn line_up(&self, turns: &mut Turns<Work>, taken: Vec<Work>) -> Vec<PutOff<Work>> {
@@ -232,7 +259,9 @@ impl Deliverer {
             let max_in_flight =
                 if is_unmade { Some(NonZeroU32::MIN) } else { pacing.max_in_flight };
             let pacing = Pacing { max_in_flight, ..pacing };
-            turns.offer(id, pacing, work, now)
+            let put_off = turns.offer(id, pacing, work, now);
+            self.tell(turns, id);
+            put_off
         });
         offers.collect()
     }
@@ -251,7 +280,9 @@ impl Deliverer {
         reserved: Option<(Wish, UnixMicros)>,
     ) -> Vec<PutOff<Work>> {
         let Some((Wish { id, count, .. }, from)) = reserved else { return Vec::new() };
-        turns.reserved(id, from, count, self.clock.now())
+        let put_off = turns.reserved(id, from, count, self.clock.now());
+        self.tell(turns, id);
+        put_off
     }
 
     /// Waits until then; for ever without a time.
@@ -274,6 +305,7 @@ impl Deliverer {
                     Successor::Retry(until)
                 }
             };
+            self.metrics.became(piece.work.subscription_id, &successor);
             self.give_back(piece, successor, verdicts).await;
         }
     }
@@ -321,6 +353,7 @@ impl Deliverer {
             self.metrics.delivered(due.event_id, verdict.at);
         }
         let ended = ended(verdict.attempt.as_ref());
+        self.metrics.became(due.subscription_id, &verdict.successor);
         self.note(due.subscription_id, ended, streaks).await;
         // Whoever listens is there until the last sender is gone.
         drop(verdicts.send(Found { verdict, about: About::from(&due), receipt }).await);

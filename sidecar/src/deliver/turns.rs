@@ -1,7 +1,7 @@
 //! Who is attempted next: what was taken from the queue stands in one line per subscription, and
 //! the lines take turns. Pure: the caller supplies the clock and the dice.
 //!
-//! A subscription has so many attempts under way as its [`Circuit`] allows. What would wait too
+//! A subscription has so many attempts under way as its circuit allows. What would wait too
 //! long, since the line is long or the circuit open, is put off: it goes back to the store, to
 //! come again when its turn may be.
 //!
@@ -17,23 +17,13 @@ use std::{
 use sidehook_event::UnixMicros;
 
 use super::{
-    circuit::Circuit,
     holds::{Holds, Terms},
-    pace::Pace,
-    slots::Slots,
+    line::{Line, PATIENCE, REST},
 };
 use crate::model::{Pacing, RateLimit, SubscriptionId};
 
-/// How long a line that is full is left alone.
-const REST: Duration = Duration::from_secs(1);
 /// How long the sweep need not offer more of a line that was full.
 const GLANCE: Duration = Duration::from_millis(100);
-/// How long a piece may wait in its line, as far as the pace of the line tells.
-const PATIENCE: Duration = Duration::from_secs(2);
-/// How many times its window a line may hold of whose pace little is known.
-const UNKNOWN: usize = 4;
-/// The time between those that are put off to come again, so that they do not come at once.
-pub(super) const SPACING: Duration = Duration::from_millis(5);
 
 /// What there may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +71,17 @@ pub struct Wish {
     pub count: u32,
 }
 
+/// How it stands with one subscription.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Deliveries in its line.
+    pub waiting: usize,
+    /// Attempts under way.
+    pub in_flight: u32,
+    /// Whether its circuit has opened, and had no success since.
+    pub is_open: bool,
+}
+
 /// How an attempt ended, as far as its receiver is concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {
@@ -106,18 +107,6 @@ pub struct Turns<T> {
     /// The lines whose circuit has opened, and that had no success since.
     tripped: HashSet<SubscriptionId>,
     waiting: usize,
-}
-
-#[derive(Debug)]
-struct Line<T> {
-    waiting: VecDeque<T>,
-    in_flight: u32,
-    circuit: Circuit,
-    /// Its places, if its subscription has a pace.
-    slots: Option<Slots>,
-    /// Whether it stands in the order.
-    in_order: bool,
-    pace: Pace,
 }
 
 impl<T> Turns<T> {
@@ -150,9 +139,26 @@ impl<T> Turns<T> {
         self.tripped.len()
     }
 
-    /// Whether its circuit has opened, and had no success since.
-    pub fn has_tripped(&self, id: SubscriptionId) -> bool {
-        self.tripped.contains(&id)
+    /// How it stands with one.
+    pub fn standing(&self, id: SubscriptionId) -> Standing {
+        let (waiting, in_flight) =
+            self.lines.get(&id).map_or((0, 0), |line| (line.waiting.len(), line.in_flight));
+        Standing { waiting, in_flight, is_open: self.tripped.contains(&id) }
+    }
+
+    /// Forgets what was known against the receivers of subscriptions that are sent nothing any
+    /// more. Says which those are.
+    pub fn forget(&mut self, is_sent: impl Fn(SubscriptionId) -> bool) -> Vec<SubscriptionId> {
+        let lines = &self.lines;
+        let has_work = |id| lines.get(id).is_some_and(Line::has_work);
+        let over: Vec<_> =
+            self.tripped.iter().filter(|id| !is_sent(**id) && !has_work(id)).copied().collect();
+        for id in &over {
+            self.tripped.remove(id);
+            self.lines.remove(id);
+            self.holds.forget(*id);
+        }
+        over
     }
 
     /// Takes a piece into its line, or puts it off.
@@ -321,61 +327,6 @@ impl<T> Turns<T> {
             line.in_order = true;
             self.order.push_back(id);
         }
-    }
-}
-
-impl<T> Line<T> {
-    fn new(most: u32, now: UnixMicros) -> Self {
-        Self {
-            waiting: VecDeque::new(),
-            in_flight: 0,
-            circuit: Circuit::new(most),
-            slots: None,
-            in_order: false,
-            pace: Pace::from(now),
-        }
-    }
-
-    /// From now on its subscription wants it so. Says whether its pace is another one.
-    fn keep_to(&mut self, most: u32, interval: Option<Duration>) -> bool {
-        self.circuit.allow(most);
-        let changed = self.slots.as_ref().map(Slots::interval) != interval;
-        if changed {
-            self.slots = interval.map(Slots::new);
-        }
-        changed
-    }
-
-    /// Whether nothing would be forgotten with it.
-    fn is_idle(&self) -> bool {
-        let has_places = self.slots.as_ref().is_some_and(|slots| slots.next().is_some());
-        self.waiting.is_empty() && self.in_flight == 0 && self.circuit.is_well() && !has_places
-    }
-
-    fn may_have_a_turn(&self, now: UnixMicros) -> bool {
-        let has_place =
-            self.slots.as_ref().is_none_or(|slots| slots.next().is_some_and(|next| next <= now));
-        !self.waiting.is_empty() && self.in_flight < self.circuit.window(now) && has_place
-    }
-
-    /// How many may wait: those that come to their turn in a while.
-    fn longest(&mut self, now: UnixMicros) -> usize {
-        let window = usize::try_from(self.circuit.window(now)).unwrap_or(usize::MAX);
-        let usual = self.pace.per_second(now) * usize::try_from(PATIENCE.as_secs()).unwrap_or(1);
-        let usual = usual.max(window * UNKNOWN);
-        let Some(slots) = &self.slots else { return usual };
-        if slots.next() > Some(now.after(PATIENCE)) {
-            return 0;
-        }
-        let in_time = PATIENCE.as_micros() / slots.interval().as_micros().max(1);
-        usual.min(usize::try_from(in_time).unwrap_or(usize::MAX).max(1))
-    }
-
-    fn terms(&mut self, reason: Reason, ends: UnixMicros, earliest: UnixMicros) -> Terms {
-        let pace = u32::try_from(self.pace.per_second(earliest)).unwrap_or(u32::MAX);
-        let usual = (REST / pace.max(1)).min(SPACING);
-        let spacing = self.slots.as_ref().map_or(usual, Slots::interval);
-        Terms { reason, ends, earliest, spacing }
     }
 }
 

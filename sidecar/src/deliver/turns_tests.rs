@@ -8,7 +8,7 @@ use proptest::{collection::vec, prelude::*};
 use sidehook_event::TypeId as _;
 
 use super::*;
-use crate::deliver::circuit::FAILURES;
+use crate::deliver::{circuit::FAILURES, line::SPACING};
 
 const LIMITS: Limits = Limits { in_flight: 4, most_in_flight: 16, all: 1000 };
 
@@ -70,6 +70,27 @@ fn a_circuit_that_opened_counts_until_its_receiver_takes_something() {
     assert_eq!(turns.tripped(), 1, "another's success is nothing to it");
     turns.finished(subscription(1), Ended::Well, at(6_000), 0);
     assert_eq!(turns.tripped(), 0);
+}
+
+#[test]
+fn a_receiver_that_is_sent_nothing_any_more_does_not_fail() {
+    let mut turns = Turns::new(LIMITS, Arc::default());
+    offered(&mut turns, (0..6).map(|n| (1, n)));
+    for _ in 0..FAILURES - 1 {
+        turns.next(at(0));
+        turns.finished(subscription(1), Ended::Badly, at(0), 0);
+    }
+    turns.next(at(0));
+    turns.next(at(0));
+    assert_eq!(turns.finished(subscription(1), Ended::Badly, at(0), 0).len(), 0);
+    let standing = Standing { waiting: 0, in_flight: 1, is_open: true };
+    assert_eq!(turns.standing(subscription(1)), standing);
+    assert_eq!(turns.forget(|_| false), [], "an attempt is under way");
+    turns.finished(subscription(1), Ended::Untold, at(1), 0);
+    assert_eq!(turns.forget(|_| true), []);
+    assert_eq!(turns.forget(|_| false), [subscription(1)]);
+    assert_eq!(turns.standing(subscription(1)), Standing::default());
+    assert_eq!((turns.tripped(), offered(&mut turns, [(1, 6)])), (0, 0), "it begins anew");
 }
 
 #[test]

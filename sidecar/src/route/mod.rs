@@ -80,6 +80,12 @@ impl Table {
         self.change(|index| index.put(Arc::new(subscription)));
     }
 
+    /// As if this one had just been deleted.
+    #[cfg(test)]
+    pub(crate) fn take_out(&self, id: SubscriptionId) {
+        self.change(|index| index.remove(id));
+    }
+
     fn change(&self, change: impl FnOnce(&mut Index)) {
         // A panic while the lock was held can at worst have left one subscription unlisted; the
         // next reload puts it right.

@@ -7,10 +7,12 @@ use std::collections::HashMap;
 
 use sidehook_event::UnixMicros;
 
-use crate::model::Cause;
+use crate::model::{Cause, SubscriptionId};
 
 /// What waits is counted to this number.
 pub const MOST: usize = 100_000;
+/// What waits for one subscription is counted to this number.
+pub const MOST_OWED: usize = 1_000;
 /// Of dead letters, so many of the newest are counted.
 pub const MOST_DEAD: usize = 10_000;
 
@@ -30,6 +32,17 @@ pub struct Backlog {
     /// Dead letters that were neither redriven nor discarded, by their causes: each of the causes
     /// is there.
     pub dead: HashMap<Cause, u64>,
+}
+
+/// What a subscription is still to be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Owed {
+    /// Whose.
+    pub subscription_id: SubscriptionId,
+    /// Its deliveries that are pending, due or not.
+    pub pending: u64,
+    /// When the oldest of them was made.
+    pub since: Option<UnixMicros>,
 }
 
 /// The connections of a store to its database.

@@ -16,7 +16,7 @@ use sidehook_event::{Event, EventId, UnixMicros};
 use super::{
     Change, DeliveryFilter, Dispatched, Due, Error, EventFilter, Expired, Result, Store,
     UpdateError, Upserted, Waiting,
-    figures::{Backlog, Connections},
+    figures::{Backlog, Connections, Owed},
     metrics::{Call, Metrics},
 };
 use crate::{
@@ -174,6 +174,10 @@ impl Store for Metered {
 
     async fn backlog(&self, now: UnixMicros) -> Result<Backlog> {
         self.timed(Call::Count, self.store.backlog(now)).await
+    }
+
+    async fn owed(&self, subscriptions: &[SubscriptionId]) -> Result<Vec<Owed>> {
+        self.timed(Call::Count, self.store.owed(subscriptions)).await
     }
 
     fn connections(&self) -> Connections {

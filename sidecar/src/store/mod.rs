@@ -31,7 +31,7 @@ pub mod sqlite;
 pub mod standing;
 
 pub use error::{Error, Result, UpdateError};
-use figures::{Backlog, Connections};
+use figures::{Backlog, Connections, Owed};
 
 /// What is said of deliveries that die with their subscription.
 pub(crate) const UNSUBSCRIBED: &str = "the subscription was deleted";
@@ -251,6 +251,9 @@ pub trait Store: Send + Sync + Debug + 'static {
 
     /// What waits, each counted to a limit; what is due is so at `now`.
     async fn backlog(&self, now: UnixMicros) -> Result<Backlog>;
+
+    /// What waits for each of these subscriptions, counted to a limit.
+    async fn owed(&self, subscriptions: &[SubscriptionId]) -> Result<Vec<Owed>>;
 
     /// The connections to the database at the moment.
     fn connections(&self) -> Connections;

@@ -89,7 +89,7 @@ impl House {
             .unwrap();
         let store: Arc<dyn Store> = Arc::new(store);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
-        let exposure = Exposure { api: listen.parse().unwrap(), ingest: listen.parse().ok() };
+        let exposure = Exposure { api: vec![listen.parse().unwrap()], ingest: listen.parse().ok() };
         let access = Arc::new(Access::new(&configured, exposure));
         let gate = Gate::new(Arc::clone(&access), Arc::clone(&clock));
         let queue: Arc<dyn Queue> = Arc::new(LocalQueue::default());

@@ -74,7 +74,7 @@ pub(crate) struct Answer {
 pub(crate) fn gate(token: Option<&str>, clock: &Arc<dyn Clock>) -> Gate {
     let configured = Configured { api: token.map(Into::into), ingest: None };
     let listen = Listen::Tcp(SocketAddr::from(([127, 0, 0, 1], 5000)));
-    let exposure = Exposure { api: listen.clone(), ingest: Some(listen) };
+    let exposure = Exposure { api: vec![listen.clone()], ingest: Some(listen) };
     Gate::new(Arc::new(Access::new(&configured, exposure)), Arc::clone(clock))
 }
 

@@ -73,10 +73,13 @@ async fn the_guide_lists_what_a_sidecar_shows() {
     let _ = rustls::crypto::ring::default_provider().install_default();
     // Neither a broker nor a collector is needed for their metrics.
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let broker = format!("--queue amqp://guest:guest@127.0.0.1:{port}/%2f");
-    let sidecar = Sidecar::start(&format!("{broker} --traces http://127.0.0.1:{port}"));
+    let queue = format!("--queue amqp://guest:guest@127.0.0.1:{port}/%2f");
+    let traces = format!("--traces http://127.0.0.1:{port}");
+    let sidecar = Sidecar::start(&format!("--metrics-per-subscription {queue} {traces}"));
+    let subscription = json!({"url": "https://example.com", "event_type": "people.deleted"});
+    post(&sidecar, "/subscriptions", "application/json", subscription).await;
     happen(&sidecar, "1").await;
-    let text = until(&sidecar, "sidehook_backlog_lag_seconds ").await;
+    let text = until(&sidecar, "sidehook_subscription_pending{").await;
     let (listed, shown) = (guide(), shown(&text));
     let names = |all: &Listed| all.keys().cloned().collect::<Vec<_>>();
     assert_eq!(names(&listed), names(&shown));
@@ -113,4 +116,56 @@ async fn an_event_and_its_ends_are_counted() {
     }
     let counted = r#"sidehook_backlog_dead_letters{cause="refused",fault="receiver"} 1"#;
     until(&sidecar, counted).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn subscriptions_are_told_apart_until_they_are_deleted() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let arguments = "--metrics-per-subscription --egress-allow 127.0.0.0/8";
+    let (sidecar, receiver) = (Sidecar::start(arguments), receiver().await);
+    let mut ids = Vec::new();
+    for path in ["/", "/gone"] {
+        let url = format!("{receiver}{path}");
+        let subscription = json!({"url": url, "event_type": "people.created"});
+        let made = post(&sidecar, "/subscriptions", "application/json", subscription).await;
+        ids.push(made["id"].as_str().unwrap().to_owned());
+    }
+    post(&sidecar, "/events", "application/cloudevents+json", created()).await;
+    let line = |name: &str, id: &str, rest: &str| {
+        format!("sidehook_subscription_{name}{{subscription=\"{id}\"{rest}")
+    };
+    until(&sidecar, &line("finished_total", &ids[0], ",state=\"delivered\"} 1")).await;
+    until(&sidecar, &line("finished_total", &ids[1], ",state=\"dead\"} 1")).await;
+    until(&sidecar, &line("attempt_seconds_count", &ids[0], "} 1")).await;
+    until(&sidecar, &line("in_flight", &ids[0], "} 0")).await;
+    until(&sidecar, &line("pending", &ids[0], "} 0")).await;
+    let text = until(&sidecar, &line("attempts_total", &ids[1], ",outcome=\"status\"} 1")).await;
+    let of_one = text.lines().filter(|line| line.contains(&ids[1])).count();
+    assert_eq!(of_one, 25, "the guide says so:\n{text}");
+
+    let url = format!("{}/subscriptions/{}", sidecar.api, ids[1]);
+    assert!(reqwest::Client::new().delete(url).send().await.unwrap().status().is_success());
+    let text = metrics(&sidecar).await;
+    assert!(text.contains(&ids[0]) && !text.contains(&ids[1]), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn metrics_may_have_a_place_of_their_own() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let token = "a-token-for-this-test";
+    let arguments = format!("--metrics-listen 127.0.0.2:0 --api-token {token}");
+    let sidecar = Sidecar::start(&arguments);
+    let own = sidecar.says(|line| {
+        line["message"] == "serving" && line["listen"].as_str().unwrap().starts_with("127.0.0.2:")
+    });
+    let own = format!("http://{}", own["listen"].as_str().unwrap());
+    let status = async |url: String, token: &str| {
+        let request = reqwest::Client::new().get(url).bearer_auth(token);
+        request.send().await.unwrap().status().as_u16()
+    };
+    assert_eq!(status(format!("{own}/metrics"), token).await, 200);
+    assert_eq!(status(format!("{own}/metrics"), "another token").await, 401);
+    assert_eq!(status(format!("{own}/events"), token).await, 404);
+    assert_eq!(status(format!("{}/metrics", sidecar.api), token).await, 404);
+    assert_eq!(status(format!("{}/events", sidecar.api), token).await, 200);
 }

@@ -125,7 +125,11 @@ fn beyond_loopback_it_does_not_serve_without_tokens() {
     let folder = tempfile::tempdir().unwrap();
     let refused = |arguments: &str| refusal(folder.path(), arguments);
     let (api, ingest) = ("--api-token 0123456789abcdef", "--ingest-token 0123456789abcdeg");
-    for arguments in ["--listen 0.0.0.0:0", &format!("--listen [::]:0 {ingest}")] {
+    for arguments in [
+        "--listen 0.0.0.0:0",
+        &format!("--listen [::]:0 {ingest}"),
+        "--listen 127.0.0.1:0 --metrics-listen 0.0.0.0:0",
+    ] {
         let told = refused(arguments);
         assert!(told.contains("configuration key api_token: must be set"), "{told}");
     }

@@ -60,6 +60,7 @@ impl Ground {
             scripts: Arc::new(Scripts::none()),
             tracer: Tracer::off(),
             live: Live::default(),
+            per_subscription: None,
         };
         dispatcher.finish().await;
     }

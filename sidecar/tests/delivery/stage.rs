@@ -312,6 +312,7 @@ impl Running {
             scripts: scripts(),
             tracer: Tracer::off(),
             live: Live::default(),
+            per_subscription: None,
         };
         let metrics = Metrics::register(&mut registry);
         let holding =

@@ -68,10 +68,17 @@ async fn dispatch(queue: &Arc<RabbitQueue>, events: &[Arc<Event>]) -> Vec<EventI
     queue.publish_events(events.to_vec()).await;
     let (queue, table): (Arc<dyn Queue>, _) = (queue.clone(), Arc::new(Table::default()));
     let scripts = Arc::new(Scripts::none());
-    let tracer = Tracer::off();
-    let live = Live::default();
-    let dispatcher =
-        Dispatcher { store: store.clone(), queue, clock, table, scripts, tracer, live };
+    let (tracer, live) = (Tracer::off(), Live::default());
+    let dispatcher = Dispatcher {
+        store: store.clone(),
+        queue,
+        clock,
+        table,
+        scripts,
+        tracer,
+        live,
+        per_subscription: None,
+    };
     let never = tokio_util::sync::CancellationToken::new();
     // Longer than a broker is waited for that says nothing.
     let run = tokio::time::timeout(Duration::from_secs(4), dispatcher.run(&never));

@@ -116,6 +116,7 @@ impl Process {
             scripts: Arc::new(Scripts::none()),
             tracer: Tracer::off(),
             live: Live::default(),
+            per_subscription: None,
         };
         let sweeper = Arc::new(Sweeper { store, queue, clock: time, holding });
         let sweeping = Arc::clone(&sweeper);

@@ -27,7 +27,7 @@ use sidehook::{
     store::{
         Change, DeliveryFilter, Dispatched, Due, Error, EventFilter, Expired, Result, Store,
         UpdateError, Upserted, Waiting,
-        figures::{Backlog, Connections},
+        figures::{Backlog, Connections, Owed},
         standing::Standing,
     },
 };
@@ -308,6 +308,9 @@ impl Store for Seen {
         unreachable!("{ELSEWHERE}")
     }
     async fn backlog(&self, _: UnixMicros) -> Result<Backlog> {
+        unreachable!("{ELSEWHERE}")
+    }
+    async fn owed(&self, _: &[SubscriptionId]) -> Result<Vec<Owed>> {
         unreachable!("{ELSEWHERE}")
     }
     fn connections(&self) -> Connections {

@@ -61,6 +61,36 @@ pub(crate) async fn deliveries_are_due_when_their_time_has_come_and_nobody_has_t
     assert_eq!(counted(60).await, (3, 3, Some(at(30))));
 }
 
+pub(crate) async fn what_a_subscription_waits_for_is_counted_and_the_oldest_tells_since_when(
+    ground: &mut dyn Ground,
+) {
+    let store = ground.store();
+    let deliveries = vec![
+        new_delivery(1, 0, Due::At(at(30))),
+        new_delivery(2, 7, Due::Leased(at(60))),
+        new_delivery(3, 7, Due::At(at(10))),
+    ];
+    let subscriptions: Vec<_> =
+        deliveries.iter().map(|delivery| delivery.subscription_id).collect();
+    pending(&*store, 1, deliveries).await;
+    let asked = [subscriptions[1], minted(99)];
+    let owed = async || {
+        let owed = store.owed(&asked).await.unwrap();
+        let count = |id| {
+            let owed = owed.iter().find(|owed| owed.subscription_id == id).unwrap();
+            (owed.pending, owed.since)
+        };
+        (count(asked[0]), count(asked[1]))
+    };
+    let (known, nobody) = owed().await;
+    assert_eq!((known.0, nobody), (2, (0, None)));
+    let made = known.1.unwrap();
+    store.record(&[delivered(minted(2), 1)]).await.unwrap();
+    assert_eq!(owed().await.0, (1, Some(made)));
+    store.record(&[delivered(minted(3), 1)]).await.unwrap();
+    assert_eq!(owed().await.0, (0, None));
+}
+
 pub(crate) async fn dead_letters_are_counted_by_cause_until_they_are_brought_back(
     ground: &mut dyn Ground,
 ) {

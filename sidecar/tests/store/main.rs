@@ -123,6 +123,7 @@ macro_rules! conformance {
                 in_an_empty_store_nothing_waits,
                 events_that_wait_are_counted_and_the_oldest_tells_since_when,
                 deliveries_are_due_when_their_time_has_come_and_nobody_has_them,
+                what_a_subscription_waits_for_is_counted_and_the_oldest_tells_since_when,
                 dead_letters_are_counted_by_cause_until_they_are_brought_back,
             });
             sentences!($ground, subscribing: {

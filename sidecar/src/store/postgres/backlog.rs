@@ -7,11 +7,11 @@ use sqlx::postgres::PgRow;
 
 use super::{
     pool::Pool,
-    rows::{maybe_instant, micros, number, rows},
+    rows::{id, key, maybe_instant, micros, number, rows},
 };
 use crate::{
-    model::Cause,
-    store::figures::{Backlog, MOST, MOST_DEAD},
+    model::{Cause, SubscriptionId},
+    store::figures::{Backlog, MOST, MOST_DEAD, MOST_OWED, Owed},
 };
 
 pub(super) const EVENTS: &str = "SELECT
@@ -44,6 +44,15 @@ pub(super) const DEAD: &str = "SELECT
         ORDER BY state DESC, id DESC LIMIT $1
     ) AS dead";
 
+/// The pending deliveries of each subscription, and when its oldest was made.
+pub(super) const OWED: &str = "SELECT each.id,
+        (SELECT COUNT(*) FROM (
+            SELECT 1 FROM pending_deliveries WHERE subscription_id = each.id ORDER BY id LIMIT $2
+        ) AS counted) AS pending,
+        (SELECT created_at FROM pending_deliveries WHERE subscription_id = each.id
+            ORDER BY id LIMIT 1) AS since
+    FROM UNNEST($1::uuid[]) AS each (id)";
+
 pub(super) async fn count(pool: &Pool, now: UnixMicros) -> sqlx::Result<Backlog> {
     let mut connection = pool.lend().await?;
     let events = sqlx::query(EVENTS).bind(rows(MOST)).fetch_one(&mut *connection).await?;
@@ -51,6 +60,18 @@ pub(super) async fn count(pool: &Pool, now: UnixMicros) -> sqlx::Result<Backlog>
     let deliveries = deliveries.fetch_one(&mut *connection).await?;
     let dead = sqlx::query(DEAD).bind(rows(MOST_DEAD)).fetch_one(&mut *connection).await?;
     connection.done(backlog(&events, &deliveries, &dead))
+}
+
+pub(super) async fn owed(pool: &Pool, subscriptions: &[SubscriptionId]) -> sqlx::Result<Vec<Owed>> {
+    let mut connection = pool.lend().await?;
+    let ids: Vec<_> = subscriptions.iter().map(|subscription| key(*subscription)).collect();
+    let owed = sqlx::query(OWED).bind(ids).bind(rows(MOST_OWED));
+    let owed = owed.fetch_all(&mut *connection).await?;
+    let owed = owed.iter().map(|row| {
+        let (subscription_id, pending) = (id(row, "id")?, number(row, "pending")?);
+        Ok(Owed { subscription_id, pending, since: maybe_instant(row, "since")? })
+    });
+    connection.done(owed.collect())
 }
 
 fn backlog(events: &PgRow, deliveries: &PgRow, dead: &PgRow) -> sqlx::Result<Backlog> {

@@ -27,7 +27,7 @@ use tokio::time::timeout;
 use super::{
     Change, DeliveryFilter, Dispatched, Due, Error, EventFilter, Expired, Result, Store,
     UpdateError, Upserted, Waiting,
-    figures::{Backlog, Connections},
+    figures::{Backlog, Connections, Owed},
     seal::Keyring,
 };
 use crate::{
@@ -226,6 +226,10 @@ impl Store for PostgresStore {
 
     async fn backlog(&self, now: UnixMicros) -> Result<Backlog> {
         self.bounded(backlog::count(&self.pool, now)).await
+    }
+
+    async fn owed(&self, subscriptions: &[SubscriptionId]) -> Result<Vec<Owed>> {
+        self.bounded(backlog::owed(&self.pool, subscriptions)).await
     }
 
     fn connections(&self) -> Connections {

@@ -121,6 +121,11 @@ const STATEMENTS: &[(&str, &str, &[&str])] = &[
         &["pending_deliveries_due", "pending_deliveries_due", "pending_deliveries_due"],
     ),
     ("backlog: dead", backlog::DEAD, &["finished_deliveries_by_state"]),
+    (
+        "backlog: owed",
+        backlog::OWED,
+        &["pending_deliveries_by_subscription", "pending_deliveries_by_subscription"],
+    ),
     ("subscriptions: one", subscriptions::ONE, &["subscriptions_pkey"]),
     ("subscriptions: by target", subscriptions::BY_TARGET, &["subscriptions_pattern_url_key"]),
     ("subscriptions: one locked", subscriptions::ONE_LOCKED, &["subscriptions_pkey"]),

@@ -5,10 +5,13 @@
 use sidehook_event::UnixMicros;
 use sqlx::{SqlitePool, sqlite::SqliteRow};
 
-use super::rows::{maybe_instant, micros, number, rows};
+use super::{
+    batch,
+    rows::{id, maybe_instant, micros, number, rows},
+};
 use crate::{
-    model::Cause,
-    store::figures::{Backlog, MOST, MOST_DEAD},
+    model::{Cause, SubscriptionId},
+    store::figures::{Backlog, MOST, MOST_DEAD, MOST_OWED, Owed},
 };
 
 pub(super) const EVENTS: &str = "SELECT
@@ -35,6 +38,18 @@ pub(super) const DEAD: &str = "SELECT
         WHERE state = 'dead' AND state <> 'delivered' ORDER BY id DESC LIMIT ?1
     )";
 
+/// The pending deliveries of each subscription, and when its oldest was made.
+pub(super) const OWED: &str = "SELECT unhex(json_each.value) AS id,
+        (SELECT COUNT(*) FROM (
+            SELECT 1 FROM deliveries
+            WHERE subscription_id = unhex(json_each.value) AND state = 'pending' AND state <> 'delivered'
+            LIMIT ?2
+        )) AS pending,
+        (SELECT created_at FROM deliveries
+            WHERE subscription_id = unhex(json_each.value) AND state = 'pending' AND state <> 'delivered'
+            ORDER BY id LIMIT 1) AS since
+    FROM json_each(?1)";
+
 pub(super) async fn count(readers: &SqlitePool, now: UnixMicros) -> sqlx::Result<Backlog> {
     // Of one moment.
     let mut tx = readers.begin().await?;
@@ -44,6 +59,19 @@ pub(super) async fn count(readers: &SqlitePool, now: UnixMicros) -> sqlx::Result
     let dead = sqlx::query(DEAD).bind(rows(MOST_DEAD)).fetch_one(&mut *tx).await?;
     tx.commit().await?;
     backlog(&events, &deliveries, &dead)
+}
+
+pub(super) async fn owed(
+    readers: &SqlitePool,
+    subscriptions: &[SubscriptionId],
+) -> sqlx::Result<Vec<Owed>> {
+    let ids = batch::list(subscriptions.iter().copied());
+    let owed = sqlx::query(OWED).bind(ids).bind(rows(MOST_OWED)).fetch_all(readers).await?;
+    let owed = owed.iter().map(|row| {
+        let (subscription_id, pending) = (id(row, "id")?, number(row, "pending")?);
+        Ok(Owed { subscription_id, pending, since: maybe_instant(row, "since")? })
+    });
+    owed.collect()
 }
 
 fn backlog(events: &SqliteRow, deliveries: &SqliteRow, dead: &SqliteRow) -> sqlx::Result<Backlog> {

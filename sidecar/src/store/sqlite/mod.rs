@@ -25,7 +25,7 @@ use sqlx::{Sqlite, SqlitePool, Transaction};
 use super::{
     Change, DeliveryFilter, Dispatched, Due, EventFilter, Expired, Result, Store, UpdateError,
     Upserted, Waiting,
-    figures::{Backlog, Connections},
+    figures::{Backlog, Connections, Owed},
     seal::Keyring,
 };
 use crate::model::{
@@ -183,6 +183,10 @@ impl Store for SqliteStore {
 
     async fn backlog(&self, now: UnixMicros) -> Result<Backlog> {
         backlog::count(&self.readers, now).await.map_err(failed)
+    }
+
+    async fn owed(&self, subscriptions: &[SubscriptionId]) -> Result<Vec<Owed>> {
+        backlog::owed(&self.readers, subscriptions).await.map_err(failed)
     }
 
     fn connections(&self) -> Connections {

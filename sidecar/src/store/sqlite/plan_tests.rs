@@ -56,6 +56,7 @@ async fn plans() -> Vec<(&'static str, String)> {
         ("backlog: events", backlog::EVENTS),
         ("backlog: deliveries", backlog::DELIVERIES),
         ("backlog: dead", backlog::DEAD),
+        ("backlog: owed", backlog::OWED),
         ("subscriptions: one", subscriptions::ONE),
         ("subscriptions: by target", subscriptions::BY_TARGET),
         ("subscriptions: list", subscriptions::LIST),
@@ -108,6 +109,7 @@ async fn every_list_is_read_through_the_index_made_for_it() {
         ("backlog: deliveries", "COVERING INDEX deliveries_due (due_at>?)"),
         ("backlog: deliveries", "COVERING INDEX deliveries_due (due_at<?)"),
         ("backlog: dead", "deliveries_by_state (state=?)"),
+        ("backlog: owed", "deliveries_by_subscription_and_state (subscription_id=? AND state=?)"),
         ("deliveries: by event", "deliveries_by_event (event_id=? AND id<?)"),
         ("deliveries: by subscription", "deliveries_by_subscription (subscription_id=? AND id<?)"),
         (
