@@ -1,6 +1,8 @@
-//! The options that `up` and `demo` share.
+//! The options that `up` and `demo` share, and the stack that everything else starts from.
 //!
 //! Invariant: what cannot be done is refused here, before anything is built or started.
+
+use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
@@ -84,30 +86,42 @@ impl Options {
     ) -> Result<Plan> {
         // Two runs can be told apart by their ports, and so can their folders.
         let folder = workspace::run_folder(&format!("{name}-{}", self.gateway));
-        if folder.exists() {
-            std::fs::remove_dir_all(&folder)?;
-        }
         Ok(Plan {
-            programs,
             gateway: self.gateway,
             admin: self.admin,
             sidecars: vec![Sidecar::all(self.api)],
             backend: self.backend,
-            upstream,
             resources,
             capture: self.capture.name().to_owned(),
-            data: folder.join("data"),
-            folder,
-            gateway_configuration: None,
-            gateway_arguments: Vec::new(),
-            gateway_changes: Vec::new(),
-            gateway_workers: 2,
-            envoy_arguments: Vec::new(),
-            // The receiver of a demonstration is on this machine, where webhooks may not go
-            // unless they are allowed to.
-            sidecar_arguments: vec!["--egress-allow=127.0.0.0/8".to_owned()],
+            ..beside_others(programs, folder, upstream)?
         })
     }
+}
+
+/// A stack before `upstream` that is in nobody's way: on free ports, with an emptied folder.
+pub fn beside_others(programs: Programs, folder: PathBuf, upstream: String) -> Result<Plan> {
+    if folder.exists() {
+        std::fs::remove_dir_all(&folder)?;
+    }
+    Ok(Plan {
+        programs,
+        gateway: ports::free()?,
+        admin: ports::free()?,
+        sidecars: vec![Sidecar::all(ports::free()?)],
+        backend: Backend::default(),
+        upstream,
+        resources: vec!["people=/people".to_owned()],
+        capture: Capture::Durable.name().to_owned(),
+        data: folder.join("data"),
+        folder,
+        gateway_configuration: None,
+        gateway_arguments: Vec::new(),
+        gateway_changes: Vec::new(),
+        gateway_workers: 2,
+        envoy_arguments: Vec::new(),
+        // Receivers are on this machine, where webhooks may not go unless they are allowed to.
+        sidecar_arguments: vec!["--egress-allow=127.0.0.0/8".to_owned()],
+    })
 }
 
 impl Capture {

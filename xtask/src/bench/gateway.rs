@@ -15,10 +15,9 @@ use super::{
     usage::{self, Usage},
 };
 use crate::{
-    backend::Backend,
     change::{Change, Foreign},
     clock::Stopwatch,
-    ports,
+    options,
     serving::Serving,
     stack::{Plan, Programs, Stack},
     workspace,
@@ -58,22 +57,12 @@ impl Gateway {
         };
         let folder = workspace::run_folder("bench").join(folder);
         let plan = Plan {
-            programs: ground.programs.clone(),
-            gateway: ports::free()?,
-            admin: ports::free()?,
             sidecars: Vec::new(),
-            backend: Backend::default(),
-            upstream: ground.api.url(),
-            resources: vec!["people=/people".to_owned()],
             capture: capture.to_owned(),
-            data: folder.join("data"),
-            folder,
             gateway_arguments: vec![format!("--sidecar={}", ground.sink.url())],
-            gateway_configuration: None,
             gateway_changes: changes(way, &ground.baseline),
             gateway_workers: 1,
-            envoy_arguments: Vec::new(),
-            sidecar_arguments: Vec::new(),
+            ..options::beside_others(ground.programs.clone(), folder, ground.api.url())?
         };
         Ok(Self { stack: Stack::start(plan).await? })
     }

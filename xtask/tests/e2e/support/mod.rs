@@ -16,13 +16,12 @@ use hyper::Method;
 use serde_json::{Value, json};
 use tokio::sync::{OnceCell, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use xtask::{
-    backend::Backend,
     clock::Stopwatch,
     http::{Answer, Http},
-    people, ports,
+    options, people, ports,
     receiver::{Receiver, Webhook},
     serving::Serving,
-    stack::{Plan, Programs, Sidecar, Stack},
+    stack::{Plan, Programs, Stack},
     tools::cargo::Build,
     workspace,
 };
@@ -253,30 +252,10 @@ impl Sidehook {
 pub(crate) async fn plan(upstream: &str) -> Result<Plan> {
     let test = std::thread::current().name().unwrap_or("unnamed").replace("::", "-");
     let folder = workspace::run_folder("tests").join(test);
-    if folder.exists() {
-        std::fs::remove_dir_all(&folder)?;
-    }
-    Ok(Plan {
-        programs: programs().await?,
-        gateway: ports::free()?,
-        admin: ports::free()?,
-        sidecars: vec![Sidecar::all(ports::free()?)],
-        backend: Backend::default(),
-        upstream: upstream.to_owned(),
-        resources: vec!["people=/people".to_owned()],
-        capture: "durable".to_owned(),
-        data: folder.join("data"),
-        folder,
-        gateway_configuration: None,
-        gateway_arguments: Vec::new(),
-        gateway_changes: Vec::new(),
-        gateway_workers: 2,
-        envoy_arguments: Vec::new(),
-        sidecar_arguments: vec![
-            "--egress-allow=127.0.0.0/8".to_owned(),
-            "--retry-schedule=0s,100ms,200ms,400ms,1s,1s,1s,1s".to_owned(),
-        ],
-    })
+    let mut plan = options::beside_others(programs().await?, folder, upstream.to_owned())?;
+    let schedule = "--retry-schedule=0s,100ms,200ms,400ms,1s,1s,1s,1s";
+    plan.sidecar_arguments.push(schedule.to_owned());
+    Ok(plan)
 }
 
 /// A receiver on a port of its own.
