@@ -6,6 +6,7 @@
 
 pub mod bench;
 pub mod conform;
+pub mod dashboards;
 pub mod demo;
 pub mod sample;
 pub mod test;

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use xtask::{bench, conform, demo, sample, say, test, tools, up};
+use xtask::{bench, conform, dashboards, demo, sample, say, test, tools, up};
 
 /// Builds, starts and tests the whole of Sidehook.
 #[derive(Debug, Parser)]
@@ -29,6 +29,8 @@ enum Command {
     Test(test::Test),
     /// Ask the real API whatever its description lets one ask, and judge both
     Conform(conform::Conform),
+    /// Draw the dashboards for Grafana from a live run, without a Grafana
+    Dashboards(dashboards::Dashboards),
     /// Measure what things cost on this machine
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -59,6 +61,7 @@ async fn run(command: Command) -> Result<()> {
         Command::People(sample) => sample::serve(sample).await,
         Command::Test(test) => test::test(test).await,
         Command::Conform(conform) => conform::conform(conform).await,
+        Command::Dashboards(dashboards) => dashboards::dashboards(dashboards).await,
         Command::Bench(bench) => bench::bench(bench).await,
         Command::Wasm { baseline } => {
             say::line(tools::wasm::filter().await?.display());

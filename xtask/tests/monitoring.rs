@@ -7,7 +7,7 @@
 use std::{collections::BTreeSet, fs, path::PathBuf};
 
 use anyhow::{Result, ensure};
-use xtask::{command::Program, tools::prometheus, workspace};
+use xtask::{command::Program, dashboards::board, tools::prometheus, workspace};
 
 fn folder() -> PathBuf {
     workspace::root().join("docs/monitoring")
@@ -50,10 +50,13 @@ async fn prometheus_takes_the_rules_and_they_say_what_they_should() -> Result<()
 fn rules_and_panels_ask_for_what_the_guide_lists() -> Result<()> {
     let guide = read("docs/metrics.md")?;
     let listed = listed(&guide);
-    for file in ["rules.yml", "rules.test.yml", "grafana/sidehook.json"] {
+    let boards = board::NAMES.map(|name| format!("grafana/{name}.json"));
+    let rules = ["rules.yml", "rules.test.yml"].map(str::to_owned);
+    for file in rules.into_iter().chain(boards) {
         for name in names(&read(&format!("docs/monitoring/{file}"))?) {
             let own = name.trim_start_matches("sidehook_");
-            let own = own.strip_suffix("_bucket").unwrap_or(own);
+            let parts = ["_bucket", "_sum", "_count"];
+            let own = parts.iter().find_map(|part| own.strip_suffix(part)).unwrap_or(own);
             ensure!(listed.contains(own), "{file} asks for {name}, which docs/metrics.md has not");
         }
     }

@@ -156,6 +156,28 @@ fn every_secret_is_asked_for_and_named_in_the_example_and_none_has_a_value() {
 }
 
 #[test]
+fn grafana_shows_every_dashboard_and_the_sidecars_what_they_need() {
+    let services = services();
+    let volumes = texts(&services["grafana"]["volumes"]);
+    let folder = format!("{}/../docs/monitoring/grafana", env!("CARGO_MANIFEST_DIR"));
+    let files = fs::read_dir(folder).unwrap().map(|file| file.unwrap().file_name());
+    let names = files.map(|name| name.into_string().unwrap());
+    let boards: Vec<_> = names.filter(|name| name.rsplit('.').next() == Some("json")).collect();
+    assert_eq!(boards.len(), 3, "{boards:?}");
+    for board in &boards {
+        let volume = format!("./docs/monitoring/grafana/{board}:/etc/sidehook/{board}:ro");
+        assert!(volumes.contains(&volume.as_str()), "{volume}");
+    }
+    let home = &services["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"];
+    assert!(
+        boards.iter().any(|board| *home == format!("/etc/sidehook/{board}").as_str()),
+        "{home}"
+    );
+    let sidecar = &services["sidecar"]["environment"];
+    assert_eq!(sidecar["SIDEHOOK_METRICS_PER_SUBSCRIPTION"], "true");
+}
+
+#[test]
 fn prometheus_asks_services_that_are_there() {
     let services = services();
     let config: Value = serde_saphyr::from_str(&read("docs/monitoring/prometheus.yml")).unwrap();

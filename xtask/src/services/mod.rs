@@ -13,6 +13,7 @@ use anyhow::{Context, Result};
 use crate::workspace;
 
 pub mod postgres;
+pub mod prometheus;
 pub mod rabbitmq;
 
 /// Where a service keeps everything unless it is told another folder.

@@ -81,6 +81,23 @@ impl RabbitMq {
         format!("amqp://guest:guest@127.0.0.1:{}/%2f", self.settings.port)
     }
 
+    /// Has it show its figures for Prometheus, and says at which port.
+    pub async fn show_figures(&self) -> Result<u16> {
+        let port = ports::free()?;
+        let enabled = self.settings.folder.join("enabled_plugins");
+        fs::write(&enabled, "[rabbitmq_prometheus].\n")?;
+        let plugin = format!(
+            "application:load(rabbitmq_prometheus), \
+             application:set_env(rabbitmq_prometheus, tcp_config, \
+                 [{{ip, \"{}\"}}, {{port, {port}}}]), \
+             {{ok, _, _}} = rabbit_plugins:ensure(\"{}\").",
+            Ipv4Addr::LOCALHOST,
+            enabled.display()
+        );
+        self.control(&["eval", &plugin]).await?;
+        Ok(port)
+    }
+
     /// The server's process, to be stopped, frozen or killed.
     pub fn node(&mut self) -> &mut Child {
         &mut self.node

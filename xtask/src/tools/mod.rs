@@ -5,6 +5,7 @@
 
 pub(crate) mod apt;
 pub mod cargo;
+pub mod chromium;
 pub mod collector;
 pub mod envoy;
 pub mod prometheus;

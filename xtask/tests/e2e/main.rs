@@ -21,6 +21,7 @@ mod logs;
 mod many;
 mod memory;
 mod metrics;
+mod monitoring;
 mod promise;
 mod python;
 mod reload;
