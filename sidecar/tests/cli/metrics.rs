@@ -130,7 +130,7 @@ async fn subscriptions_are_told_apart_until_they_are_deleted() {
         let made = post(&sidecar, "/subscriptions", "application/json", subscription).await;
         ids.push(made["id"].as_str().unwrap().to_owned());
     }
-    post(&sidecar, "/events", "application/cloudevents+json", created()).await;
+    happen(&sidecar, "1").await;
     let line = |name: &str, id: &str, rest: &str| {
         format!("sidehook_subscription_{name}{{subscription=\"{id}\"{rest}")
     };
