@@ -229,3 +229,77 @@ fn state(successor: &Successor) -> State {
         Successor::Filtered(_) => State::Filtered,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::hint::black_box;
+
+    use prometheus_client::registry::Registry;
+
+    use super::*;
+    use crate::{clock::SystemClock, model::testing::event};
+
+    const WRITTEN: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
+    fn telling(sample: f64) -> (Tracer, mpsc::Receiver<SpanData>) {
+        let (spans, told) = mpsc::channel(1);
+        let metrics = Metrics::register(&mut Registry::default());
+        (Tracer(Some(Arc::new(Telling { spans, sample, metrics }))), told)
+    }
+
+    #[test]
+    fn what_is_switched_off_costs_a_look() {
+        let (clock, event, tracer) =
+            (SystemClock::start(), event("people.created", b"", b""), Tracer::off());
+        let mut rounds: Vec<_> = (0..9)
+            .map(|_| {
+                let started = clock.monotonic();
+                for _ in 0..10_000 {
+                    black_box(&tracer).dispatched(black_box(&event), 1, UnixMicros::EPOCH, &clock);
+                }
+                (clock.monotonic() - started) / 10_000
+            })
+            .collect();
+        rounds.sort_unstable();
+        // Anything that is made of an event costs more, in a build for tests above all.
+        assert!(rounds[4] < Duration::from_nanos(200), "{rounds:?}");
+    }
+
+    #[test]
+    fn of_what_begins_here_a_share_is_told_and_of_the_rest_what_was_sampled() {
+        let sampled = Some(WRITTEN.to_owned());
+        let unsampled = Some(WRITTEN.replace("-01", "-00"));
+        for (sample, traceparent, is_told) in [
+            (1.0, None, true),
+            (0.0, None, false),
+            (0.0, sampled.clone(), true),
+            (1.0, unsampled, false),
+            // What cannot be read is none.
+            (1.0, Some("nonsense".to_owned()), true),
+        ] {
+            let (tracer, mut told) = telling(sample);
+            let mut event = event("people.created", b"", b"");
+            event.exchange.traceparent.clone_from(&traceparent);
+            tracer.dispatched(&event, 1, UnixMicros::EPOCH, &SystemClock::start());
+            let span = told.try_recv().ok();
+            assert_eq!(span.is_some(), is_told, "{traceparent:?} {sample}");
+            let trace_id = span.map(|span| span.span_context.trace_id().to_string());
+            let expected = if traceparent == sampled {
+                &WRITTEN[3..35]
+            } else {
+                "0000000000000000000000000000002a"
+            };
+            assert!(trace_id.is_none_or(|trace_id| trace_id == expected));
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_left_out() {
+        let (tracer, mut told) = telling(1.0);
+        let event = event("people.created", b"", b"");
+        for _ in 0..3 {
+            tracer.dispatched(&event, 1, UnixMicros::EPOCH, &SystemClock::start());
+        }
+        assert!(told.try_recv().is_ok() && told.try_recv().is_err());
+    }
+}

@@ -10,7 +10,7 @@ use jsonschema::Validator;
 use serde_json::{Value, json};
 use sidehook::{
     api::{self, Example},
-    model::Scope,
+    model::{Cause, Scope},
 };
 
 use crate::{
@@ -19,27 +19,64 @@ use crate::{
     guide::{self, TOKEN},
 };
 
-const SUBSCRIPTION: &str = "sub_01kar0rze0e00a485875xhvkdf";
 const EVENT: &str = "evt_01kar0rze0e008000000000007";
 
-/// What is asked besides the examples of the guide, after them.
-fn further() -> Vec<(Method, String, Value)> {
-    let hook = format!("/subscriptions/{SUBSCRIPTION}");
+/// What has no example, for what is answered is not the same each time, or not at this desk.
+const WITHOUT: [&str; 4] = ["showHealth", "showReadiness", "showDocument", "testSubscription"];
+
+/// Asks what the guide does not ask, after it.
+async fn play_further(desk: &Desk, guide: &[Example]) -> Vec<Example> {
     let other = json!({"url": "https://example.org/hook", "event_type": "people.*"});
-    let get = |path: &str| (Method::GET, path.to_owned(), Value::Null);
-    let post = |path: String, body: Value| (Method::POST, path, body);
-    vec![
-        post("/subscriptions/".to_owned(), other.clone()),
-        post("/subscriptions".to_owned(), other),
-        get("/events?limit=1"),
-        get(&format!("/events/{EVENT}")),
-        get("/deliveries?state=dead"),
-        get("/scripts/@slack"),
-        get("/tokens?limit=1"),
-        get("/.well-known/sidehook-keys"),
-        get("/deliveries/dlv_01kar0rze0e008000000000099"),
-        post(format!("{hook}/replay"), json!({})),
-    ]
+    let made = ask(desk, Method::POST, "/subscriptions/", &other).await;
+    let id = made.answer.as_ref().unwrap()["id"].as_str().unwrap().to_owned();
+    let subscription = id.parse().unwrap();
+    let dead = [
+        desk.died(8, subscription, Cause::Exhausted).await,
+        desk.died(9, subscription, Cause::Exhausted).await,
+    ];
+    let [redriven, discarded] = dead.map(|id| format!("/dead-letters/{id}"));
+    let tokens = guide.iter().filter(|example| example.path == "/tokens");
+    let token = tokens.map(|made| made.answer.as_ref().unwrap()["id"].as_str().unwrap());
+    let token = format!("/tokens/{}", token.last().unwrap());
+    let hook = format!("/subscriptions/{id}");
+    let nothing = Value::Null;
+    let of_it = json!({"filter": {"subscription_id": id}});
+    let mut played = vec![made];
+    for (method, path, body) in [
+        (Method::POST, "/subscriptions", &other),
+        (Method::GET, &hook, &nothing),
+        (Method::GET, &format!("{hook}/secret"), &nothing),
+        (Method::POST, &format!("{hook}/rotate-secret"), &json!({"overlap": "1h"})),
+        (Method::POST, &format!("{hook}/disable"), &nothing),
+        (Method::POST, &format!("{hook}/enable"), &nothing),
+        (Method::GET, "/events?limit=1", &nothing),
+        (Method::GET, &format!("/events/{EVENT}"), &nothing),
+        (Method::POST, &format!("/events/{EVENT}/replay"), &json!({"subscription_id": id})),
+        (Method::GET, "/deliveries?state=dead", &nothing),
+        (Method::GET, "/deliveries/dlv_01kar0rze0e008000000000099", &nothing),
+        (Method::GET, "/dead-letters?cause=exhausted", &nothing),
+        (Method::GET, &redriven, &nothing),
+        (Method::POST, &format!("{redriven}/redrive"), &nothing),
+        (Method::DELETE, &discarded, &nothing),
+        (Method::POST, "/dead-letters/discard", &of_it),
+        (Method::POST, &format!("{hook}/replay"), &json!({})),
+        (Method::GET, "/scripts", &nothing),
+        (Method::GET, "/scripts/@slack", &nothing),
+        (Method::GET, "/tokens?limit=1", &nothing),
+        (Method::DELETE, &token, &nothing),
+        (Method::GET, "/.well-known/sidehook-keys", &nothing),
+        (Method::DELETE, &hook, &nothing),
+    ] {
+        played.push(ask(desk, method, path, body).await);
+    }
+    played
+}
+
+async fn ask(desk: &Desk, method: Method, path: &str, body: &Value) -> Example {
+    let request = Request::builder().method(method).uri(path);
+    let request = request.header("authorization", format!("Bearer {TOKEN}"));
+    let body = if body.is_null() { String::new() } else { body.to_string() };
+    desk.recorded(request.body(body.into()).unwrap()).await
 }
 
 #[test]
@@ -97,16 +134,12 @@ fn every_schema_is_one_and_every_reference_leads_somewhere() {
 async fn the_examples_are_real_and_the_document_is_the_one_in_docs() {
     let desk = Desk::open_with_token(Some(TOKEN)).await;
     let mut played = guide::play(&desk).await;
-    for (method, path, body) in further() {
-        let request = Request::builder().method(method).uri(&path);
-        let request = request.header("authorization", format!("Bearer {TOKEN}"));
-        let body = if body.is_null() { String::new() } else { body.to_string() };
-        played.push(desk.recorded(request.body(body.into()).unwrap()).await);
-    }
+    played.extend(play_further(&desk, &played).await);
     let document = api::document(&played);
     for example in &played {
         assert_example(&document, example);
     }
+    assert_shown(&document);
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
     same(&folder.join("src/api/openapi/examples.json"), &json!(played));
     same(&folder.join("../docs/openapi.json"), &document);
@@ -147,6 +180,20 @@ fn assert_example(document: &Value, example: &Example) {
     if let (Some(media_type), Some(answer)) = (&example.answer_type, &example.answer) {
         let place = format!("{place}/content/{}/schema", escaped(media_type));
         assert_valid(&place, answer, &what);
+    }
+}
+
+/// Whatever is answered in JSON is shown.
+fn assert_shown(document: &Value) {
+    let paths = document["paths"].as_object().unwrap().values();
+    for operation in paths.flat_map(|path| path.as_object().unwrap().values()) {
+        let id = operation["operationId"].as_str().unwrap();
+        let answers = operation["responses"].as_object().unwrap().iter();
+        for (status, answer) in answers.filter(|(status, _)| status.starts_with('2')) {
+            let Some(json) = answer.pointer("/content/application~1json") else { continue };
+            let is_shown = json.get("examples").is_some();
+            assert_eq!(is_shown, !WITHOUT.contains(&id), "{id} {status}");
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The examples of the document: what was asked once, and what was answered.
 //!
-//! Invariant: none of them is written by hand. `sidecar/tests/api/examples.rs` asks each of them
+//! Invariant: none of them is written by hand. `sidecar/tests/api/describing.rs` asks each of them
 //! again, and fails if the answer is another one.
 
 use std::sync::LazyLock;

@@ -1,16 +1,20 @@
 //! What receivers are sent, in the words of OpenAPI: a webhook for each thing that happens.
 //!
-//! Invariant: whatever is delivered is valid by what is told here; tests hold what is laid out
-//! against it.
+//! Invariant: whatever is delivered is valid by what is told here, unless a script made it.
 
 use serde_json::{Map, Value, json};
 
 use super::super::{form::named, shape};
 use crate::model::{
-    Cause, Fault, Outcome,
+    Cause, Fault, Outcome, TRACEPARENT, TRACESTATE,
     operational::{DELIVERY_DEAD, SUBSCRIPTION_DISABLED},
 };
 use utoipa::PartialSchema as _;
+
+/// The attributes of a CloudEvent that are headers in binary mode; what a nested resource belongs to
+/// has further ones.
+const ATTRIBUTES: [&str; 9] =
+    ["specversion", "id", "source", "type", "subject", "time", "sequence", TRACEPARENT, TRACESTATE];
 
 /// Each webhook by its name.
 pub(super) fn webhooks() -> Value {
@@ -71,8 +75,8 @@ fn headers() -> Vec<Value> {
     };
     let text = || json!({"type": "string"});
     let binary = "The attribute of the CloudEvent, where `format` is `cloudevents-binary`.";
-    let attributes = ["specversion", "id", "source", "type", "subject", "time"];
-    let attributes = attributes.map(|name| header(&format!("ce-{name}"), false, binary, text()));
+    let attributes = ATTRIBUTES.map(|name| header(&format!("ce-{name}"), false, binary, text()));
+    let trace = "The trace of the write, if it has one (W3C Trace Context). It is not signed.";
     let id = "The event's id, the same on every attempt and for every subscription.";
     let timestamp = "When this attempt was made, in seconds since 1970.";
     let signature = "One or more signatures, separated by spaces: `v1,` or `v1a,` and base64, over \
@@ -93,6 +97,7 @@ fn headers() -> Vec<Value> {
             json!({"type": "string", "pattern": format!("^{one}( {one})*$")}),
         ),
     ];
+    all.extend([TRACEPARENT, TRACESTATE].map(|name| header(name, false, trace, text())));
     all.extend(attributes);
     all
 }
@@ -117,6 +122,7 @@ fn cloud_event(data: &Value) -> Value {
     json!({
         "title": "cloudevents",
         "type": "object",
+        "description": "What a nested resource belongs to is an attribute for each parameter of its path.",
         "required": ["specversion", "id", "source", "type", "time", "datacontenttype", "data"],
         "properties": {
             "specversion": {"const": "1.0"},
@@ -124,6 +130,8 @@ fn cloud_event(data: &Value) -> Value {
             "source": {"type": "string", "description": "The gateway, or `sidehook`."},
             "type": named::event_type().schema(),
             "subject": {"type": "string"},
+            TRACEPARENT: {"type": "string", "description": "Of the request that wrote."},
+            TRACESTATE: {"type": "string"},
             "sequence": {"type": "string", "pattern": "^[0-9]{20}$"},
             "time": instant(),
             "datacontenttype": {"const": "application/json"},
@@ -184,8 +192,12 @@ mod tests {
     use sidehook_event::{EventId, TypeId as _, UnixMicros};
 
     use super::*;
-    use crate::model::{
-        Death, Delivery, DeliveryId, State, SubscriptionId, operational, testing::subscription,
+    use crate::{
+        model::{
+            Death, Delivery, DeliveryId, Format, State, Subscription, SubscriptionId, operational,
+            testing::{event, subscription},
+        },
+        transform::Renderer,
     };
 
     fn assert_told(data: &Value, schema: &Value) {
@@ -199,6 +211,39 @@ mod tests {
 
     fn data(event: &sidehook_event::Event) -> Value {
         serde_json::from_slice(&event.exchange.response.content).unwrap()
+    }
+
+    #[test]
+    fn what_is_delivered_is_as_it_is_described_in_each_format() {
+        let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        let told = webhooks();
+        for (name, sent, answered) in [
+            ("created", &b"{\"name\":\"Ada\"}"[..], &b"{\"id\":42,\"name\":\"Ada\"}"[..]),
+            ("updated", b"{\"name\":\"Ada\"}", b"\xff"),
+            ("deleted", b"", b""),
+        ] {
+            let mut event = event(&format!("people.{name}"), sent, answered);
+            event.sequence = Some(7);
+            event.exchange.traceparent = Some(trace.to_owned());
+            event.exchange.tracestate = Some("a=b".to_owned());
+            let told = &told[name]["post"];
+            for (_, format) in Format::NAMES {
+                let subscription = Subscription { format, ..subscription(1, "*") };
+                let payload = Renderer::new(&event).render_later(&subscription).payload;
+                let schema = &told["requestBody"]["content"][&*payload.content_type]["schema"];
+                // What is sent raw is anything, and told beside it.
+                let schema = if format == Format::Standard { &schema["anyOf"][0] } else { schema };
+                let data: Value = serde_json::from_slice(&payload.body).unwrap();
+                let validator = jsonschema::options().should_validate_formats(true);
+                let validator = validator.build(schema).unwrap();
+                assert!(schema.is_object() && validator.is_valid(&data), "{name}: {data}");
+                for (header, _) in &*payload.headers {
+                    let headers = told["parameters"].as_array().unwrap();
+                    let is_told = headers.iter().any(|told| told["name"] == header.as_str());
+                    assert!(is_told, "{name}: {header}");
+                }
+            }
+        }
     }
 
     #[test]
