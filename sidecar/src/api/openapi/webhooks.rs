@@ -11,8 +11,8 @@ use crate::model::{
 };
 use utoipa::PartialSchema as _;
 
-/// The attributes of a CloudEvent that are headers in binary mode; what a nested resource belongs to
-/// has further ones.
+/// The attributes of a `CloudEvent` that are headers in binary mode; what a nested resource belongs
+/// to has further ones.
 const ATTRIBUTES: [&str; 9] =
     ["specversion", "id", "source", "type", "subject", "time", "sequence", TRACEPARENT, TRACESTATE];
 

@@ -52,7 +52,7 @@ pub(super) fn routes() -> Routes<Arc<Context>> {
                  that came too fast. Nothing is repeated. With 503 there are listeners enough.",
             )
             .query(asked)
-            .writes(StatusCode::OK, "Does not end by itself.", MEDIA_TYPE, json!({"type": "string"}))
+            .writes(StatusCode::OK, "Does not end by itself.", MEDIA_TYPE, json!({}))
     };
     Routes::new().at("/stream", [get(SCOPE, listen, told)])
 }
