@@ -36,8 +36,8 @@ async fn play_further(desk: &Desk, guide: &[Example]) -> Vec<Example> {
     ];
     let [redriven, discarded] = dead.map(|id| format!("/dead-letters/{id}"));
     let tokens = guide.iter().filter(|example| example.path == "/tokens");
-    let token = tokens.map(|made| made.answer.as_ref().unwrap()["id"].as_str().unwrap());
-    let token = format!("/tokens/{}", token.last().unwrap());
+    let mut token = tokens.map(|made| made.answer.as_ref().unwrap()["id"].as_str().unwrap());
+    let token = format!("/tokens/{}", token.next_back().unwrap());
     let hook = format!("/subscriptions/{id}");
     let nothing = Value::Null;
     let of_it = json!({"filter": {"subscription_id": id}});
