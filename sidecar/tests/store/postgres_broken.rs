@@ -95,7 +95,8 @@ async fn calls_to_a_frozen_server_end_within_seconds() {
     let clock = SystemClock::start();
     comes_back(&*store).await;
     assert!(clock.monotonic() < BOUND);
-    assert_eq!(store.claim_deliveries(at(0), at(1), 9).await.unwrap().len(), 1);
+    // A claim that was given up may have come through when the server went on: its lease is over then.
+    assert_eq!(store.claim_deliveries(at(100), at(200), 9).await.unwrap().len(), 1);
 }
 
 /// Connections that died while nobody used them, as they do behind a firewall or when the server
