@@ -158,11 +158,11 @@ impl Process {
                     self.queue(),
                     Arc::clone(&self.clock),
                     ingest::Metrics::register(metrics.registry()),
-                    self.telling.tracer.clone(),
                 )
             })
             .unzip();
-        let committer = committer.map(|committer| committer.telling(self.live.clone()));
+        let committer = committer
+            .map(|committer| committer.telling(self.telling.tracer.clone(), self.live.clone()));
         let inbound = ingest.clone().and_then(|ingest| self.inbound(ingest, metrics));
         let dispatcher = roles.include(Role::Dispatch).then(|| self.dispatcher(self.queue()));
         let delivers = roles.include(Role::Deliver);

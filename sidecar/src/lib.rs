@@ -38,4 +38,5 @@ pub mod config;
 pub mod observe;
 pub mod trace;
 pub mod lifecycle;
+pub mod neighbours;
 pub mod app;

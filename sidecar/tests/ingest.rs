@@ -21,7 +21,6 @@ use sidehook::{
     model::PageRequest,
     queue::local::LocalQueue,
     store::{EventFilter, Store, seal::Keyring, sqlite::SqliteStore},
-    trace::Tracer,
 };
 use sidehook_event::{Event, EventId, Exchange, TypeId, UnixMicros, wire};
 use tempfile::TempDir;
@@ -54,7 +53,6 @@ impl Sidecar {
             Arc::new(LocalQueue::default()),
             Arc::clone(&clock),
             ingest::Metrics::register(&mut registry),
-            Tracer::off(),
         );
         let committer = tokio::spawn(committer.run());
         let listener = Listener::bind(&"127.0.0.1:0".parse().unwrap()).await.unwrap();

@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use clap::Args;
 use url::Url;
 
-use super::client::client;
+use crate::neighbours::client;
 
 /// What `sidehook health` is told.
 #[derive(Debug, Args)]

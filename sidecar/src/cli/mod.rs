@@ -9,12 +9,12 @@ use clap::{Parser, Subcommand};
 use url::Url;
 
 pub mod check;
-mod client;
 pub mod gateway;
 pub mod health;
 pub mod listen;
 pub mod migrate;
 pub mod reach;
+mod reason;
 pub mod script;
 pub mod secrets;
 pub mod serve;

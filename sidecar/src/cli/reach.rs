@@ -10,10 +10,8 @@ use reqwest::{Client, Method, RequestBuilder, Response};
 use serde_json::Value;
 use url::{Position, Url};
 
-use super::{
-    client::{self, beneath, client, listening_client},
-    token::Token,
-};
+use super::{reason::reason_in, token::Token};
+use crate::neighbours::{beneath, client, listening_client};
 
 /// How long an answer may take: longer than anything does that the API is asked for.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -84,7 +82,7 @@ impl Reach {
         let status = answer.status();
         let text = answer.text().await.with_context(failed)?;
         if !status.is_success() {
-            bail!("{shown} was answered {}: {}", status.as_u16(), client::reason_in(&text));
+            bail!("{shown} was answered {}: {}", status.as_u16(), reason_in(&text));
         }
         Ok(text)
     }
@@ -97,7 +95,7 @@ impl Reach {
     ) -> Result<Response, Unanswered> {
         let address = self.address(segments, query);
         let shown = format!("GET {}", address.path());
-        let client = listening_client().map_err(Unanswered::Refused)?;
+        let client = listening_client().map_err(|error| Unanswered::Refused(error.into()))?;
         let answer = self.shows_token(client.get(address)).send().await;
         let answer = answer.map_err(|error| {
             let error = anyhow::Error::from(error.without_url());
@@ -109,7 +107,7 @@ impl Reach {
         }
         // Without a reason the status tells enough.
         let text = answer.text().await.unwrap_or_default();
-        let (status, reason) = (status.as_u16(), client::reason_in(&text));
+        let (status, reason) = (status.as_u16(), reason_in(&text));
         let reason = anyhow!("{shown} of {} was answered {status}: {reason}", self.api);
         Err(if status < 500 { Unanswered::Refused(reason) } else { Unanswered::Away(reason) })
     }

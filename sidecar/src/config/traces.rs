@@ -7,6 +7,7 @@ use std::env;
 use url::Url;
 
 use super::{Error, wrong};
+use crate::neighbours;
 
 const KEY: &str = "traces";
 /// What OpenTelemetry calls the address of the collector, and under which path it takes spans.
@@ -44,11 +45,7 @@ impl Traces {
 }
 
 fn beneath(base: &str, key: &str) -> Result<Url, Error> {
-    let mut url = parsed(base, key)?;
-    if let Ok(mut path) = url.path_segments_mut() {
-        path.pop_if_empty().extend(PATH);
-    }
-    Ok(url)
+    Ok(neighbours::beneath(&parsed(base, key)?, &PATH))
 }
 
 /// What is wrong with it is told without it: there may be a password in it.

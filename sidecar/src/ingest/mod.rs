@@ -81,11 +81,10 @@ pub fn ingest(
     queue: Arc<dyn Queue>,
     clock: Arc<dyn Clock>,
     metrics: Metrics,
-    tracer: Tracer,
 ) -> (Ingest, Committer) {
     let (sender, waiting) = mpsc::channel(WAITING);
     let ingest = Ingest { waiting: sender, clock: Arc::clone(&clock), metrics: metrics.clone() };
-    let live = Live::default();
+    let (tracer, live) = (Tracer::off(), Live::default());
     (ingest, Committer { waiting, store, queue, clock, metrics, tracer, live })
 }
 
@@ -114,10 +113,10 @@ impl Ingest {
 }
 
 impl Committer {
-    /// The same, telling `live` of what it stores.
+    /// The same, telling these of what it stores.
     #[must_use]
-    pub fn telling(self, live: Live) -> Self {
-        Self { live, ..self }
+    pub fn telling(self, tracer: Tracer, live: Live) -> Self {
+        Self { tracer, live, ..self }
     }
 
     /// Commits until every [`Ingest`] is gone and nothing waits any more.

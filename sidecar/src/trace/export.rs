@@ -13,14 +13,16 @@ use opentelemetry_sdk::{
     Resource,
     trace::{SpanData, SpanExporter as _},
 };
-use reqwest::redirect;
-use rustls::crypto::{CryptoProvider, ring};
 use thiserror::Error;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{Metrics, Telling, Tracer};
-use crate::{clock::Clock, config::Traces};
+use crate::{
+    clock::Clock,
+    config::Traces,
+    neighbours::{self, PATIENCE},
+};
 
 /// The most spans that wait.
 const WAITING: usize = 8192;
@@ -28,8 +30,6 @@ const WAITING: usize = 8192;
 const SPANS_PER_REQUEST: usize = 512;
 /// How long more spans are waited for, so that few requests are made.
 const GATHERING: Duration = Duration::from_millis(500);
-/// How long a request may take.
-const PATIENCE: Duration = Duration::from_secs(5);
 /// How long is waited before a request is made again; then its spans are given up.
 const PAUSES: [Duration; 3] =
     [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
@@ -62,18 +62,9 @@ impl Exporter {
         clock: Arc<dyn Clock>,
         metrics: Metrics,
     ) -> Result<(Tracer, Self), InvalidCollector> {
-        if CryptoProvider::get_default().is_none() {
-            // Fails only if another thread was faster, which is as good.
-            let _ = ring::default_provider().install_default();
-        }
-        let client = reqwest::Client::builder()
-            .timeout(PATIENCE)
-            .no_proxy()
-            .redirect(redirect::Policy::none())
-            .build()?;
         let mut collector = SpanExporter::builder()
             .with_http()
-            .with_http_client(client)
+            .with_http_client(neighbours::client()?)
             .with_endpoint(traces.endpoint.as_str())
             .with_timeout(PATIENCE)
             .build()?;

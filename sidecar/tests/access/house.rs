@@ -37,7 +37,6 @@ use sidehook::{
     queue::{Queue, local::LocalQueue},
     route::Table,
     store::{Store, seal::Keyring, sqlite::SqliteStore},
-    trace::Tracer,
 };
 use sidehook_event::UnixMicros;
 use tempfile::TempDir;
@@ -98,7 +97,6 @@ impl House {
             Arc::clone(&queue),
             Arc::clone(&clock),
             ingest::Metrics::register(&mut Registry::default()),
-            Tracer::off(),
         );
         tokio::spawn(committer.run());
         let router = api::router(Context {

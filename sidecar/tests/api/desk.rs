@@ -37,7 +37,6 @@ use sidehook::{
     queue::local::LocalQueue,
     route::Table,
     store::{Dispatched, Due, NewDelivery, Store, seal::Keyring, sqlite::SqliteStore},
-    trace::Tracer,
 };
 use sidehook_event::{self as event, Event, EventId, EventType, Exchange, TypeId, UnixMicros};
 use tempfile::TempDir;
@@ -106,7 +105,6 @@ impl Desk {
             Arc::new(LocalQueue::default()),
             Arc::clone(&clock),
             ingest::Metrics::register(&mut Registry::default()),
-            Tracer::off(),
         );
         tokio::spawn(committer.run());
         let live = Live::default();

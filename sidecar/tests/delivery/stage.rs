@@ -302,7 +302,6 @@ impl Running {
             queue.clone(),
             Arc::clone(&clock),
             ingest::Metrics::register(&mut registry),
-            Tracer::off(),
         );
         let dispatcher = Dispatcher {
             store: Arc::clone(&store),

@@ -81,7 +81,7 @@ impl Process {
         let mut registry = Registry::default();
         let metrics = ingest::Metrics::register(&mut registry);
         let (ingest, committer) =
-            ingest::ingest(store.clone(), queue.clone(), time.clone(), metrics, Tracer::off());
+            ingest::ingest(store.clone(), queue.clone(), time.clone(), metrics);
         let holding = Holding {
             holds: Arc::default(),
             table: table.clone(),

@@ -2,9 +2,9 @@
 //!
 //! Invariant: the program returned has been run.
 
-use std::{os::unix::fs::PermissionsExt, path::PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use super::{apt, python};
 use crate::{command::Program, say, workspace};
@@ -20,9 +20,7 @@ pub async fn collector() -> Result<PathBuf> {
     let program = folder.join("rotel/rotel-agent");
     if !program.exists() {
         say::progress(format!("downloading {WHEEL} (about 10 MB) into {}", folder.display()));
-        python::unpack_wheel(WHEEL, &folder).await?;
-        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755))
-            .with_context(|| format!("failed to find {} in {WHEEL}", program.display()))?;
+        python::unpack_program(WHEEL, &folder, &program).await?;
     }
     if runs(&program).await.is_err() {
         let library = Program::new("python3").args(["-c", LIBRARY]).output().await?;

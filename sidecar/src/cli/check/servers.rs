@@ -8,9 +8,9 @@ use serde::Deserialize;
 use url::Url;
 
 use super::{finding::Finding, stats};
-use crate::cli::{
-    client::{beneath, reason_in},
-    token::Token,
+use crate::{
+    cli::{reason::reason_in, token::Token},
+    neighbours::beneath,
 };
 
 /// The longest answer that is read, in bytes: Envoy's whole statistics fit in.

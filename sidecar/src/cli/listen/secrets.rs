@@ -18,12 +18,10 @@ use url::Url;
 
 use super::signature::{Signature, Unverified, verify};
 use crate::{
-    cli::{
-        client::{beneath, client},
-        token::Token,
-    },
+    cli::token::Token,
     clock::Clock,
     model::Secret,
+    neighbours::{beneath, client},
 };
 
 /// The shortest time between two rounds of questions.

@@ -13,10 +13,7 @@ use reqwest::{Client, Method};
 use serde::{Deserialize, de::DeserializeOwned};
 
 use super::exposition::Exposition;
-use crate::{
-    cli::{client::client, reach::Reach},
-    clock::Clock,
-};
+use crate::{cli::reach::Reach, clock::Clock, neighbours::client};
 
 /// How many deliveries and dead letters are looked at, the newest.
 const NEWEST: &str = "200";

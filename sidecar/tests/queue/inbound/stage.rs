@@ -22,7 +22,6 @@ use sidehook::{
     model::PageRequest,
     queue::{inbound::TakeIn, local::LocalQueue, rabbitmq::RabbitQueue},
     store::{EventFilter, Store, seal::Keyring, sqlite::SqliteStore},
-    trace::Tracer,
 };
 use sidehook_event::Event;
 use sqlx::{Connection as _, SqliteConnection};
@@ -59,7 +58,7 @@ impl Sidecar {
         let local = Arc::new(LocalQueue::default());
         let metrics = ingest::Metrics::register(&mut registry);
         let (ingest, committer) =
-            ingest::ingest(Arc::clone(&store), local, Arc::clone(&clock), metrics, Tracer::off());
+            ingest::ingest(Arc::clone(&store), local, Arc::clone(&clock), metrics);
         tokio::spawn(committer.run());
         let metrics = inbound::Metrics::register(&mut registry);
         let inbound = Arc::new(Inbound::new(ingest, clock, metrics));

@@ -22,8 +22,10 @@ use prost::Message as _;
 use xtask::{
     child::{Child, Output},
     clock::Stopwatch,
+    http::Http,
     ports,
     serving::Serving,
+    stack::answers,
     tools, workspace,
 };
 
@@ -73,12 +75,9 @@ impl Collector {
         ];
         let program = tools::collector::collector().await?;
         let (name, folder) = (format!("collector-{port}"), workspace::run_folder("tests"));
-        let process = Child::start(name, &program, arguments, &folder, Output::Log)?;
-        let start = Stopwatch::start();
-        while tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err() {
-            ensure!(start.elapsed() < LIMIT, "no collector{}", process.last_words());
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
+        let mut process = Child::start(name, &program, arguments, &folder, Output::Log)?;
+        // Whatever it says of a path that it does not know: it is there.
+        answers(&mut process, &Http::new(), &format!("http://127.0.0.1:{port}"), |_| true).await?;
         Ok(Self { ledger, port, _behind: behind, _process: process })
     }
 
