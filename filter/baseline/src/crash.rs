@@ -41,9 +41,7 @@ impl Context for Crashing {}
 impl HttpContext for Crashing {
     fn on_http_request_headers(&mut self, _fields: usize, _ended: bool) -> Action {
         if let Some(callback) = self.get_http_request_header_bytes(HEADER) {
-            // A tick is the root's; the others are of this exchange alone.
-            let fuse = if callback == b"tick" { &self.root } else { &self.own };
-            *fuse.0.borrow_mut() = callback;
+            *self.own.0.borrow_mut() = callback;
         }
         self.own.burns_down_in("request-headers");
         Action::Continue
@@ -52,5 +50,12 @@ impl HttpContext for Crashing {
     fn on_http_response_headers(&mut self, _fields: usize, _ended: bool) -> Action {
         self.own.burns_down_in("response-headers");
         Action::Continue
+    }
+
+    // A tick is the root's, and comes when it comes: not before this exchange is over.
+    fn on_log(&mut self) {
+        if *self.own.0.borrow() == b"tick" {
+            *self.root.0.borrow_mut() = self.own.0.take();
+        }
     }
 }
