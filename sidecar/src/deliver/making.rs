@@ -1,8 +1,8 @@
 //! Makes the payloads that scripts have not made yet: those of scripts that are slow, of
 //! deliveries that were redriven since the script changed, and of events that are replayed.
 //!
-//! Here a script has all the time that scripts have, but no more than a part of the processors,
-//! and its own subscription's turns: whoever is slow waits for himself.
+//! Here a script has all the time that scripts have, but no more than a part of the processors, on
+//! a thread that steps back, and its own subscription's turns: whoever is slow waits for himself.
 //!
 //! Invariant: a script that reached a limit of the sandbox [`TRIES`] times in a row is left alone
 //! for a while; what it was to make meanwhile is a dead letter at once.
@@ -24,7 +24,7 @@ use crate::{
     },
     store::{self, DeliveryFilter, Store},
     trace::Tracer,
-    transform::{Rendered, Renderer, Scripts, scripts::half_of_the_processors, version_of},
+    transform::{Rendered, Renderer, Scripts, aside, scripts::half_of_the_processors, version_of},
 };
 
 /// How often in a row a script may reach a limit of the sandbox.
@@ -75,7 +75,7 @@ impl Maker {
             let event = Arc::clone(&event);
             move || Renderer::new(&event).make(&subscription, &scripts)
         };
-        let made = tokio::task::spawn_blocking(making).await;
+        let made = aside(making).await;
         let took = clock.monotonic().saturating_sub(started);
         self.scripts.metrics().took(took);
         match made {

@@ -3,6 +3,7 @@
 //! Invariant: a payload is a function of the event, the subscription and the text of its script;
 //! one that no script made is always valid JSON.
 
+mod aside;
 mod backtest;
 mod data;
 mod decode;
@@ -16,6 +17,7 @@ pub mod sandbox;
 pub mod scripts;
 mod subject;
 
+pub use aside::aside;
 pub use backtest::{Change, Compared, differences};
 pub use data::data;
 pub use document::visible;

@@ -28,7 +28,8 @@ use crate::{
     deliver::making,
     model::{LONGEST_SCRIPT, Scope, Script, ScriptChoice, ScriptVersion, Subscription},
     transform::{
-        Rendered, Renderer, ShownFault, library::Kept, sandbox::Unavailable, scripts::in_words,
+        Rendered, Renderer, ShownFault, aside, library::Kept, sandbox::Unavailable,
+        scripts::in_words,
     },
 };
 
@@ -133,7 +134,7 @@ impl Context {
         work: impl FnOnce() -> Result<T, Unavailable> + Send + 'static,
     ) -> Result<T, Problem> {
         let place = self.scripts.place_to_try().await;
-        let working = tokio::task::spawn_blocking(move || {
+        let working = aside(move || {
             // Kept until it is done, even if nobody waits for it any more.
             let _place = place;
             work()
