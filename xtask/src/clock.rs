@@ -2,7 +2,7 @@
 //!
 //! Invariant: the one place here that reads a clock.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// A moment to measure from.
 #[derive(Debug, Clone, Copy)]
@@ -19,4 +19,10 @@ impl Stopwatch {
     pub fn elapsed(self) -> Duration {
         self.0.elapsed()
     }
+}
+
+/// The time of day: since the Unix epoch, nothing if the clock stands before it.
+#[expect(clippy::disallowed_methods, reason = "events happen at a time of day")]
+pub fn since_the_epoch() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }

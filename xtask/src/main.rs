@@ -32,7 +32,6 @@ enum Command {
     /// Draw the dashboards for Grafana from a live run, without a Grafana
     Dashboards(dashboards::Dashboards),
     /// Measure what things cost on this machine
-    #[command(subcommand)]
     Bench(bench::Bench),
     /// Compile what runs as WebAssembly, the filter of the gateway and the engine of scripts, and
     /// say where it is

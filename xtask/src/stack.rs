@@ -174,6 +174,11 @@ impl Stack {
         &mut self.envoy
     }
 
+    /// The servers that the sidecars use, to be asked.
+    pub fn servers_ref(&self) -> &Servers {
+        &self.servers
+    }
+
     /// The servers that the sidecars use.
     pub fn servers(&mut self) -> &mut Servers {
         &mut self.servers

@@ -24,6 +24,14 @@ pub(super) async fn people() -> Result<Serving> {
     Serving::start(routes, ports::free()?).await
 }
 
+/// An API that answers with what was written.
+pub(super) async fn echo() -> Result<Serving> {
+    let created = [(header::CONTENT_TYPE, "application/json")];
+    let routes = Router::new()
+        .route("/people", post(async move |body: Bytes| (StatusCode::CREATED, created, body)));
+    Serving::start(routes, ports::free()?).await
+}
+
 /// Accepts batches as the sidecar does, says that it would, and forgets them.
 pub(super) async fn sink() -> Result<Serving> {
     let taken = get(async || StatusCode::NO_CONTENT).post(async |_: Bytes| StatusCode::NO_CONTENT);

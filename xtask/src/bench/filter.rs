@@ -27,7 +27,7 @@ use crate::{
 
 /// What `bench filter` is told.
 #[derive(Debug, Args)]
-pub struct Filter {
+pub(super) struct Filter {
     /// How many rounds; in each of them the cases take turns
     #[arg(long, default_value_t = 9, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,

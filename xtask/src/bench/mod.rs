@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: what things cost on this machine, beside what the same costs without them.
 //!
-//! [`filter`] plays its [`cases`] in rounds: a [`gateway`] of each kind stands before an [`api`]
+//! [`pipeline`] measures what a delivery costs, from the write to the receiver; [`filter`] what the filter costs Envoy.
+//! The latter plays its [`cases`] in rounds: a [`gateway`] of each kind stands before an [`api`]
 //! that does next to nothing, a [`load`] goes through one after the other, [`usage`] reads what
 //! that took of the processor. [`figures`] makes one row of many rounds, [`report`] shows them.
 //!
@@ -13,22 +14,34 @@ mod figures;
 mod filter;
 mod gateway;
 mod load;
+mod pipeline;
 mod report;
 mod usage;
 
 use std::time::Duration;
 
 use anyhow::Result;
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 
 use crate::{command::Program, say, tools::cargo};
 
 /// No measurement takes longer.
 const LIMIT: Duration = Duration::from_hours(1);
 
-/// What can be measured.
+/// What is measured: the whole pipeline, unless something else is named.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct Bench {
+    #[command(subcommand)]
+    part: Option<Part>,
+
+    #[command(flatten)]
+    pipeline: pipeline::Pipeline,
+}
+
+/// What can be measured by itself.
 #[derive(Debug, Subcommand)]
-pub enum Bench {
+enum Part {
     /// What the filter costs Envoy per request, beside no filter and one that does nothing
     Filter(filter::Filter),
 }
@@ -38,8 +51,9 @@ pub async fn bench(bench: Bench) -> Result<()> {
     if cfg!(debug_assertions) {
         return with_optimisations().await;
     }
-    match bench {
-        Bench::Filter(filter) => filter::measure(filter).await,
+    match bench.part {
+        Some(Part::Filter(filter)) => filter::measure(filter).await,
+        None => pipeline::measure(bench.pipeline).await,
     }
 }
 

@@ -21,6 +21,11 @@ pub(super) fn of(process: u32) -> Result<Usage> {
     Ok(usage)
 }
 
+/// Reads what the thread that asks has taken.
+pub(super) fn of_this_thread() -> Result<Usage> {
+    of_thread(Path::new("/proc/thread-self/schedstat"))
+}
+
 fn of_thread(file: &Path) -> Result<Usage> {
     let said = match fs::read_to_string(file) {
         // It has ended since it was listed, or while it was read.
