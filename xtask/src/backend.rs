@@ -49,14 +49,20 @@ impl Servers {
     /// Starts what `backend` names. Postgres keeps its data in `data` and goes on with what it
     /// finds there; RabbitMQ, which holds nothing that would be missed, begins empty.
     pub async fn start(backend: Backend, folder: &Path, data: &Path) -> Result<Self> {
-        let mut servers = Self::default();
-        if backend.postgres {
-            servers.postgres = Some(Postgres::open_in(&data.join("postgres")).await?);
-        }
-        if backend.rabbitmq {
-            servers.rabbitmq = Some(RabbitMq::start_in(&folder.join("rabbitmq")).await?);
-        }
-        Ok(servers)
+        let (data, folder) = (data.join("postgres"), folder.join("rabbitmq"));
+        let postgres = async {
+            anyhow::Ok(if backend.postgres { Some(Postgres::open_in(&data).await?) } else { None })
+        };
+        let rabbitmq = async {
+            anyhow::Ok(if backend.rabbitmq {
+                Some(RabbitMq::start_in(&folder).await?)
+            } else {
+                None
+            })
+        };
+        // Beside each other: both take seconds, and wait more than they work.
+        let (postgres, rabbitmq) = tokio::try_join!(postgres, rabbitmq)?;
+        Ok(Self { postgres, rabbitmq })
     }
 
     /// The address of the store; none where it is a file.

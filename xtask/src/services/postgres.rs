@@ -234,6 +234,8 @@ async fn make(programs: &Path, folder: &Path, user: Option<&User>) -> Result<()>
         // The password is sent as it is: to hash it thousands of times for each connection, as is
         // usual, takes programs that were not optimised a tenth of a second.
         .args(["--username", USER, "--auth=password", "--encoding=UTF8", "--locale=C.UTF-8"])
+        // Nobody's data is lost with a server that is empty: what is committed later is synced.
+        .args(["--no-sync"])
         .output()
         .await;
     fs::remove_file(&password)?;
