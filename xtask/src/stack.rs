@@ -118,13 +118,17 @@ impl Programs {
     /// Builds what is ours and gets what isn't. What [`tools::envoy::VARIABLE`], [`SIDEHOOK`] and
     /// [`FILTER`] name is taken as it is.
     pub async fn ensure(build: Build) -> Result<Self> {
-        let named = |variable| std::env::var_os(variable).map(PathBuf::from);
-        let filter = match named(FILTER) {
-            Some(filter) => filter,
-            None => tools::wasm::filter().await.context("failed to build the filter")?,
-        };
+        let filter = Self::ensure_filter().await?;
         let sidehook = Self::ensure_sidehook(build).await?;
         Ok(Self { envoy: tools::envoy::envoy().await?, sidehook, filter })
+    }
+
+    /// Builds the filter alone, unless [`FILTER`] names one.
+    pub async fn ensure_filter() -> Result<PathBuf> {
+        match std::env::var_os(FILTER) {
+            Some(filter) => Ok(filter.into()),
+            None => tools::wasm::filter().await.context("failed to build the filter"),
+        }
     }
 
     /// Builds the sidecar alone, unless [`SIDEHOOK`] names one.
@@ -132,9 +136,13 @@ impl Programs {
         if let Some(sidehook) = std::env::var_os(SIDEHOOK) {
             return Ok(sidehook.into());
         }
-        // It becomes part of the program.
-        tools::wasm::script_engine().await.context("failed to build the script engine")?;
+        Self::ensure_script_engine().await?;
         tools::cargo::sidecar(build).await.context("failed to build sidehook")
+    }
+
+    /// Builds the engine of scripts, which becomes part of the sidecar.
+    pub async fn ensure_script_engine() -> Result<()> {
+        tools::wasm::script_engine().await.context("failed to build the script engine").map(drop)
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Args;
 
 use crate::{
@@ -25,6 +25,10 @@ use crate::{
 /// Everything, built from scratch on two cores, takes less than that.
 const LIMIT: Duration = Duration::from_mins(40);
 
+/// How many tests of a program run beside each other, and the variable that says it to them. They
+/// wait more than they work; what measures or strains has the machine to itself by a lock.
+const AT_A_TIME: (&str, &str) = ("RUST_TEST_THREADS", "4");
+
 /// What `test` is told.
 #[derive(Debug, Args)]
 pub struct Test {
@@ -39,23 +43,43 @@ pub struct Test {
 /// Builds everything and runs the tests.
 pub async fn test(test: Test) -> Result<()> {
     say::progress("building everything, its tests included");
-    let programs = Programs::ensure(Build::Tests).await?;
-    // Fetched and compiled before the tests begin, so that none of them waits for it.
-    python::packages().await?;
-    prometheus::promtool().await?;
-    collector::collector().await?;
-    wasm::baseline().await?;
+    // What is fetched is fetched while cargo compiles, and no test waits for it.
+    let (programs, (postgres, rabbitmq)) = tokio::try_join!(built(), fetched())?;
     Program::new(&programs.sidehook).args(["script", "warm"]).show().await?;
-    let postgres = Postgres::start().await?;
-    let rabbitmq = RabbitMq::start().await?;
     // All of them, so that one run tells of everything that is wrong.
     let run = cargo::cargo().args(["test", "--workspace", "--no-fail-fast"]);
     let run = run.env(postgres::VARIABLE, postgres.url());
     let run = run.env(rabbitmq::VARIABLE, rabbitmq.url());
     let run = run.env(envoy::VARIABLE, &programs.envoy).env(FILTER, &programs.filter);
     let run = run.env(SIDEHOOK, &programs.sidehook);
+    let (variable, number) = AT_A_TIME;
+    let run = if std::env::var_os(variable).is_some() { run } else { run.env(variable, number) };
     let run = run.args(["--"]).args(test.nocapture.then_some("--nocapture")).args(test.filter);
     let ran = run.within(LIMIT).show().await;
     let stopped = rabbitmq.stop().await;
     ran.and(stopped).and(postgres.stop().await)
+}
+
+/// Builds the modules, then the sidecar and the tests, and beside these the module that only tests
+/// need.
+async fn built() -> Result<Programs> {
+    let filter = Programs::ensure_filter().await?;
+    Programs::ensure_script_engine().await?;
+    let sidehook = async {
+        match std::env::var_os(SIDEHOOK) {
+            Some(sidehook) => Ok(sidehook.into()),
+            None => cargo::sidecar(Build::Tests).await.context("failed to build sidehook"),
+        }
+    };
+    let (sidehook, _) = tokio::try_join!(sidehook, wasm::baseline())?;
+    Ok(Programs { envoy: envoy::envoy().await?, sidehook, filter })
+}
+
+/// Fetches what the tests use, and starts the servers.
+async fn fetched() -> Result<(Postgres, RabbitMq)> {
+    envoy::envoy().await?;
+    python::packages().await?;
+    prometheus::promtool().await?;
+    collector::collector().await?;
+    tokio::try_join!(Postgres::start(), RabbitMq::start())
 }

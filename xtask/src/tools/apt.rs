@@ -5,11 +5,20 @@
 use std::{fs, io::Write, os::unix::fs::OpenOptionsExt, path::Path};
 
 use anyhow::{Context, Result, bail};
+use tokio::sync::Mutex;
 
 use crate::{command::Program, say};
 
+/// Debian installs one thing at a time.
+static TURN: Mutex<()> = Mutex::const_new(());
+
 /// Installs Debian packages, or tells how; `why` completes "needed …".
 pub(super) async fn install(packages: &[&str], why: &str) -> Result<()> {
+    let _turn = TURN.lock().await;
+    install_now(packages, why).await
+}
+
+async fn install_now(packages: &[&str], why: &str) -> Result<()> {
     let by_hand = format!("apt-get install {}", packages.join(" "));
     if !Path::new("/usr/bin/apt-get").exists() || !rustix::process::geteuid().is_root() {
         bail!("needed {why}: as root, `{by_hand}` (or what your system has in its place)");
@@ -26,8 +35,9 @@ const POLICY: &str = "/usr/sbin/policy-rc.d";
 
 /// Installs Debian packages without starting the services that come with them.
 pub(crate) async fn install_stopped(packages: &[&str], why: &str) -> Result<()> {
+    let _turn = TURN.lock().await;
     let forbidden = forbid_starting();
-    let installed = install(packages, why).await;
+    let installed = install_now(packages, why).await;
     if forbidden {
         fs::remove_file(POLICY).with_context(|| format!("failed to remove {POLICY} again"))?;
     }

