@@ -29,7 +29,7 @@ const REST: Duration = Duration::from_millis(20);
 struct Stage {
     sidehook: Sidehook,
     receiver: Receiver,
-    _machine: RwLockWriteGuard<'static, ()>,
+    machine: RwLockWriteGuard<'static, ()>,
 }
 
 impl Stage {
@@ -40,7 +40,7 @@ impl Stage {
         let receiver = receiver().await?;
         sidehook.subscribe(&receiver, "created").await?;
         sidehook.has_its_broker(true).await?;
-        Ok(Self { sidehook, receiver, _machine: machine })
+        Ok(Self { sidehook, receiver, machine })
     }
 
     fn broker(&mut self) -> Result<&mut RabbitMq> {
@@ -114,6 +114,8 @@ impl Stage {
         }
         let took = start.elapsed();
         ensure!(slowest < HOLD, "a write took {slowest:?}");
+        // What the broker lost comes when its lease ends, and until then there is nothing to be done.
+        drop(self.machine);
         let delivered = balance(&self.sidehook, &self.receiver, &accepted, LEASE).await?;
         let writes = accepted.len();
         say::line(format!(

@@ -21,7 +21,7 @@ use xtask::{
     stack::Sidecar,
 };
 
-use crate::support::{LIMIT, Sidehook, alone, got, name_of, receiver, shared};
+use crate::support::{LIMIT, Sidehook, got, name_of, receiver, shared};
 
 /// One who publishes.
 struct Publisher {
@@ -131,7 +131,7 @@ async fn what_others_publish_is_delivered() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_others_publish_outlives_outages_of_the_store_and_the_broker() -> Result<()> {
-    let _machine = alone().await;
+    let _machine = shared().await;
     let backend = Backend { rabbitmq: true, postgres: true };
     let (mut sidehook, receiver) = stage(backend, 2).await?;
     sidehook.settles_its_broker().await?;

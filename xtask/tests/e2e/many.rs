@@ -18,12 +18,12 @@ use xtask::{
 use crate::support::{
     LIMIT, Sidehook, ada, alone, got,
     load::{balance, create_people},
-    receiver,
+    receiver, shared,
 };
 
 const BOTH: Backend = Backend { postgres: true, rabbitmq: true };
 const AT_ONCE: usize = 32;
-const WRITES: usize = 20_000;
+const WRITES: usize = 8_000;
 const KILLS_EVERY: Duration = Duration::from_secs(2);
 
 /// What a dead sidecar had in hand is taken over when its lease ends, after 55 seconds at most.
@@ -128,7 +128,7 @@ async fn a_subscription_made_at_one_sidecar_is_known_to_the_other_within_a_secon
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_role_can_be_a_process_of_its_own() -> Result<()> {
-    let _machine = alone().await;
+    let _machine = shared().await;
     for backend in [BOTH, Backend { postgres: true, rabbitmq: false }] {
         let sidehook =
             sidecars(backend, &["--roles=ingest,api", "--roles=dispatch", "--roles=deliver"], "2s")
@@ -155,7 +155,7 @@ async fn each_role_can_be_a_process_of_its_own() -> Result<()> {
 /// Without a broker nobody hands the work of a dead process over; its leases run out.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_killed_sidecar_had_in_hand_is_taken_over_within_its_lease() -> Result<()> {
-    let _machine = alone().await;
+    let machine = alone().await;
     let backend = Backend { postgres: true, rabbitmq: false };
     // One attempt at a time, so that it has much in hand.
     let mut sidehook = sidecars(backend, &["--concurrency=1", ""], "20s").await?;
@@ -168,6 +168,8 @@ async fn what_a_killed_sidecar_had_in_hand_is_taken_over_within_its_lease() -> R
     let killed = Stopwatch::start();
     let outcome = load.await?;
     ensure!(outcome.accepted.len() == 3_000, "refused: {:?}", outcome.others);
+    // Until the leases end there is nothing to be done.
+    drop(machine);
     let survivor = sidehook.plan.sidecars.get(1).context("no second sidecar")?.port;
     sidehook.plan.sidecars.retain(|sidecar| sidecar.port == survivor);
     let delivered = balance(&sidehook, &receiver, &outcome.accepted, TAKEN_OVER).await?;
@@ -224,7 +226,7 @@ async fn sidecars_killed_in_turn_and_servers_restarted_lose_nothing() -> Result<
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_queue_purged_by_hand_loses_nothing() -> Result<()> {
-    let _machine = alone().await;
+    let machine = alone().await;
     let roles = ["--roles=ingest,dispatch,api", "--roles=deliver"];
     let mut sidehook = sidecars(BOTH, &roles, "2s").await?;
     let receiver = receiver().await?;
@@ -238,6 +240,8 @@ async fn a_queue_purged_by_hand_loses_nothing() -> Result<()> {
     let rabbitmq = sidehook.stack.servers().rabbitmq.as_mut().context("no RabbitMQ")?;
     let purged = rabbitmq.control(&["purge_queue", "sidehook.deliveries.v1"]).await?;
     sidehook.stack.sidecar(1)?.signal(Signal::CONT)?;
+    // Until the leases end there is nothing to be done.
+    drop(machine);
     let delivered = balance(&sidehook, &receiver, &outcome.accepted, TAKEN_OVER).await?;
     say::line(format!("purged ({}): {delivered}", purged.trim()));
     sidehook.stop().await

@@ -17,16 +17,16 @@ use crate::support::{
 /// its way, and what the allocators keep.
 const OUTAGE: usize = 20 << 10;
 
-/// What ten thousand further writes may add.
-const MORE: usize = 4 << 10;
+/// What as many further writes may add, in KiB: some 400 bytes for each.
+const MORE: usize = 2 << 10;
 
 /// The buffer of a worker, in KiB.
 const BUFFER: usize = 1 << 10;
 
 /// Bytes of a large write; its answer has as many.
 const LARGE: usize = 10_000;
-const LARGE_WRITES: usize = 4_000;
-const WRITES: usize = 10_000;
+const LARGE_WRITES: usize = 3_000;
+const WRITES: usize = 5_000;
 const AT_ONCE: usize = 32;
 
 /// The resident memory of Envoy, in KiB.
