@@ -62,6 +62,7 @@ const STATEMENTS: &[(&str, &str, &[&str])] = &[
     ),
     ("record: pending", record::PENDING, &["pending_deliveries_pkey"]),
     ("record: finished", record::FINISHED, &["finished_deliveries_pkey"]),
+    ("record: delivered", record::DELIVERED, &["pending_deliveries_pkey", "lines_delivery_id_key"]),
     ("record: log", record::LOG, &[]),
     ("record: finish", record::FINISH, &["pending_deliveries_pkey", "lines_delivery_id_key"]),
     ("record: keep", record::KEEP, &[]),

@@ -1,7 +1,8 @@
 //! Records attempts and what follows them, many in one transaction.
 //!
-//! Whatever is moved is read whole and written whole, so that no statement joins a table with what
-//! it was handed: the planner has no choice of how to.
+//! What was delivered, which is nearly all, is moved by one statement that reads nothing
+//! (`quick.rs`). Whatever else is moved is read whole and written whole, so that no statement joins a
+//! table with what it was handed: the planner has no choice of how to.
 //!
 //! Invariant: an attempt and its successor are stored together or not at all.
 
@@ -23,8 +24,11 @@ use crate::{
     store::standing::Standing,
 };
 
+mod quick;
 mod write;
 
+#[cfg(test)]
+pub(super) use quick::DELIVERED;
 #[cfg(test)]
 pub(super) use write::{COUNT, FILL, FINISH, KEEP, LOG};
 
@@ -61,7 +65,29 @@ struct Moved<'a> {
 pub(super) async fn record(pool: &Pool, verdicts: &[Verdict]) -> sqlx::Result<()> {
     let mut connection = pool.lend().await?;
     let mut tx = connection.begin().await?;
-    let found = find(&mut tx, verdicts).await?;
+    let (done, mut left) = quick::finish(&mut tx, verdicts).await?;
+    let others: Vec<_> =
+        verdicts.iter().filter(|verdict| !done.contains(&verdict.delivery_id)).collect();
+    let mut died = Vec::new();
+    if !others.is_empty() {
+        died = one_by_one(&mut tx, &others, &mut left).await?;
+    }
+    if let Some(now) = verdicts.iter().map(|verdict| verdict.at).max() {
+        order::next(&mut tx, left, now).await?;
+    }
+    events::tell(&mut tx, died.iter().filter_map(operational::of_death)).await?;
+    tx.commit().await?;
+    connection.done(Ok(()))
+}
+
+/// Records what may come to anything: each delivery is read, and written where it has come to. Says
+/// in which lines a place became free, and returns the deliveries that died.
+async fn one_by_one(
+    tx: &mut PgConnection,
+    verdicts: &[&Verdict],
+    left: &mut Vec<(Uuid, i64)>,
+) -> sqlx::Result<Vec<Delivery>> {
+    let found = find(tx, verdicts).await?;
     let mut after: HashMap<_, _> =
         found.iter().map(|(id, found)| (*id, found.before.clone())).collect();
     let mut attempts: Vec<(DeliveryId, &Attempt)> = Vec::with_capacity(verdicts.len());
@@ -80,21 +106,15 @@ pub(super) async fn record(pool: &Pool, verdicts: &[Verdict]) -> sqlx::Result<()
     let mut moved: Vec<_> = moved.collect();
     // In the order of time, in which an index grows at its end.
     moved.sort_unstable_by_key(|moved| moved.id);
-    let left = write::write(&mut tx, &attempts, &moved).await?;
-    write::fill(&mut tx, verdicts, &found).await?;
-    if let Some(now) = verdicts.iter().map(|verdict| verdict.at).max() {
-        order::next(&mut tx, left, now).await?;
-    }
+    left.extend(write::write(tx, &attempts, &moved).await?);
+    write::fill(tx, verdicts, &found).await?;
     let died = moved.iter().filter(|moved| moved.after.death != moved.found.before.death);
-    let died = died.map(Moved::delivery).collect::<sqlx::Result<Vec<_>>>()?;
-    events::tell(&mut tx, died.iter().filter_map(operational::of_death)).await?;
-    tx.commit().await?;
-    connection.done(Ok(()))
+    died.map(Moved::delivery).collect()
 }
 
 async fn find(
     tx: &mut PgConnection,
-    verdicts: &[Verdict],
+    verdicts: &[&Verdict],
 ) -> sqlx::Result<HashMap<DeliveryId, Found>> {
     let ids = keys(verdicts.iter().map(|verdict| verdict.delivery_id));
     let mut rows = sqlx::query(PENDING).bind(&ids).fetch_all(&mut *tx).await?;

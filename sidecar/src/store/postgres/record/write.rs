@@ -102,7 +102,7 @@ pub(super) async fn write(
 /// Fills the payloads that scripts made.
 pub(super) async fn fill(
     tx: &mut PgConnection,
-    verdicts: &[Verdict],
+    verdicts: &[&Verdict],
     found: &HashMap<DeliveryId, Found>,
 ) -> sqlx::Result<()> {
     for verdict in verdicts {
@@ -117,7 +117,7 @@ pub(super) async fn fill(
     Ok(())
 }
 
-type Statement = Query<'static, Postgres, PgArguments>;
+pub(super) type Statement = Query<'static, Postgres, PgArguments>;
 
 fn bind(statement: Statement, columns: &Columns<'_>) -> Statement {
     statement
@@ -133,7 +133,8 @@ fn bind(statement: Statement, columns: &Columns<'_>) -> Statement {
         .bind(&columns.scripts)
 }
 
-fn log(text: &'static str, attempts: &[(DeliveryId, &Attempt)]) -> Statement {
+/// The first eight values of `text`: the columns of the log.
+pub(super) fn log(text: &'static str, attempts: &[(DeliveryId, &Attempt)]) -> Statement {
     fn column<'a, T>(
         attempts: &[(DeliveryId, &'a Attempt)],
         value: impl Fn(DeliveryId, &'a Attempt) -> T,
