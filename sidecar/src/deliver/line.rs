@@ -12,10 +12,16 @@ use super::{circuit::Circuit, holds::Terms, pace::Pace, slots::Slots, turns::Rea
 pub(super) const REST: Duration = Duration::from_secs(1);
 /// How long a piece may wait in its line, as far as the pace of the line tells.
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);
+/// How long the sweep need not offer more of a line that was full.
+const GLANCE: Duration = Duration::from_millis(100);
 /// How many times its window a line may hold of whose pace little is known.
 const UNKNOWN: usize = 4;
 /// The time between those that are put off to come again, so that they do not come at once.
 pub(super) const SPACING: Duration = Duration::from_millis(5);
+/// The same, and how long it is left alone, while nothing is known of its pace: it may be that
+/// much came at once for a receiver that takes it easily.
+pub(super) const FIRST_SPACING: Duration = Duration::from_micros(200);
+const FIRST_REST: Duration = Duration::from_millis(100);
 
 /// What waits of a subscription, and what is known of its receiver.
 #[derive(Debug)]
@@ -80,6 +86,19 @@ impl<T> Line<T> {
         }
         let in_time = PATIENCE.as_micros() / slots.interval().as_micros().max(1);
         usual.min(usize::try_from(in_time).unwrap_or(usize::MAX).max(1))
+    }
+
+    /// The terms on which one is put off that finds the line full.
+    pub(super) fn terms_when_full(&mut self, now: UnixMicros) -> Terms {
+        let ends = now.after(GLANCE);
+        if self.slots.is_some() {
+            return self.terms(Reason::Paced, ends, now.after(REST));
+        }
+        if self.pace.is_young(now) {
+            let (earliest, spacing) = (now.after(FIRST_REST), FIRST_SPACING);
+            return Terms { reason: Reason::Full, ends, earliest, spacing };
+        }
+        self.terms(Reason::Full, ends, now.after(REST))
     }
 
     pub(super) fn terms(

@@ -18,12 +18,9 @@ use sidehook_event::UnixMicros;
 
 use super::{
     holds::{Holds, Terms},
-    line::{Line, PATIENCE, REST},
+    line::{Line, PATIENCE},
 };
 use crate::model::{Pacing, RateLimit, SubscriptionId};
-
-/// How long the sweep need not offer more of a line that was full.
-const GLANCE: Duration = Duration::from_millis(100);
 
 /// What there may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -180,8 +177,7 @@ impl<T> Turns<T> {
             return Some(self.put_off(id, piece, terms));
         }
         if line.waiting.len() >= line.longest(now) || self.waiting >= all {
-            let reason = if line.slots.is_some() { Reason::Paced } else { Reason::Full };
-            let terms = line.terms(reason, now.after(GLANCE), now.after(REST));
+            let terms = line.terms_when_full(now);
             return Some(self.put_off(id, piece, terms));
         }
         line.waiting.push_back(piece);

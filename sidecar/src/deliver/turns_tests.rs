@@ -8,7 +8,10 @@ use proptest::{collection::vec, prelude::*};
 use sidehook_event::TypeId as _;
 
 use super::*;
-use crate::deliver::{circuit::FAILURES, line::SPACING};
+use crate::deliver::{
+    circuit::FAILURES,
+    line::{FIRST_SPACING, SPACING},
+};
 
 const LIMITS: Limits = Limits { in_flight: 4, most_in_flight: 16, all: 1000 };
 
@@ -52,8 +55,11 @@ fn a_line_that_does_not_move_puts_off_and_leaves_the_others_alone() {
     assert_eq!(offered(&mut turns, (0..150).map(|n| (1, n))), 134);
     assert_eq!(offered(&mut turns, [(2, 0)]), 0);
     let off = turns.offer(subscription(1), Pacing::default(), (1, 150), at(0)).unwrap();
-    let expected = at(1000).after(SPACING * 134);
+    let expected = at(100).after(FIRST_SPACING * 134);
     assert_eq!((off.until, off.reason), (expected, Reason::Full));
+    // By now it is known that it does not move.
+    let mut later = || turns.offer(subscription(1), Pacing::default(), (1, 151), at(1500)).unwrap();
+    assert_eq!((later().until, later().until), (at(2500), at(2500).after(SPACING)));
 }
 
 #[test]
@@ -105,11 +111,12 @@ fn a_line_that_moves_may_hold_what_it_takes_in_a_while() {
     assert_eq!(turns.offer(subscription(1), Pacing::default(), (1, 300), at(0)), None);
     turns.next(at(0)).unwrap();
     assert_eq!(offered(&mut turns, (0..17).map(|n| (1, n))), 1);
-    for n in 0..100 {
+    for n in 0..5 {
         turns.next(at(0)).unwrap();
         turns.finished(subscription(1), Ended::Well, at(0), 0);
         turns.offer(subscription(1), Pacing::default(), (1, n), at(0));
     }
+    // Five in a twentieth of a second, that is two hundred in two.
     assert_eq!(offered(&mut turns, (0..700).map(|n| (1, n))), 700 - 200 + 16);
 }
 
