@@ -97,8 +97,9 @@ impl<'a> Haste<'a> {
         self.scripts.metrics().took(took);
         if took > BRISK {
             self.left = self.left.saturating_sub(took);
-            let is_broken_off = matches!(ran, Ok(None));
-            self.scripts.took_long(script, is_broken_off, now);
+            self.scripts.took_long(script, now);
+        } else {
+            self.scripts.was_brisk(script);
         }
         // Without a sandbox it waits for one.
         let (transformed, is_shared) = ran.ok().flatten()?;

@@ -27,8 +27,8 @@ use crate::model::{Headers, Payload, Script, ScriptChoice, ScriptVersion};
 
 /// How long a script may keep the other deliveries of its event waiting.
 const MOMENT: Duration = Duration::from_millis(5);
-/// How often a script must take longer than [`BRISK`] to be known as slow; once if it had to be
-/// broken off.
+/// How often in a row a script must take longer than [`BRISK`] to be known as slow: once in a while
+/// the machine is to blame.
 const TIMES: u32 = 3;
 /// How long that is remembered.
 const SLOW_FOR: Duration = Duration::from_mins(1);
@@ -118,12 +118,17 @@ impl Scripts {
 
     /// Remembers that a script took long. Once that may have been the machine, or that an instance
     /// was made for it.
-    pub(super) fn took_long(&self, script: &Script, is_broken_off: bool, now: UnixMicros) {
+    pub(super) fn took_long(&self, script: &Script, now: UnixMicros) {
         let mut slow = self.slow.lock().unwrap_or_else(PoisonError::into_inner);
         slow.retain(|_, known| now < known.until);
         let known = slow.entry(script.version).or_default();
-        known.times += if is_broken_off { TIMES } else { 1 };
+        known.times += 1;
         known.until = now.after(SLOW_FOR);
+    }
+
+    /// Forgets that it took long before.
+    pub(super) fn was_brisk(&self, script: &Script) {
+        self.slow.lock().unwrap_or_else(PoisonError::into_inner).remove(&script.version);
     }
 
     /// Runs a script for a moment; `None` if it took longer. Says too whether what it came to holds
