@@ -29,6 +29,7 @@ pub mod postgres;
 pub mod seal;
 pub mod sqlite;
 pub mod standing;
+mod steps;
 
 pub use error::{Error, Result, UpdateError};
 use figures::{Backlog, Connections, Owed};

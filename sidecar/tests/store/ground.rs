@@ -2,7 +2,7 @@
 //!
 //! Invariant: every test has a store of its own.
 
-use std::{fs, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fs, path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use sidehook::{
@@ -15,7 +15,7 @@ use sidehook::{
         sqlite::SqliteStore,
     },
 };
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection, migrate::Migrator};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tempfile::TempDir;
 
 use crate::database::{Database, VARIABLE};
@@ -104,13 +104,13 @@ pub(crate) struct PostgresGround {
     store: Option<Arc<PostgresStore>>,
 }
 
-static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
-
 /// The name of the database that those of the tests are copies of, different for each schema.
 fn template() -> String {
-    let checksums = MIGRATIONS.iter().flat_map(|step| step.checksum.iter());
-    let hash =
-        checksums.fold(0_u64, |hash, byte| hash.wrapping_mul(31).wrapping_add((*byte).into()));
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/postgres");
+    let files = fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
+    let steps: BTreeMap<_, _> = files.map(|file| (file.clone(), fs::read(file).unwrap())).collect();
+    let texts = steps.into_values().flatten();
+    let hash = texts.fold(0_u64, |hash, byte| hash.wrapping_mul(31).wrapping_add(byte.into()));
     format!("sidehook_test_template_{hash:016x}")
 }
 

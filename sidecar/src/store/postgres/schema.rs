@@ -2,7 +2,7 @@
 //!
 //! Invariant: it is changed by one at a time, from one known standing to another, or not at all.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::LazyLock};
 
 use sqlx::{
     Connection as _, PgConnection,
@@ -10,8 +10,11 @@ use sqlx::{
 };
 
 use super::{address::Address, open::OpenError};
+use crate::store::steps;
 
-pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
+pub(super) static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
+    steps::all([(1, "first", include_str!("../../../migrations/postgres/0001_first.sql"))])
+});
 
 const TABLE: &str = "_sqlx_migrations";
 /// Read from the table of tables: to resolve the name would answer from a cache, which may be older
@@ -116,22 +119,16 @@ fn latest() -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
 
-    /// The folder is embedded when this file is compiled; a step added since would be missed.
-    #[test]
-    fn every_migration_is_embedded_and_numbered_like_those_of_sqlite() {
-        let folders = ["migrations/postgres", "migrations/sqlite"];
-        let [ours, theirs] = folders.map(|folder| {
-            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
-            let files = std::fs::read_dir(folder).unwrap();
-            let mut names: Vec<_> = files.map(|file| file.unwrap().file_name()).collect();
-            names.sort();
-            names
-        });
-        assert_eq!(MIGRATIONS.iter().count(), ours.len());
-        assert_eq!(ours, theirs);
+    #[tokio::test]
+    async fn every_step_is_in_the_program_and_numbered_like_those_of_sqlite() {
+        let ours = steps::told(&steps::in_folder("migrations/postgres").await);
+        let theirs = steps::told(&steps::in_folder("migrations/sqlite").await);
+        assert_eq!(steps::told(&MIGRATIONS), ours);
+        let names = |told: Vec<(i64, String, Vec<u8>)>| -> Vec<_> {
+            told.into_iter().map(|(number, name, _)| (number, name)).collect()
+        };
+        assert_eq!(names(ours), names(theirs));
     }
 }
