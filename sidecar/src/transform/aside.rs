@@ -36,7 +36,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_done_aside_is_told_and_what_breaks_off_is_an_error() {
         assert_eq!(aside(|| 6 * 7).await.unwrap(), 42);
-        let broken = aside(|| panic!("on purpose")).await.map(|()| ());
+        let broken: Result<(), _> = aside(|| panic!("on purpose")).await;
         assert_eq!(broken.unwrap_err().to_string(), "it broke off");
     }
 
