@@ -38,17 +38,24 @@ pub(super) fn number_in(bytes: &[u8]) -> Option<u64> {
     })
 }
 
-/// A batch of the events of these people, as a gateway sends it. They happened `now`, by the clock
-/// since the epoch.
-pub(super) fn batch(numbers: std::ops::Range<u64>, now: Duration) -> Result<Bytes> {
+/// The type of the events that are delivered.
+pub(super) const TYPE: &str = "people.created";
+
+/// A batch of events of this type about these people, as a gateway sends it. They happened `now`,
+/// by the clock since the epoch.
+pub(super) fn batch(
+    numbers: std::ops::Range<u64>,
+    event_type: &str,
+    now: Duration,
+) -> Result<Bytes> {
     let mut batch = wire::prologue("bench");
     for number in numbers {
-        batch.extend(wire::frame(event(number, now)?));
+        batch.extend(wire::frame(event(number, event_type, now)?));
     }
     Ok(batch.into())
 }
 
-fn event(number: u64, now: Duration) -> Result<Event> {
+fn event(number: u64, event_type: &str, now: Duration) -> Result<Event> {
     let nanos = u64::try_from(now.as_nanos()).context("a clock beyond its years")?;
     let body = |content: Bytes| Body {
         size: content.len() as u64,
@@ -58,7 +65,7 @@ fn event(number: u64, now: Duration) -> Result<Event> {
     };
     Ok(Event {
         id: EventId::mint(nanos, number),
-        event_type: "people.created".parse()?,
+        event_type: event_type.parse()?,
         source: "bench".to_owned(),
         subject: Some(format!("people/{number}")),
         parents: Vec::new(),
@@ -91,7 +98,7 @@ mod tests {
 
     #[test]
     fn a_batch_is_what_a_gateway_sends() {
-        let events = wire::decode(batch(5..8, Duration::from_secs(1)).unwrap()).unwrap();
+        let events = wire::decode(batch(5..8, TYPE, Duration::from_secs(1)).unwrap()).unwrap();
         assert_eq!(events.len(), 3);
         assert_eq!(number_in(&events[1].exchange.response.content), Some(6));
     }

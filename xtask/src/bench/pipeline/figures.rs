@@ -14,14 +14,14 @@ pub(super) struct Figures {
     /// Seconds on a processor for 1,000 deliveries, by process.
     pub(super) cpu: BTreeMap<&'static str, f64>,
     /// Half of the deliveries took no longer, all but one of a hundred, all but one of a thousand:
-    /// milliseconds.
-    pub(super) latency: [f64; 3],
+    /// milliseconds. None where nothing is delivered.
+    pub(super) latency: Option<[f64; 3]>,
+    /// The same of what a client waited for the answer to its write, where one client waits.
+    pub(super) answer: Option<[f64; 3]>,
     /// The most memory, by process: MiB.
     pub(super) memory: BTreeMap<&'static str, f64>,
-    /// Statements and transactions of the store for a delivery, where they are counted.
-    pub(super) store: Option<[f64; 2]>,
-    /// Deliveries that came again, of 1,000.
-    pub(super) repeated: f64,
+    /// What else is known, by name: that of Postgres only where there is one.
+    pub(super) further: BTreeMap<&'static str, f64>,
 }
 
 impl Figures {
@@ -33,27 +33,26 @@ impl Figures {
     /// The middle of each figure.
     pub(super) fn middle(rounds: &[Self]) -> Self {
         let of = |figure: &dyn Fn(&Self) -> f64| median(rounds.iter().map(figure));
+        // What one round does not know, all rounds together don't know either.
         let by_name = |figures: fn(&Self) -> &BTreeMap<&'static str, f64>| {
             let names = rounds.first().map(figures).into_iter().flat_map(BTreeMap::keys).copied();
+            let known = |name: &&str| rounds.iter().all(|round| figures(round).contains_key(name));
             let middle = |name| of(&|round| figures(round).get(name).copied().unwrap_or_default());
-            names.map(|name| (name, middle(name))).collect()
+            names.filter(known).map(|name| (name, middle(name))).collect()
         };
-        let counted = rounds.iter().all(|round| round.store.is_some()) && !rounds.is_empty();
+        let ranks = |figures: fn(&Self) -> Option<[f64; 3]>| {
+            let all: Option<Vec<_>> = rounds.iter().map(figures).collect();
+            let all = all.filter(|all| !all.is_empty())?;
+            let at = |place: usize| all.iter().filter_map(move |ranks| ranks.get(place).copied());
+            Some(std::array::from_fn(|place| median(at(place))))
+        };
         Self {
             per_second: of(&|round| round.per_second),
             cpu: by_name(|round| &round.cpu),
-            latency: std::array::from_fn(|place| {
-                of(&|round| round.latency.get(place).copied().unwrap_or_default())
-            }),
+            latency: ranks(|round| round.latency),
+            answer: ranks(|round| round.answer),
             memory: by_name(|round| &round.memory),
-            store: counted.then(|| {
-                std::array::from_fn(|place| {
-                    of(&|round| {
-                        round.store.and_then(|store| store.get(place).copied()).unwrap_or(0.0)
-                    })
-                })
-            }),
-            repeated: of(&|round| round.repeated),
+            further: by_name(|round| &round.further),
         }
     }
 }
@@ -76,18 +75,28 @@ mod tests {
         let round = |per_second, sidecar| Figures {
             per_second,
             cpu: [("sidecar", sidecar), ("postgres", 1.0)].into(),
-            store: Some([sidecar, 2.0]),
+            latency: Some([sidecar, 2.0, 3.0]),
             ..Figures::default()
         };
         let middle = Figures::middle(&[round(1.0, 30.0), round(3.0, 10.0), round(2.0, 20.0)]);
         assert_eq!(middle, round(2.0, 20.0));
         assert!((middle.all_cpu() - 21.0).abs() < 1e-9);
-        assert_eq!(Figures::middle(&[]).store, None);
+        assert_eq!(Figures::middle(&[]), Figures::default());
+    }
+
+    #[test]
+    fn what_a_round_does_not_know_is_not_told() {
+        let knows = Figures { further: [("a", 1.0)].into(), ..Figures::default() };
+        let middle = Figures::middle(&[knows, Figures::default()]);
+        assert_eq!((middle.further.len(), middle.latency), (0, None));
     }
 
     #[test]
     fn the_ranks_are_those_of_the_latencies() {
         let latencies = (1..=1000).rev().map(Duration::from_millis).collect();
-        assert_eq!(ranks(latencies), [501.0, 991.0, 1000.0]);
+        assert_eq!(
+            ranks(latencies).map(|ms| format!("{ms:.3}")),
+            ["501.000", "991.000", "1000.000"]
+        );
     }
 }

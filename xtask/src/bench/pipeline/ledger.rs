@@ -51,6 +51,11 @@ impl Ledger {
         self.first..self.first + self.begun.len() as u64
     }
 
+    /// How many events there are.
+    pub(super) fn events(&self) -> usize {
+        self.begun.len()
+    }
+
     /// How many deliveries there are to be.
     pub(super) fn deliveries(&self) -> usize {
         self.arrived.len()
@@ -122,7 +127,7 @@ impl Ledger {
 
     /// Of each delivery, from the hand-over of its event to its arrival.
     pub(super) fn latencies(&self) -> Vec<Duration> {
-        let events = self.begun.iter().zip(self.arrived.chunks(self.fan_out));
+        let events = self.begun.iter().zip(self.arrived.chunks(self.fan_out.max(1)));
         let latencies = events.flat_map(|(begun, arrived)| {
             let begun = begun.load(Ordering::Relaxed);
             let arrived = arrived.iter().map(|at| at.load(Ordering::Relaxed));

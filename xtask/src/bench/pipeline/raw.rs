@@ -37,7 +37,7 @@ pub(super) async fn play(receivers: &Receivers, events: usize) -> Result<Figures
     Ok(Figures {
         per_second: deliveries / ledger.took().as_secs_f64(),
         cpu: [("loop", took.as_secs_f64() * 1e3 / deliveries)].into(),
-        latency: ranks(ledger.latencies()),
+        latency: Some(ranks(ledger.latencies())),
         ..Figures::default()
     })
 }

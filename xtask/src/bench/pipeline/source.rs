@@ -6,6 +6,7 @@
 
 use std::{
     net::SocketAddr,
+    ops::Range,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -22,10 +23,12 @@ use sidehook_event::wire;
 use tokio::{net::TcpStream, task::JoinSet};
 
 use super::{event, ledger::Ledger};
-use crate::clock::since_the_epoch;
+use crate::clock::{Stopwatch, since_the_epoch};
 
 /// Events in a batch.
 const BATCH: u64 = 50;
+/// The same where nothing is measured: the most that the filter puts into one is near.
+const LARGE_BATCH: u64 = 250;
 /// Batches at a time: two gateways with two workers each.
 const BATCHES: usize = 4;
 /// Events that may be under way from the hand-over to the last arrival.
@@ -44,26 +47,53 @@ pub(super) async fn batches(sidecar: SocketAddr, ledger: &Arc<Ledger>) -> Result
         let (next, ledger) = (Arc::clone(&next), Arc::clone(ledger));
         let mut sender = connect(sidecar).await?;
         gateways.spawn(async move {
-            let end = ledger.numbers().end;
-            loop {
-                let from = next.fetch_add(BATCH, Ordering::Relaxed);
-                if from >= end {
-                    return anyhow::Ok(());
-                }
-                let numbers = from..(from + BATCH).min(end);
-                ledger.has_room(from, WINDOW).await?;
-                let batch = event::batch(numbers.clone(), since_the_epoch())?;
+            while let Some(numbers) = some(&next, BATCH, ledger.numbers().end) {
+                ledger.has_room(numbers.start, WINDOW).await?;
+                let batch = event::batch(numbers.clone(), event::TYPE, since_the_epoch())?;
                 numbers.for_each(|number| ledger.begin(number));
-                let request = Request::builder()
-                    .method(Method::POST)
-                    .uri("http://sidecar/ingest")
-                    .header(header::CONTENT_TYPE, wire::CONTENT_TYPE)
-                    .body(Full::new(batch))?;
-                exchange(&mut sender, request).await?;
+                hand_over(&mut sender, batch).await?;
             }
+            Ok(())
         });
     }
     all(gateways).await
+}
+
+/// Hands over events of a type that nobody here receives, as fast as they are stored.
+pub(super) async fn pile(
+    sidecar: SocketAddr,
+    numbers: Range<u64>,
+    event_type: &'static str,
+) -> Result<()> {
+    let next = Arc::new(AtomicU64::new(numbers.start));
+    let mut gateways = JoinSet::new();
+    for _ in 0..BATCHES {
+        let (next, end) = (Arc::clone(&next), numbers.end);
+        let mut sender = connect(sidecar).await?;
+        gateways.spawn(async move {
+            while let Some(numbers) = some(&next, LARGE_BATCH, end) {
+                let batch = event::batch(numbers, event_type, since_the_epoch())?;
+                hand_over(&mut sender, batch).await?;
+            }
+            Ok(())
+        });
+    }
+    all(gateways).await
+}
+
+/// The next numbers before `end`, at most so many.
+fn some(next: &AtomicU64, most: u64, end: u64) -> Option<Range<u64>> {
+    let from = next.fetch_add(most, Ordering::Relaxed);
+    (from < end).then(|| from..(from + most).min(end))
+}
+
+async fn hand_over(sender: &mut Sender, batch: Bytes) -> Result<()> {
+    let request = Request::builder()
+        .method(Method::POST)
+        .uri("http://sidecar/ingest")
+        .header(header::CONTENT_TYPE, wire::CONTENT_TYPE)
+        .body(Full::new(batch))?;
+    exchange(sender, request).await
 }
 
 /// As many clients as there are usually, each with one write after the other.
@@ -105,6 +135,24 @@ pub(super) async fn paced(
         ledger.begin(number);
     }
     Ok(())
+}
+
+/// One write after the other; an event begins when its write has been answered. Tells how long
+/// each answer took.
+pub(super) async fn closed_loop(
+    gateway: SocketAddr,
+    ledger: &Arc<Ledger>,
+) -> Result<Vec<Duration>> {
+    let mut sender = connect(gateway).await?;
+    let mut took = Vec::with_capacity(ledger.events());
+    for number in ledger.numbers() {
+        let write = write(number)?;
+        let start = Stopwatch::start();
+        exchange(&mut sender, write).await?;
+        took.push(start.elapsed());
+        ledger.begin(number);
+    }
+    Ok(took)
 }
 
 async fn all(mut tasks: JoinSet<Result<()>>) -> Result<()> {
