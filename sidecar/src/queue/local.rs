@@ -1,6 +1,6 @@
 //! The queue inside the process: two bounded lanes in memory.
 //!
-//! Invariant: a lane never holds more than its capacity, and what was taken is never handed out
+//! Invariant: a lane never holds more than twice its capacity, and what was taken is never handed out
 //! twice. A lane that nobody here takes from holds nothing, so that work stays in the store, where
 //! others find it.
 
@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use sidehook_event::Event;
 use tokio::sync::Notify;
 
-use super::{Lane, Lanes, Queue, Receipt, Taken, Unburied};
+use super::{Lane, Lanes, Queue, Receipt, SLACK, Taken, Unburied};
 use crate::model::DueDelivery;
 
 /// How many pieces a lane holds unless told otherwise. At some hundreds of bytes each this is a
@@ -137,7 +137,7 @@ impl<T> LaneOf<T> {
 
     fn publish(&self, pieces: Vec<T>) {
         let mut held = self.held();
-        let room = self.capacity.saturating_sub(held.pieces.len());
+        let room = (self.capacity * SLACK).saturating_sub(held.pieces.len());
         held.pieces.extend(pieces.into_iter().take(room));
         drop(held);
         self.filled.notify_one();

@@ -25,6 +25,11 @@ pub struct Taken<T> {
     pub receipt: Receipt,
 }
 
+/// How many times its capacity a lane takes. Who publishes has looked at the room before, and so may
+/// others have done meanwhile: what both of them leased is taken, for it would wait out its lease
+/// otherwise.
+const SLACK: usize = 2;
+
 /// Names something taken from the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Receipt(pub u64);
@@ -82,8 +87,9 @@ pub trait Queue: Send + Sync + Debug + 'static {
     /// What is wrong with it, in words for a person, if anything is. Work goes on all the same.
     fn trouble(&self) -> Option<String>;
 
-    /// How many more pieces the lane takes at the moment. Those who publish lease only so
-    /// many, so that nothing waits out its lease in a full queue.
+    /// How many more pieces the lane is to hold at the moment. Those who publish lease only so
+    /// many, so that nothing waits out its lease in a full queue; it takes some more, for others may
+    /// have looked at the same room.
     fn room(&self, lane: Lane) -> usize;
 
     /// Waits until the lane has room.

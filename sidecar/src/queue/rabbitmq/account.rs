@@ -1,12 +1,14 @@
 //! How much of a lane is in use, as far as this process knows.
 //!
-//! Invariant: no more is granted than the lane has room for. What others publish and take is
+//! Invariant: no more is granted than twice what the lane has room for. What others publish and take is
 //! learned from measurements, and only what two of them in a row agree on is believed, since each
 //! may miss what is on its way at that moment.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, futures::Notified};
+
+use crate::queue::SLACK;
 
 /// The account of one lane.
 #[derive(Debug)]
@@ -48,7 +50,7 @@ impl Account {
     /// Grants room for up to `wanted` pieces, and says for how many.
     pub(super) fn grant(&self, wanted: usize) -> usize {
         let mut counts = self.counts();
-        let granted = wanted.min(self.capacity.saturating_sub(counts.used));
+        let granted = wanted.min((self.capacity * SLACK).saturating_sub(counts.used));
         counts.used += granted;
         granted
     }
@@ -102,12 +104,13 @@ mod tests {
     fn no_more_is_granted_than_there_is_room() {
         let account = Account::new(3);
         assert_eq!(account.grant(2), 2);
-        assert_eq!(account.grant(2), 1);
+        assert_eq!(account.grant(2), 2);
         assert_eq!(account.room(), 0);
+        assert_eq!(account.grant(3), 2);
         account.arrived();
-        account.taken(1);
-        assert_eq!(account.room(), 1);
-        account.returned(1);
+        account.taken(3);
+        assert_eq!(account.room(), 0);
+        account.returned(2);
         assert_eq!(account.room(), 2);
     }
 
