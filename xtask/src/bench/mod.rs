@@ -1,9 +1,10 @@
 //! `cargo xtask bench`: what things cost on this machine, beside what the same costs without them.
 //!
-//! [`pipeline`] measures what a delivery costs, from the write to the receiver; [`filter`] what the filter costs Envoy.
-//! The latter plays its [`cases`] in rounds: a [`gateway`] of each kind stands before an [`api`]
+//! [`pipeline`] measures what a delivery costs, from the write to the receiver, and [`filter`] what
+//! the filter costs Envoy. The latter plays its [`cases`] in rounds: a [`gateway`] of each kind stands before an [`api`]
 //! that does next to nothing, a [`load`] goes through one after the other, [`usage`] reads what
 //! that took of the processor. [`figures`] makes one row of many rounds, [`report`] shows them.
+//! [`instructions`] counts, and measures no time.
 //!
 //! Invariant: what is compared takes turns, so that the machine's moods meet all alike; nothing
 //! leaves the loopback address.
@@ -13,6 +14,7 @@ mod cases;
 mod figures;
 mod filter;
 mod gateway;
+mod instructions;
 mod load;
 mod pipeline;
 mod report;
@@ -44,16 +46,19 @@ pub struct Bench {
 enum Part {
     /// What the filter costs Envoy per request, beside no filter and one that does nothing
     Filter(filter::Filter),
+    /// How many instructions the hot paths take, beside what was recorded
+    Instructions(instructions::Instructions),
 }
 
 /// Measures.
 pub async fn bench(bench: Bench) -> Result<()> {
-    if cfg!(debug_assertions) {
-        return with_optimisations().await;
-    }
-    match bench.part {
+    let Bench { part, pipeline } = bench;
+    match part {
+        // What it counts is another program, whatever this one was built as.
+        Some(Part::Instructions(instructions)) => instructions::count(instructions).await,
+        _ if cfg!(debug_assertions) => with_optimisations().await,
         Some(Part::Filter(filter)) => filter::measure(filter).await,
-        None => pipeline::measure(bench.pipeline).await,
+        None => pipeline::measure(pipeline).await,
     }
 }
 

@@ -40,25 +40,58 @@ pub async fn sidecar(build: Build) -> Result<PathBuf> {
     program(arguments, "sidehook").await
 }
 
+/// The compiler that cargo uses, with its version: `rustc 1.95.0 (59807616e 2026-04-14)`.
+pub async fn compiler() -> Result<String> {
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let said = Program::new(rustc).args(["--version"]).in_folder(&workspace::root()).output().await;
+    Ok(said?.trim().to_owned())
+}
+
 /// Builds this program with optimisations and tells where it is.
 pub async fn xtask_released() -> Result<PathBuf> {
     program(&["build", "--package=xtask", "--bin=xtask", "--release"], "xtask").await
 }
 
+/// What the hot paths are made of, and what optimises it as a release does: the packages of ours.
+/// Those of others are optimised in every build (`Cargo.toml`), so that none has to be built again.
+const HOT: [&str; 4] = ["sidehook", "sidehook-bench", "sidehook-event", "sidehook-filter"];
+const AS_RELEASED: [&str; 4] =
+    ["opt-level=3", "codegen-units=16", "debug-assertions=false", "overflow-checks=false"];
+
+/// Builds the program that plays the hot paths, with optimisations for these alone, and tells where
+/// it is.
+pub async fn hot_paths() -> Result<PathBuf> {
+    // All of the workspace and as tests, for then the dependencies are those of the tests.
+    let mut arguments =
+        ["test", "--workspace", "--no-run", "--bench=instructions"].map(str::to_owned).to_vec();
+    for package in HOT {
+        let settings =
+            AS_RELEASED.iter().map(|setting| format!("profile.dev.package.{package}.{setting}"));
+        arguments.extend(settings.flat_map(|setting| ["--config".to_owned(), setting]));
+    }
+    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+    named(&arguments, "instructions", "bench").await
+}
+
 async fn program(arguments: &[&str], name: &str) -> Result<PathBuf> {
+    named(arguments, name, "bin").await
+}
+
+async fn named(arguments: &[&str], name: &str, kind: &str) -> Result<PathBuf> {
     let messages = ["--quiet", "--message-format=json-render-diagnostics"];
     let messages = cargo().args(arguments).args(messages).within(LIMIT).aloud().output().await?;
-    let program = executable(&messages, name);
+    let program = executable(&messages, name, kind);
     program.with_context(|| format!("cargo built {name} but named no program"))
 }
 
 /// Finds the program among the messages of a build, which name its tests as well.
-fn executable(messages: &str, name: &str) -> Option<PathBuf> {
+fn executable(messages: &str, name: &str, kind: &str) -> Option<PathBuf> {
     let mut artifacts = messages.lines().filter_map(|line| serde_json::from_str(line).ok());
     artifacts.find_map(|artifact: Value| {
+        let is_test = artifact.pointer("/profile/test")?.as_bool()?;
         let is_program = artifact.pointer("/target/name")?.as_str()? == name
-            && artifact.pointer("/target/kind/0")?.as_str()? == "bin"
-            && !artifact.pointer("/profile/test")?.as_bool()?;
+            && artifact.pointer("/target/kind/0")?.as_str()? == kind
+            && is_test == (kind == "bench");
         let program = artifact.get("executable")?.as_str()?;
         is_program.then(|| program.into())
     })
@@ -81,9 +114,12 @@ mod tests {
             artifact("lib", true, "/elsewhere/debug/deps/sidehook-0"),
             artifact("bin", true, "/elsewhere/debug/deps/sidehook-1"),
             artifact("bin", false, "/elsewhere/debug/sidehook"),
+            artifact("bench", true, "/elsewhere/debug/deps/sidehook-2"),
         ];
         let messages = messages.map(|message| message.to_string()).join("\n");
-        assert_eq!(executable(&messages, "sidehook"), Some("/elsewhere/debug/sidehook".into()));
-        assert_eq!(executable("not JSON", "sidehook"), None);
+        let found = |kind| executable(&messages, "sidehook", kind);
+        assert_eq!(found("bin"), Some("/elsewhere/debug/sidehook".into()));
+        assert_eq!(found("bench"), Some("/elsewhere/debug/deps/sidehook-2".into()));
+        assert_eq!(executable("not JSON", "sidehook", "bin"), None);
     }
 }

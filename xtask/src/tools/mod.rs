@@ -10,4 +10,5 @@ pub mod collector;
 pub mod envoy;
 pub mod prometheus;
 pub mod python;
+pub mod valgrind;
 pub mod wasm;
