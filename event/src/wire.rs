@@ -11,6 +11,8 @@
 //! Invariant: decoding never panics, and either every event of a batch is valid or the batch is
 //! refused as a whole.
 
+mod write;
+
 use bytes::Bytes;
 use prost::Message;
 use thiserror::Error;
@@ -55,10 +57,8 @@ pub fn prologue(source: &str) -> Vec<u8> {
 }
 
 /// One event, ready to be appended to a batch.
-pub fn frame(event: Event) -> Vec<u8> {
-    // A message with one element in a repeated field is that element's frame.
-    BatchMessage { version: 0, source: String::new(), events: vec![EventMessage::from(event)] }
-        .encode_to_vec()
+pub fn frame(event: &Event) -> Vec<u8> {
+    write::frame(event)
 }
 
 /// Reads a batch. The bodies are slices of `bytes`, not copies.
@@ -218,46 +218,6 @@ impl EventMessage {
                 tracestate: self.tracestate,
             },
         })
-    }
-}
-
-impl From<Event> for EventMessage {
-    fn from(event: Event) -> Self {
-        let Event { id, event_type, source: _, subject, parents, sequence, time, exchange } = event;
-        let Exchange { method, path, status, request, response, .. } = exchange;
-        let parents = parents.into_iter().map(|(name, id)| ParentMessage { name, id });
-        let idempotency = exchange.idempotency;
-        let id_within = exchange.id_within;
-        Self {
-            id: Bytes::copy_from_slice(&id.bits().to_be_bytes()),
-            r#type: event_type.as_str().to_owned(),
-            subject,
-            time_us: time.micros(),
-            method,
-            path,
-            status: status.into(),
-            request: Some(request.into()),
-            response: Some(response.into()),
-            headers: exchange
-                .headers
-                .into_iter()
-                .map(|(name, value)| HeaderMessage { name, value })
-                .collect(),
-            traceparent: exchange.traceparent,
-            tracestate: exchange.tracestate,
-            sequence,
-            parents: parents.collect(),
-            idempotency: idempotency.map(|mark| Bytes::copy_from_slice(&mark)),
-            id_within: id_within
-                .map(|IdWithin { pointer, under }| IdWithinMessage { pointer, under }),
-        }
-    }
-}
-
-impl From<Body> for BodyMessage {
-    fn from(body: Body) -> Self {
-        let Body { content, content_type, content_encoding, size, truncated, incomplete } = body;
-        Self { content, content_type, content_encoding, size, truncated, incomplete }
     }
 }
 

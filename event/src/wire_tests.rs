@@ -39,7 +39,7 @@ fn ada() -> Event {
 
 fn batch(source: &str, events: impl IntoIterator<Item = Event>) -> Bytes {
     let mut bytes = prologue(source);
-    events.into_iter().for_each(|event| bytes.extend(frame(event)));
+    events.into_iter().for_each(|event| bytes.extend(frame(&event)));
     bytes.into()
 }
 
@@ -143,6 +143,46 @@ fn nothing_is_not_a_batch() {
     assert!(matches!(decode(Bytes::from_static(b"{\"a\":1}")), Err(DecodeError::Malformed(_))));
 }
 
+impl From<Event> for EventMessage {
+    fn from(event: Event) -> Self {
+        let Event { id, event_type, source: _, subject, parents, sequence, time, exchange } = event;
+        let Exchange { method, path, status, request, response, .. } = exchange;
+        let parents = parents.into_iter().map(|(name, id)| ParentMessage { name, id });
+        let idempotency = exchange.idempotency;
+        let id_within = exchange.id_within;
+        Self {
+            id: Bytes::copy_from_slice(&id.bits().to_be_bytes()),
+            r#type: event_type.as_str().to_owned(),
+            subject,
+            time_us: time.micros(),
+            method,
+            path,
+            status: status.into(),
+            request: Some(request.into()),
+            response: Some(response.into()),
+            headers: exchange
+                .headers
+                .into_iter()
+                .map(|(name, value)| HeaderMessage { name, value })
+                .collect(),
+            traceparent: exchange.traceparent,
+            tracestate: exchange.tracestate,
+            sequence,
+            parents: parents.collect(),
+            idempotency: idempotency.map(|mark| Bytes::copy_from_slice(&mark)),
+            id_within: id_within
+                .map(|IdWithin { pointer, under }| IdWithinMessage { pointer, under }),
+        }
+    }
+}
+
+impl From<Body> for BodyMessage {
+    fn from(body: Body) -> Self {
+        let Body { content, content_type, content_encoding, size, truncated, incomplete } = body;
+        Self { content, content_type, content_encoding, size, truncated, incomplete }
+    }
+}
+
 prop_compose! {
     fn body()(
         content in vec(any::<u8>(), 0..200),
@@ -207,6 +247,13 @@ proptest! {
     #[test]
     fn what_is_written_is_read_back(events in vec(event(), 1..5)) {
         prop_assert_eq!(decode(batch("edge", events.clone())), Ok(events));
+    }
+
+    #[test]
+    fn what_is_written_is_what_the_message_would_be_encoded_as(event in event()) {
+        let (version, source) = (0, String::new());
+        let message = BatchMessage { version, source, events: vec![event.clone().into()] };
+        prop_assert_eq!(frame(&event), message.encode_to_vec());
     }
 
     #[test]

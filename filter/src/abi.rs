@@ -13,7 +13,7 @@
 
 use std::{
     alloc::{Layout, alloc},
-    cell::RefCell,
+    cell::{Cell, RefCell},
     ptr::{null_mut, slice_from_raw_parts_mut},
     time::Duration,
 };
@@ -21,10 +21,9 @@ use std::{
 use crate::{
     contexts::Contexts,
     host::{
-        Action, Call, ContextId, Fields, Host, Kind, Level, MetricId, Moment, Refusal, Reply, Side,
-        Token,
+        Action, Call, ContextId, Host, Kind, Level, MetricId, Moment, Refusal, Reply, Side, Token,
     },
-    pairs,
+    pairs::{self, Fields},
 };
 
 #[link(wasm_import_module = "env")]
@@ -100,7 +99,12 @@ const MONOTONIC: u32 = 1;
 /// "parse failure".
 const NONSENSE: Refusal = Refusal(4);
 
-struct Envoy;
+/// The gateway during one callback.
+#[derive(Default)]
+struct Envoy {
+    /// The steady clock, once it was read.
+    moment: Cell<Option<Moment>>,
+}
 
 fn check(status: u32) -> Result<(), Refusal> {
     if status == OK { Ok(()) } else { Err(Refusal(status)) }
@@ -153,9 +157,13 @@ impl Host for Envoy {
     }
 
     fn moment(&self) -> Result<Moment, Refusal> {
+        if let Some(moment) = self.moment.get() {
+            return Ok(moment);
+        }
         let mut nanos = 0;
         // SAFETY: the host writes eight bytes there.
         check(unsafe { clock_time_get(MONOTONIC, 1, &raw mut nanos) })?;
+        self.moment.set(Some(Moment(nanos)));
         Ok(Moment(nanos))
     }
 
@@ -179,7 +187,7 @@ impl Host for Envoy {
         // SAFETY: `owned` hands in valid places for pointer and size.
         let bytes =
             owned(|data, size| unsafe { proxy_get_header_map_pairs(map(side), data, size) });
-        pairs::read(&bytes?).ok_or(NONSENSE)
+        Fields::read(bytes?).ok_or(NONSENSE)
     }
 
     fn body(&self, side: Side, length: usize) -> Result<Vec<u8>, Refusal> {
@@ -328,42 +336,46 @@ extern "C" fn proxy_on_vm_start(_root: u32, _length: usize) -> u32 {
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_configure(root: u32, length: usize) -> u32 {
-    with(false, |contexts| contexts.configure(&Envoy, ContextId(root), length)).into()
+    with(false, |contexts| contexts.configure(&Envoy::default(), ContextId(root), length)).into()
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_tick(root: u32) {
-    run(|contexts| contexts.tick(&Envoy, ContextId(root)));
+    run(|contexts| contexts.tick(&Envoy::default(), ContextId(root)));
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_request_headers(context: u32, _fields: usize, ended: u32) -> u32 {
-    act(|contexts| contexts.request_headers(&Envoy, ContextId(context), ended != 0))
+    act(|contexts| contexts.request_headers(&Envoy::default(), ContextId(context), ended != 0))
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_request_body(context: u32, size: usize, ended: u32) -> u32 {
-    act(|contexts| contexts.body(&Envoy, ContextId(context), Side::Request, size, ended != 0))
+    act(|contexts| {
+        contexts.body(&Envoy::default(), ContextId(context), Side::Request, size, ended != 0)
+    })
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_request_trailers(context: u32, _fields: usize) -> u32 {
-    act(|contexts| contexts.trailers(&Envoy, ContextId(context), Side::Request))
+    act(|contexts| contexts.trailers(&Envoy::default(), ContextId(context), Side::Request))
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_response_headers(context: u32, _fields: usize, ended: u32) -> u32 {
-    act(|contexts| contexts.response_headers(&Envoy, ContextId(context), ended != 0))
+    act(|contexts| contexts.response_headers(&Envoy::default(), ContextId(context), ended != 0))
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_response_body(context: u32, size: usize, ended: u32) -> u32 {
-    act(|contexts| contexts.body(&Envoy, ContextId(context), Side::Response, size, ended != 0))
+    act(|contexts| {
+        contexts.body(&Envoy::default(), ContextId(context), Side::Response, size, ended != 0)
+    })
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_response_trailers(context: u32, _fields: usize) -> u32 {
-    act(|contexts| contexts.trailers(&Envoy, ContextId(context), Side::Response))
+    act(|contexts| contexts.trailers(&Envoy::default(), ContextId(context), Side::Response))
 }
 
 #[unsafe(no_mangle)]
@@ -374,15 +386,15 @@ extern "C" fn proxy_on_http_call_response(
     _body: usize,
     _trailers: usize,
 ) {
-    run(|contexts| contexts.answered(&Envoy, ContextId(root), Token(token)));
+    run(|contexts| contexts.answered(&Envoy::default(), ContextId(root), Token(token)));
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_done(context: u32) -> u32 {
-    with(true, |contexts| contexts.end(&Envoy, ContextId(context))).into()
+    with(true, |contexts| contexts.end(&Envoy::default(), ContextId(context))).into()
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_delete(context: u32) {
-    run(|contexts| contexts.delete(&Envoy, ContextId(context)));
+    run(|contexts| contexts.delete(&Envoy::default(), ContextId(context)));
 }

@@ -6,7 +6,7 @@
 mod bulk;
 mod mark;
 
-use std::rc::Rc;
+use std::{borrow::Cow, rc::Rc};
 
 use bytes::Bytes;
 use sidehook_event::{Body, Event, EventId, Exchange, IdWithin, TypeId, UnixMicros};
@@ -16,7 +16,7 @@ use mark::Mark;
 
 use crate::{
     config::Route,
-    host::Fields,
+    pairs::Fields,
     pointer::{Arrays, Pointer, find},
     redact::redact,
     rules::{Change, Method, Place, last_segment},
@@ -88,16 +88,14 @@ pub struct Answer {
 
 /// The first value of the field `name`, which is in lower case. Bytes that are not UTF-8 are
 /// replaced.
-pub fn value(fields: &Fields, name: &str) -> Option<String> {
-    let mut fields = fields.iter();
-    let (_, value) = fields.find(|(key, _)| key == name.as_bytes())?;
-    Some(String::from_utf8_lossy(value).into_owned())
+pub fn value<'f>(fields: &'f Fields, name: &str) -> Option<Cow<'f, str>> {
+    fields.get(name).map(String::from_utf8_lossy)
 }
 
 /// Whether the field `content-type` says gRPC.
 pub fn is_grpc(fields: &Fields) -> bool {
-    let content_type = value(fields, "content-type").unwrap_or_default();
-    content_type.get(..16).is_some_and(|start| start.eq_ignore_ascii_case("application/grpc"))
+    let content_type = fields.get("content-type").unwrap_or_default();
+    content_type.get(..16).is_some_and(|start| start.eq_ignore_ascii_case(b"application/grpc"))
 }
 
 /// Whether an answer means that the API accepted the write; then its status.
@@ -146,8 +144,8 @@ pub fn events(seen: Seen, source: &str, random: u64) -> Vec<Event> {
         method: method.as_str().to_owned(),
         status: answer.status,
         headers: copied.collect(),
-        traceparent: value(&fields, "traceparent"),
-        tracestate: value(&fields, "tracestate"),
+        traceparent: value(&fields, "traceparent").map(Cow::into_owned),
+        tracestate: value(&fields, "tracestate").map(Cow::into_owned),
         path,
         ..Exchange::default()
     };
@@ -189,8 +187,10 @@ impl Passing {
         Self {
             wanted,
             limit,
-            content_type: value(fields, "content-type"),
-            content_encoding: encoding.filter(|name| !name.eq_ignore_ascii_case("identity")),
+            content_type: value(fields, "content-type").map(Cow::into_owned),
+            content_encoding: encoding
+                .filter(|name| !name.eq_ignore_ascii_case("identity"))
+                .map(Cow::into_owned),
             ..Self::default()
         }
     }

@@ -5,24 +5,23 @@
 //!
 //! Invariant: any sequence of callbacks has an answer.
 
-use std::collections::BTreeMap;
-
 use crate::{
     host::{Action, ContextId, Host, Side, Token},
+    register::{self, Register},
     root::Root,
 };
 
 /// The plugins of one virtual machine and the exchanges that pass through them.
 #[derive(Debug, Default)]
 pub struct Contexts {
-    roots: BTreeMap<ContextId, Root>,
-    owners: BTreeMap<ContextId, ContextId>,
+    roots: Register<Root>,
+    owners: Register<ContextId>,
 }
 
 impl Contexts {
     /// Nothing yet.
     pub const fn new() -> Self {
-        Self { roots: BTreeMap::new(), owners: BTreeMap::new() }
+        Self { roots: register::empty(), owners: register::empty() }
     }
 
     /// A new context: a plugin's root, or an exchange of the plugin `owner`.

@@ -3,14 +3,18 @@
 //! Invariant: an exchange says [`Step::Emit`] at most once, at the end of the answer in whichever
 //! of its three shapes it comes (headers, body, trailers), or as soon as no more of it is kept.
 
-use std::rc::Rc;
+use std::{borrow::Cow, rc::Rc};
 
 use crate::{
     capture::{Answer, Passing, Reason, Seen, accepted, is_grpc, value},
     config::{Capture, Config},
     host::{Host, Moment, Side},
+    pairs::Fields,
     rules::{Found, Method},
 };
+
+/// How the type of an answer begins that may never end.
+const STREAM: &[u8] = b"text/event-stream";
 
 /// A request that has just begun.
 #[derive(Debug)]
@@ -59,16 +63,19 @@ pub struct Watch {
     pub seen: Seen,
 }
 
-/// Looks at the head of a request. Reads no more of it than is needed to let it go.
+/// Looks at the head of a request, with a single question: what has a body is most likely a write,
+/// of which more has to be known; of all else the method alone is asked for at first.
 pub fn open(host: &dyn Host, config: &Config, ended: bool) -> Opening {
-    let header = |name| host.header(Side::Request, name).ok().flatten();
-    let method = header(":method").and_then(|name| Method::parse(&name));
-    let Some((method, path)) = method.zip(method.and_then(|_| header(":path"))) else {
+    if ended && !is_write(host) {
+        return Opening::Ignored;
+    }
+    let fields = host.headers(Side::Request).unwrap_or_default();
+    let method = fields.get(":method").and_then(Method::parse);
+    let Some((method, path)) = method.zip(value(&fields, ":path")) else {
         return Opening::Ignored;
     };
-    let path = String::from_utf8_lossy(&path).into_owned();
     let found = match config.rules.find(method, &path) {
-        Found::Missed => overridden(host, method).map(|method| config.rules.find(method, &path)),
+        Found::Missed => overridden(&fields, method).map(|method| config.rules.find(method, &path)),
         found => Some(found),
     };
     let (index, change, place) = match found {
@@ -79,10 +86,10 @@ pub fn open(host: &dyn Host, config: &Config, ended: bool) -> Opening {
     let Some(route) = config.routes.get(index).map(Rc::clone) else {
         return Opening::Ignored;
     };
-    let fields = host.headers(Side::Request).unwrap_or_default();
     if is_grpc(&fields) {
         return Opening::Lost(Reason::Grpc);
     }
+    let path = path.into_owned();
     let mut request = Passing::new(route.request_body, route.max_body, &fields);
     if ended {
         request.end();
@@ -104,12 +111,17 @@ pub fn open(host: &dyn Host, config: &Config, ended: bool) -> Opening {
     }))
 }
 
+fn is_write(host: &dyn Host) -> bool {
+    let method = host.header(Side::Request, ":method").ok().flatten();
+    method.is_some_and(|name| Method::parse(&name).is_some())
+}
+
 /// The method that a POST stands for, by the header field that clients use which cannot send others.
 /// Only a POST that is nothing else is asked, so that the field can't hide what a POST does.
-fn overridden(host: &dyn Host, method: Method) -> Option<Method> {
+fn overridden(fields: &Fields, method: Method) -> Option<Method> {
     const FIELDS: [&str; 3] = ["x-http-method-override", "x-method-override", "x-http-method"];
     let asked = (method == Method::Post).then_some(FIELDS)?;
-    let said = asked.into_iter().find_map(|name| host.header(Side::Request, name).ok().flatten());
+    let said = asked.into_iter().find_map(|name| fields.get(name));
     Method::parse(said?.to_ascii_uppercase().trim_ascii())
 }
 
@@ -141,15 +153,21 @@ impl Watch {
         self.seen.request.end();
     }
 
-    /// The head of the answer has come, and nothing else will if `ended`.
-    pub fn answer(&mut self, host: &dyn Host, ended: bool, shows: Shows) -> Result<Step, Reason> {
+    /// The head of the answer has come, at that time, and nothing else will if `ended`.
+    pub fn answer(
+        &mut self,
+        host: &dyn Host,
+        ended: bool,
+        shows: Shows,
+        unix_nanos: u64,
+    ) -> Result<Step, Reason> {
         let seen = &mut self.seen;
         let fields = host.headers(Side::Response).unwrap_or_default();
         let status = accepted(&fields, &host.code_details().unwrap_or_default())?;
         seen.answer = Some(Answer {
             status,
-            unix_nanos: host.unix_nanos().unwrap_or_default(),
-            location: value(&fields, "location"),
+            unix_nanos,
+            location: value(&fields, "location").map(Cow::into_owned),
         });
         let response = &mut seen.response;
         *response = Passing::new(seen.route.response_body, seen.route.max_body, &fields);
@@ -160,8 +178,8 @@ impl Watch {
         if response.is_open() && length.is_some_and(|length| response.overflows(length)) {
             response.truncate();
         }
-        let endless = value(&fields, "content-type")
-            .is_some_and(|kind| kind.to_ascii_lowercase().starts_with("text/event-stream"));
+        let kind = fields.get("content-type").and_then(|kind| kind.get(..STREAM.len()));
+        let endless = kind.is_some_and(|kind| kind.eq_ignore_ascii_case(STREAM));
         if !response.is_open() {
             return Ok(Step::Emit);
         }

@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::pairs::Fields;
+
 /// One context of the gateway: a plugin's root, or one request and its answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ContextId(pub u32);
 
 /// One call to the sidecar that is under way.
@@ -89,9 +91,6 @@ pub enum Action {
     StopAll = 4,
 }
 
-/// Header fields in the order in which they came; names in lower case, values as bytes.
-pub type Fields = Vec<(Vec<u8>, Vec<u8>)>;
-
 /// A call to a cluster of the gateway.
 #[derive(Debug)]
 pub struct Call<'a> {
@@ -127,7 +126,7 @@ pub trait Host {
     /// Nanoseconds since the Unix epoch; may jump.
     fn unix_nanos(&self) -> Result<u64, Refusal>;
 
-    /// The steady clock.
+    /// The steady clock. It stands still while a callback runs.
     fn moment(&self) -> Result<Moment, Refusal>;
 
     /// 64 random bits.

@@ -12,6 +12,7 @@
 pub mod capture;
 pub mod config;
 pub mod contexts;
+pub mod dice;
 pub mod emit;
 pub mod exchange;
 pub mod health;
@@ -22,6 +23,7 @@ pub mod pairs;
 pub mod pointer;
 pub mod quantity;
 pub mod redact;
+pub mod register;
 pub mod root;
 pub mod rules;
 

@@ -6,9 +6,13 @@
 //! are in `docs/metrics.md`, with what they mean; a test there holds the list to what a gateway
 //! shows.
 //!
-//! Invariant: counting never fails; what the gateway refuses to count is not counted.
+//! What grows with every write is added up here and told now and then: after an answer of the
+//! sidecar, at a tick, and at the end. Telling the gateway costs more than counting.
+//!
+//! Invariant: counting never fails; what the gateway refuses to count is not counted; what was
+//! counted is told within a tick.
 
-use std::time::Duration;
+use std::{cell::Cell, time::Duration};
 
 use sidehook_event::EventType;
 
@@ -21,6 +25,13 @@ use crate::{
 /// Something that only grows.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Counter(Option<MetricId>);
+
+/// Something that grows with every write, and is told now and then.
+#[derive(Debug, Default)]
+pub struct Tally {
+    counter: Counter,
+    untold: Cell<usize>,
+}
 
 /// Something that grows and shrinks. All workers add to one gauge, so each adds what changed.
 #[derive(Debug, Clone, Copy, Default)]
@@ -37,11 +48,11 @@ pub struct Histogram(Option<MetricId>);
 #[derive(Debug, Default)]
 #[expect(missing_docs, reason = "docs/metrics.md says what each counts")]
 pub struct Metrics {
-    events: Vec<(EventType, Counter)>,
-    observed: Vec<(EventType, Counter)>,
-    missed: Vec<(Reason, Counter)>,
-    pub seen: Counter,
-    pub committed: Counter,
+    events: Vec<(EventType, Tally)>,
+    observed: Vec<(EventType, Tally)>,
+    missed: Vec<(Reason, Tally)>,
+    pub seen: Tally,
+    pub committed: Tally,
     pub dropped: Counter,
     pub refused: Counter,
     pub at_risk: Counter,
@@ -49,7 +60,7 @@ pub struct Metrics {
     pub not_recorded: Counter,
     pub truncated: Counter,
     pub incomplete: Counter,
-    pub batches: Counter,
+    pub batches: Tally,
     pub failures: Counter,
     pub retries: Counter,
     pub ticks: Counter,
@@ -74,6 +85,7 @@ impl Metrics {
     pub fn define(host: &dyn Host, config: &Config) -> Self {
         let define = |kind, name: &str| host.define(kind, &format!("sidehook.{name}")).ok();
         let counter = |name: &str| Counter(define(Kind::Counter, name));
+        let tally = |name: &str| Tally { counter: counter(name), untold: Cell::default() };
         let gauge = |name: &str| Gauge { id: define(Kind::Gauge, name), last: 0 };
         let histogram = |name: &str| Histogram(define(Kind::Histogram, name));
         let of = |what: &str, is_observed: bool| -> Vec<_> {
@@ -82,21 +94,21 @@ impl Metrics {
             let names = routes.flat_map(|route| route.names.all());
             let counters = names.map(|name| {
                 let (resource, action) = (name.resource(), name.action());
-                let counter = counter(&format!("{what}.resource.{resource}.action.{action}.total"));
-                (name.clone(), counter)
+                let tally = tally(&format!("{what}.resource.{resource}.action.{action}.total"));
+                (name.clone(), tally)
             });
             counters.collect()
         };
         let (events, observed) = (of("events", false), of("observed", true));
         let reasons = REASONS.into_iter();
         let missed =
-            reasons.map(|(reason, name)| (reason, counter(&format!("missed.reason.{name}.total"))));
+            reasons.map(|(reason, name)| (reason, tally(&format!("missed.reason.{name}.total"))));
         Self {
             events,
             observed,
             missed: missed.collect(),
-            seen: counter("seen"),
-            committed: counter("committed"),
+            seen: tally("seen"),
+            committed: tally("committed"),
             dropped: counter("dropped"),
             refused: counter("refused"),
             at_risk: counter("at_risk"),
@@ -104,7 +116,7 @@ impl Metrics {
             not_recorded: counter("rejected.reason.not_recorded.total"),
             truncated: counter("truncated"),
             incomplete: counter("incomplete"),
-            batches: counter("batches"),
+            batches: tally("batches"),
             failures: counter("failures"),
             retries: counter("retries"),
             ticks: counter("ticks"),
@@ -118,27 +130,34 @@ impl Metrics {
     }
 
     /// Becomes `other`, and remembers what this worker has added to gauges.
-    pub fn replace(&mut self, other: Self) {
+    pub fn replace(&mut self, host: &dyn Host, other: Self) {
+        self.tell(host);
         let last = (self.buffered_events.last, self.buffered_bytes.last, self.held.last);
         *self = other;
         (self.buffered_events.last, self.buffered_bytes.last, self.held.last) = last;
     }
 
     /// Counts an event that was made.
-    pub fn event(&self, host: &dyn Host, name: &EventType) {
-        count(&self.events, host, name);
+    pub fn event(&self, name: &EventType) {
+        count(&self.events, name);
     }
 
     /// Counts an event that would have been made.
-    pub fn observed(&self, host: &dyn Host, name: &EventType) {
-        count(&self.observed, host, name);
+    pub fn observed(&self, name: &EventType) {
+        count(&self.observed, name);
     }
 
     /// Counts a write without an event.
-    pub fn missed(&self, host: &dyn Host, reason: Reason) {
-        if let Some((_, counter)) = self.missed.iter().find(|(known, _)| *known == reason) {
-            counter.add(host, 1);
-        }
+    pub fn missed(&self, reason: Reason) {
+        count(&self.missed, &reason);
+    }
+
+    /// Tells the gateway what was counted since the last time.
+    pub fn tell(&self, host: &dyn Host) {
+        let named = self.events.iter().chain(&self.observed).map(|(_, tally)| tally);
+        let missed = self.missed.iter().map(|(_, tally)| tally);
+        let others = [&self.seen, &self.committed, &self.batches];
+        named.chain(missed).chain(others).for_each(|tally| tally.tell(host));
     }
 }
 
@@ -149,6 +168,17 @@ impl Counter {
             // A counter that can't be counted is no reason to disturb the exchange.
             let _ = host.add(id, signed(count));
         }
+    }
+}
+
+impl Tally {
+    /// Adds `count`.
+    pub fn add(&self, count: usize) {
+        self.untold.set(self.untold.get().saturating_add(count));
+    }
+
+    fn tell(&self, host: &dyn Host) {
+        self.counter.add(host, self.untold.take());
     }
 }
 
@@ -178,9 +208,9 @@ impl Histogram {
     }
 }
 
-fn count(counters: &[(EventType, Counter)], host: &dyn Host, name: &EventType) {
-    if let Some((_, counter)) = counters.iter().find(|(known, _)| known == name) {
-        counter.add(host, 1);
+fn count<T: PartialEq>(tallies: &[(T, Tally)], what: &T) {
+    if let Some((_, tally)) = tallies.iter().find(|(known, _)| known == what) {
+        tally.add(1);
     }
 }
 

@@ -2,45 +2,84 @@
 //! every name and value, then every name and value with a zero after it (proxy-wasm ABI 0.2.1,
 //! numbers of 32 bits, little endian). Pure.
 //!
+//! They stay as they came, in one piece of memory, and are looked for where they lie: of a dozen
+//! fields a write needs two or three, and taking all of them apart costs more than all the rest
+//! that is done with it.
+//!
 //! Invariant: whatever bytes come in, reading them ends in fields or in `None`.
 
-use crate::host::Fields;
+/// Header fields in the order in which they came; names in lower case, values as bytes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Fields(Vec<u8>);
+
+impl Fields {
+    /// Fields of one's own.
+    pub fn of<N: AsRef<[u8]>, V: AsRef<[u8]>>(fields: &[(N, V)]) -> Self {
+        Self(write(fields))
+    }
+
+    /// Reads fields. `None` when the lengths do not fit the bytes.
+    pub fn read(bytes: Vec<u8>) -> Option<Self> {
+        let (mut lengths, mut texts) = divide(&bytes)?;
+        while !lengths.is_empty() {
+            (_, _, texts) = next(&mut lengths, texts)?;
+        }
+        Some(Self(bytes))
+    }
+
+    /// Each name with its value.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let (mut lengths, mut texts) = divide(&self.0).unwrap_or_default();
+        std::iter::from_fn(move || {
+            let (name, value, after) = next(&mut lengths, texts)?;
+            texts = after;
+            Some((name, value))
+        })
+    }
+
+    /// The first value of the field `name`, which is in lower case.
+    pub fn get(&self, name: &str) -> Option<&[u8]> {
+        self.iter().find_map(|(key, value)| (key == name.as_bytes()).then_some(value))
+    }
+}
 
 /// Lays out `fields`.
-pub fn write(fields: &[(&str, &str)]) -> Vec<u8> {
-    let length = |text: &str| u32::try_from(text.len()).unwrap_or(u32::MAX).to_le_bytes();
-    let count = u32::try_from(fields.len()).unwrap_or(u32::MAX);
-    let mut bytes = count.to_le_bytes().to_vec();
+pub fn write<N: AsRef<[u8]>, V: AsRef<[u8]>>(fields: &[(N, V)]) -> Vec<u8> {
+    let number = |number: usize| u32::try_from(number).unwrap_or(u32::MAX).to_le_bytes();
+    let mut bytes = number(fields.len()).to_vec();
     for (name, value) in fields {
-        bytes.extend(length(name));
-        bytes.extend(length(value));
+        bytes.extend(number(name.as_ref().len()));
+        bytes.extend(number(value.as_ref().len()));
     }
     for (name, value) in fields {
-        for text in [name, value] {
-            bytes.extend(text.as_bytes());
+        for text in [name.as_ref(), value.as_ref()] {
+            bytes.extend(text);
             bytes.push(0);
         }
     }
     bytes
 }
 
-/// Reads fields. `None` when the lengths do not fit the bytes.
-pub fn read(bytes: &[u8]) -> Option<Fields> {
+/// The lengths and the texts.
+fn divide(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     if bytes.is_empty() {
-        return Some(Fields::new());
+        return Some((&[], &[]));
     }
     let (count, rest) = number(bytes)?;
-    let table = count.checked_mul(8)?;
-    let mut lengths = rest.get(..table)?;
-    let mut texts = rest.get(table..)?;
-    let mut fields = Fields::with_capacity(count);
-    for _ in 0..count {
-        let (name, after_name) = number(lengths)?;
-        let (value, after_value) = number(after_name)?;
-        lengths = after_value;
-        fields.push((text(&mut texts, name)?, text(&mut texts, value)?));
-    }
-    Some(fields)
+    rest.split_at_checked(count.checked_mul(8)?)
+}
+
+/// A name, its value, and the texts behind them.
+type Field<'b> = (&'b [u8], &'b [u8], &'b [u8]);
+
+/// The next field, whose lengths are taken from `lengths`. `None` when they do not fit the texts.
+fn next<'b>(lengths: &mut &[u8], texts: &'b [u8]) -> Option<Field<'b>> {
+    let (name, after_name) = number(lengths)?;
+    let (value, after_value) = number(after_name)?;
+    *lengths = after_value;
+    let (name, texts) = text(texts, name)?;
+    let (value, texts) = text(texts, value)?;
+    Some((name, value, texts))
 }
 
 fn number(bytes: &[u8]) -> Option<(usize, &[u8])> {
@@ -48,10 +87,9 @@ fn number(bytes: &[u8]) -> Option<(usize, &[u8])> {
     Some((usize::try_from(u32::from_le_bytes(*number)).ok()?, rest))
 }
 
-fn text(texts: &mut &[u8], length: usize) -> Option<Vec<u8>> {
-    let text = texts.get(..length)?.to_vec();
-    *texts = texts.get(length.checked_add(1)?..)?;
-    Some(text)
+fn text(texts: &[u8], length: usize) -> Option<(&[u8], &[u8])> {
+    let (text, rest) = texts.split_at_checked(length)?;
+    Some((text, rest.get(1..)?))
 }
 
 #[cfg(test)]
@@ -62,32 +100,40 @@ mod tests {
 
     #[test]
     fn no_bytes_are_no_fields() {
-        assert_eq!(read(&[]), Some(vec![]));
-        assert_eq!(read(&write(&[])), Some(vec![]));
+        assert_eq!(Fields::default().iter().next(), None);
+        assert_eq!(Fields::read(Vec::new()), Some(Fields::default()));
+        assert_eq!(Fields::of::<&str, &str>(&[]).iter().next(), None);
     }
 
     #[test]
     fn lengths_beyond_the_bytes_are_refused() {
         let mut bytes = write(&[("a", "b")]);
         bytes[4] = 200;
-        assert_eq!(read(&bytes), None);
-        assert_eq!(read(&[255, 255, 255, 255]), None);
+        assert_eq!(Fields::read(bytes), None);
+        assert_eq!(Fields::read(vec![255, 255, 255, 255]), None);
+    }
+
+    #[test]
+    fn of_a_field_that_is_there_twice_the_first_is_taken() {
+        let fields = Fields::of(&[("a", "1"), ("b", "2"), ("a", "3")]);
+        assert_eq!(fields.get("a"), Some(&b"1"[..]));
+        assert_eq!(fields.get("c"), None);
     }
 
     proptest! {
         #[test]
-        fn what_was_written_is_read(fields: Vec<(String, String)>) {
-            let borrowed: Vec<_> = fields.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
-            let owned: Fields = fields
-                .iter()
-                .map(|(n, v)| (n.clone().into_bytes(), v.clone().into_bytes()))
-                .collect();
-            prop_assert_eq!(read(&write(&borrowed)), Some(owned));
+        fn what_was_written_is_read(fields: Vec<(String, Vec<u8>)>) {
+            let read = Fields::read(write(&fields)).unwrap();
+            let expected: Vec<_> =
+                fields.iter().map(|(n, v)| (n.as_bytes(), v.as_slice())).collect();
+            prop_assert_eq!(read.iter().collect::<Vec<_>>(), expected);
         }
 
         #[test]
         fn any_bytes_give_an_answer(bytes: Vec<u8>) {
-            let _ = read(&bytes);
+            if let Some(fields) = Fields::read(bytes) {
+                let _ = fields.iter().count();
+            }
         }
     }
 }

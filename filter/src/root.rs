@@ -20,11 +20,13 @@ use sidehook_event::wire;
 
 use crate::{
     config::Config,
+    dice::Dice,
     exchange::{Shows, Watch},
     health::Health,
     host::{Action, ContextId, Host, Level, Moment, Side, Token},
     metrics::Metrics,
     outbox::Outbox,
+    register::{self, Register},
 };
 
 /// How often deadlines and pauses are looked at. Events themselves never wait for a tick.
@@ -83,7 +85,7 @@ struct Active {
     root: ContextId,
     config: Rc<Config>,
     prologue: Vec<u8>,
-    exchanges: BTreeMap<ContextId, Exchange>,
+    exchanges: Register<Exchange>,
     /// Bytes of bodies kept in `exchanges`.
     kept: usize,
     outbox: Outbox,
@@ -91,6 +93,8 @@ struct Active {
     /// Who waits for the sidecar's word.
     asking: VecDeque<ContextId>,
     metrics: Metrics,
+    dice: Dice,
+    wall: Wall,
     shows: Shows,
     complaints: BTreeMap<Complaint, Moment>,
     tick: Duration,
@@ -100,6 +104,24 @@ struct Active {
     ending: bool,
     /// When to stop sending, as long as the gateway waits for us.
     last_words: Option<Moment>,
+}
+
+/// What the steady clock has to be put forward by to show the time of day. It is read at every
+/// tick, so that one clock does for each exchange; a day's time that jumps is followed within one.
+#[derive(Debug, Clone, Copy)]
+struct Wall {
+    ahead: u64,
+}
+
+impl Wall {
+    fn read(host: &dyn Host) -> Self {
+        Self { ahead: host.unix_nanos().unwrap_or_default().saturating_sub(now(host).0) }
+    }
+
+    /// Nanoseconds since the Unix epoch at `now`.
+    fn unix_nanos(self, now: Moment) -> u64 {
+        now.0.saturating_add(self.ahead)
+    }
 }
 
 impl Root {
@@ -127,7 +149,7 @@ impl Root {
         }
         if let Some(active) = &mut self.active {
             active.outbox.limit(config.buffer);
-            active.metrics.replace(metrics);
+            active.metrics.replace(host, metrics);
             (active.config, active.prologue) = (config, prologue);
             return true;
         }
@@ -136,11 +158,14 @@ impl Root {
             outbox: Outbox::new(config.buffer),
             config,
             prologue,
-            exchanges: BTreeMap::new(),
+            exchanges: register::empty(),
             kept: 0,
             health: Health::default(),
             asking: VecDeque::new(),
             metrics,
+            // Without a seed the clock has to do.
+            dice: Dice::new(host.random().unwrap_or_else(|_| now(host).0)),
+            wall: Wall::read(host),
             shows: Shows::Unknown,
             complaints: BTreeMap::new(),
             tick: TICK,

@@ -9,7 +9,7 @@
 mod path;
 mod template;
 
-use std::cmp::Reverse;
+use std::{borrow::Cow, cmp::Reverse};
 
 use serde::Deserialize;
 
@@ -213,11 +213,15 @@ impl Rules {
             return found;
         }
         let loose = path::loosely(path);
-        if self.watched.iter().any(|prefix| loose.starts_with(prefix)) {
+        if self.watched.iter().any(|prefix| starts(&loose, prefix)) {
             return Found::Missed;
         }
         Found::Unwatched
     }
+}
+
+fn starts(path: &[Cow<'_, str>], prefix: &[String]) -> bool {
+    path.len() >= prefix.len() && path.iter().zip(prefix).all(|(part, literal)| part == literal)
 }
 
 impl Pattern {
@@ -252,7 +256,7 @@ impl Pattern {
         template::same_shape(&self.segments, &other.segments) && ALL.iter().any(both)
     }
 
-    fn place(&self, path: &[String]) -> Place {
+    fn place(&self, path: &[Cow<'_, str>]) -> Place {
         let parameters = || {
             let numbered = self.segments.iter().enumerate();
             numbered.filter_map(|(at, segment)| (!segment.is_literal()).then_some(at))
@@ -264,7 +268,7 @@ impl Pattern {
         };
         let here = || join(parameters().next_back()? + 1);
         let named = self.segments.iter().zip(path).filter_map(|(segment, part)| match segment {
-            Segment::Parameter(name) => Some((name.clone(), part.clone())),
+            Segment::Parameter(name) => Some((name.clone(), part.clone().into_owned())),
             Segment::Literal(_) => None,
         });
         let mut parents: Vec<_> = named.collect();

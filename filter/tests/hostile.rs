@@ -10,6 +10,7 @@ use proptest::prelude::*;
 use sidehook_filter::{
     contexts::Contexts,
     host::{Action, ContextId, Level, Side, Token},
+    pairs::Fields,
 };
 
 #[test]
@@ -91,7 +92,7 @@ fn a_request_under_a_number_in_use_is_the_end_of_the_one_before() {
     host.context.set(Some(context));
     host.phase.set(Some(Side::Request));
     let field = |name: &str, value: &str| (name.as_bytes().to_vec(), value.as_bytes().to_vec());
-    *host.fields.borrow_mut() = vec![field(":method", "POST"), field(":path", "/hard")];
+    *host.fields.borrow_mut() = Fields::of(&[field(":method", "POST"), field(":path", "/hard")]);
     assert_eq!(filter.request_headers(host, context, true), Action::Stop);
     gateway.waits(5_000);
     assert_eq!(gateway.replies(), [(context, 503)]);
@@ -207,12 +208,12 @@ proptest! {
                     let path = ["/people", "/hard/1", "/soft", "/thin/\u{fffd}", "/people/x/y", ""][path];
                     let method = ["POST", "PUT", "DELETE", "PATCH", "GET"][method];
                     let field = |name: &str, value: &[u8]| (name.as_bytes().to_vec(), value.to_vec());
-                    *host.fields.borrow_mut() = vec![
+                    *host.fields.borrow_mut() = Fields::of(&[
                         field(":method", method.as_bytes()),
                         field(":path", &[path.as_bytes(), b"?\xff"].concat()),
                         field("traceparent", b"\xff\xfe"),
                         (vec![0xff], vec![0xff]),
-                    ];
+                    ]);
                     filter.request_headers(host, ContextId(context), ended);
                 }
                 Callback::Body { context, request, bytes, shown, ended } => {
@@ -227,7 +228,7 @@ proptest! {
                 Callback::Response { context, status, local, ended } => {
                     enter(context);
                     host.phase.set(Some(Side::Response));
-                    *host.fields.borrow_mut() = vec![(b":status".to_vec(), status)];
+                    *host.fields.borrow_mut() = Fields::of(&[(":status", status)]);
                     *host.details.borrow_mut() = if local { vec![] } else { b"via_upstream".to_vec() };
                     filter.response_headers(host, ContextId(context), ended);
                 }

@@ -247,8 +247,8 @@ fn a_plugin_that_ends_in_a_pause_tries_once_more_and_tells_what_is_at_risk() {
     gateway.exchange("/soft");
     assert_eq!(gateway.calls(), 1);
     assert!(!gateway.filter.end(&gateway.host, ROOT));
-    assert_eq!((gateway.calls(), gateway.counted("at_risk")), (2, 2));
-    assert_eq!(gateway.counted("buffered_events"), 0, "nobody may be there to set it later");
+    assert_eq!((gateway.calls(), gateway.told("at_risk")), (2, 2));
+    assert_eq!(gateway.told("buffered_events"), 0, "nobody may be there to set it later");
     let told = |text: &str| text == "the plugin ends with 2 events that are not stored yet";
     let logs = gateway.host.logs.borrow().clone();
     assert!(logs.iter().any(|(level, text)| *level == Level::Warn && told(text)), "{logs:?}");

@@ -51,18 +51,18 @@ fn a_read_costs_one_question() {
         machine.ends(6);
     });
     assert_eq!(asked, ["header"]);
-    assert!(fuel < 1_500, "{fuel} instructions");
+    assert!(fuel < 1_800, "{fuel} instructions");
 }
 
 #[test]
-fn a_write_that_is_not_watched_costs_two_questions() {
+fn a_write_that_is_not_watched_costs_one_question() {
     let (mut machine, _) = Machine::configured(CONFIG);
     let (fuel, asked) = machine.cost(|machine| {
         machine.exchange(6, "POST", "/orders");
         machine.ends(6);
     });
-    assert_eq!(asked, ["header", "header"]);
-    assert!(fuel < 9_000, "{fuel} instructions");
+    assert_eq!(asked, ["headers"]);
+    assert!(fuel < 6_000, "{fuel} instructions");
 }
 
 #[test]
@@ -75,8 +75,8 @@ fn a_captured_write_stays_within_its_budget() {
     let (fuel, asked) = machine.cost(|machine| {
         assert_eq!(machine.exchange(7, "POST", "/people"), 2);
     });
-    assert!(fuel < 60_000, "{fuel} instructions");
-    assert!(asked.len() <= 14, "{asked:?}");
+    assert!(fuel < 49_000, "{fuel} instructions");
+    assert!(asked.len() <= 7, "{asked:?}");
 
     let (fuel, asked) = machine.cost(|machine| {
         machine.answered(1);

@@ -113,7 +113,7 @@ fn batch(ids: impl IntoIterator<Item = u128>) -> Vec<u8> {
 fn batch_of(event_type: &str, ids: impl IntoIterator<Item = u128>) -> Vec<u8> {
     let mut batch = wire::prologue("edge");
     for id in ids {
-        batch.extend(wire::frame(Event {
+        batch.extend(wire::frame(&Event {
             id: EventId::from_bits(id),
             event_type: event_type.parse().unwrap(),
             source: "edge".to_owned(),

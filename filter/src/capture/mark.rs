@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 use sidehook_event::Body;
 
 use super::value;
-use crate::{host::Fields, rules::Method};
+use crate::{pairs::Fields, rules::Method};
 
 /// The mark of an exchange, as long as it is not known whose event has it.
 #[derive(Debug, Clone)]

@@ -6,8 +6,7 @@ use super::*;
 use crate::config::Config;
 
 fn fields(pairs: &[(&str, &[u8])]) -> Fields {
-    let pairs = pairs.iter();
-    pairs.map(|(name, value)| (name.as_bytes().to_vec(), value.to_vec())).collect()
+    Fields::of(pairs)
 }
 
 fn route(extra: &serde_json::Value) -> Rc<Route> {
@@ -39,9 +38,9 @@ fn seen(request: &[u8], response: &[u8]) -> Seen {
         place: Place::default(),
         method: Method::Post,
         path: "/people?x=1".into(),
-        fields: Fields::new(),
-        request: passed(&[request], &Fields::new()),
-        response: passed(&[response], &Fields::new()),
+        fields: Fields::default(),
+        request: passed(&[request], &Fields::default()),
+        response: passed(&[response], &Fields::default()),
         answer: Some(Answer { status: 201, unix_nanos: 1_763_890_200_000_042_000, location: None }),
     }
 }
@@ -154,22 +153,22 @@ fn only_the_api_s_own_2xx_is_an_acceptance() {
     for kind in [&b"application/grpc"[..], b"Application/GRPC+proto", b"application/grpc-web"] {
         assert_eq!(accepted(&head(b"200", kind), b"via_upstream"), Err(Reason::Grpc));
     }
-    assert_eq!(accepted(&Fields::new(), b"via_upstream"), Err(Reason::NotAccepted));
+    assert_eq!(accepted(&Fields::default(), b"via_upstream"), Err(Reason::NotAccepted));
 }
 
 #[test]
 fn a_body_over_the_limit_is_emptied_and_counted_on() {
-    let long = passed(&[&[b'a'; 60], &[b'b'; 5], &[b'c'; 3]], &Fields::new()).body();
+    let long = passed(&[&[b'a'; 60], &[b'b'; 5], &[b'c'; 3]], &Fields::default()).body();
     assert!(long.content.is_empty() && long.truncated && !long.incomplete);
     assert_eq!(long.size, 68);
-    let exact = passed(&[&[b'a'; 60], &[b'b'; 4]], &Fields::new()).body();
+    let exact = passed(&[&[b'a'; 60], &[b'b'; 4]], &Fields::default()).body();
     assert!(exact.is_whole());
     assert_eq!((exact.content.len(), exact.size), (64, 64));
 }
 
 #[test]
 fn a_body_for_which_there_is_no_room_is_emptied() {
-    let mut body = Passing::new(true, 64, &Fields::new());
+    let mut body = Passing::new(true, 64, &Fields::default());
     assert_eq!(body.appetite(10, 9), 0);
     body.pass(10, vec![]);
     body.end();
@@ -178,7 +177,7 @@ fn a_body_for_which_there_is_no_room_is_emptied() {
 
 #[test]
 fn a_body_of_which_the_gateway_shows_too_little_is_not_taken_for_whole() {
-    let mut body = Passing::new(true, 64, &Fields::new());
+    let mut body = Passing::new(true, 64, &Fields::default());
     body.pass(10, b"12345".to_vec());
     body.end();
     assert!(body.body().truncated);
@@ -186,7 +185,7 @@ fn a_body_of_which_the_gateway_shows_too_little_is_not_taken_for_whole() {
 
 #[test]
 fn a_body_without_its_end_is_incomplete() {
-    let mut body = Passing::new(true, 64, &Fields::new());
+    let mut body = Passing::new(true, 64, &Fields::default());
     body.pass(3, b"{\"i".to_vec());
     let body = body.body();
     assert!(body.incomplete && !body.is_whole());
@@ -194,7 +193,7 @@ fn a_body_without_its_end_is_incomplete() {
 
 #[test]
 fn a_body_nobody_asked_for_is_only_counted() {
-    let mut body = Passing::new(false, 64, &Fields::new());
+    let mut body = Passing::new(false, 64, &Fields::default());
     assert_eq!(body.appetite(10, 1000), 0);
     body.pass(10, vec![]);
     let body = body.body();
@@ -286,7 +285,8 @@ fn what_is_no_list_of_resources_stays_one_event() {
         (long.as_bytes(), 200),
     ] {
         let mut seen = seen(b"", answered);
-        seen.response = Passing { limit: 1 << 20, ..Passing::new(true, 1 << 20, &Fields::new()) };
+        seen.response =
+            Passing { limit: 1 << 20, ..Passing::new(true, 1 << 20, &Fields::default()) };
         seen.response.pass(answered.len(), answered.to_vec());
         seen.response.end();
         seen.route = route(&asked);
@@ -315,7 +315,7 @@ fn a_repeated_request_has_the_mark_of_the_first() {
     assert!(first.is_some());
     let later = mark(&key, |seen| {
         seen.answer.as_mut().unwrap().unix_nanos += 1_000_000_000;
-        seen.fields.push((b"x-request-id".to_vec(), b"other".to_vec()));
+        seen.fields = fields(&[key[0], ("x-request-id", b"other"), key[1]]);
     });
     assert_eq!(first, later);
     assert_eq!(mark(&[], |_| ()), None);
@@ -330,8 +330,9 @@ fn another_write_has_another_mark_even_with_the_same_key() {
     let first = mark(&key, |_| ());
     let other_key = mark(&[("idempotency-key", b"k2"), key[1]], |_| ());
     let other_client = mark(&[key[0], ("authorization", b"Bearer b")], |_| ());
-    let other_body = mark(&key, |seen| seen.request = passed(&[b"{\"n\":2}"], &Fields::new()));
-    let done_again = mark(&key, |seen| seen.response = passed(&[b"{\"id\":43}"], &Fields::new()));
+    let other_body = mark(&key, |seen| seen.request = passed(&[b"{\"n\":2}"], &Fields::default()));
+    let done_again =
+        mark(&key, |seen| seen.response = passed(&[b"{\"id\":43}"], &Fields::default()));
     let other_path = mark(&key, |seen| seen.path = "/people".into());
     let other_method = mark(&key, |seen| seen.method = Method::Put);
     let other_type = mark(&key, |seen| seen.change = Change::Updated);

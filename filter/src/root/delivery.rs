@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sidehook_event::{Event, wire};
 
-use super::{Active, BUSY_TICK, Complaint, Exchange, LAST_WORDS, TICK, now};
+use super::{Active, BUSY_TICK, Complaint, Exchange, LAST_WORDS, TICK, Wall, now};
 use crate::{
     capture::{self, Seen},
     config::Capture,
@@ -74,7 +74,7 @@ impl Active {
 
     /// Makes the events of an exchange and sends them as soon as may be.
     pub(super) fn emit(&mut self, host: &dyn Host, seen: Seen, holder: Option<Holder>) -> Emitted {
-        let random = random(host);
+        let random = self.dice.roll();
         let mode = seen.route.capture;
         let events = capture::events(seen, &self.config.gateway, random);
         if mode == Capture::Observe {
@@ -91,7 +91,7 @@ impl Active {
         if count == 0 {
             return Emitted::Dropped;
         }
-        if self.outbox.push(events.into_iter().map(wire::frame).collect(), holder).is_err() {
+        if self.outbox.push(events.iter().map(wire::frame).collect(), holder).is_err() {
             self.metrics.dropped.add(host, count);
             let text = "the buffer is full, events are being dropped";
             self.complain(host, Complaint::Full, Level::Error, text);
@@ -102,7 +102,7 @@ impl Active {
     }
 
     fn count(&self, host: &dyn Host, event: &Event) {
-        self.metrics.event(host, &event.event_type);
+        self.metrics.event(&event.event_type);
         let bodies = [&event.exchange.request, &event.exchange.response];
         if bodies.iter().any(|body| body.truncated) {
             self.metrics.truncated.add(host, 1);
@@ -114,7 +114,7 @@ impl Active {
 
     /// Tells of an event that is not sent.
     fn observe(&mut self, host: &dyn Host, event: &Event) {
-        self.metrics.observed(host, &event.event_type);
+        self.metrics.observed(&event.event_type);
         let exchange = &event.exchange;
         // Queries may hold what is nobody's business.
         let path = exchange.path.split('?').next().unwrap_or_default();
@@ -138,13 +138,13 @@ impl Active {
             self.told(host, verdict);
             return self.finish(host);
         }
-        let (now, dice) = (now(host), random(host));
+        let (now, dice) = (now(host), self.dice.roll());
         let Some(settled) = self.outbox.answered(token, verdict, now, dice) else {
             return;
         };
         self.health.heard(now, !matches!(verdict, Verdict::Failed(_)));
         self.metrics.round_trip.record_time(host, settled.round_trip);
-        self.metrics.committed.add(host, settled.committed);
+        self.metrics.committed.add(settled.committed);
         self.metrics.refused.add(host, settled.refused);
         self.metrics.retries.add(host, settled.again);
         self.report(host, verdict, settled.refused);
@@ -156,6 +156,7 @@ impl Active {
         for context in settled.bereft {
             self.abandon(host, context, now);
         }
+        self.metrics.tell(host);
         self.finish(host);
     }
 
@@ -163,7 +164,7 @@ impl Active {
     pub(super) fn tick(&mut self, host: &dyn Host) {
         self.metrics.ticks.add(host, 1);
         let now = now(host);
-        let dice = random(host);
+        let dice = self.dice.roll();
         let again = self.outbox.overdue(now, self.patience(), dice);
         if again > 0 {
             self.health.heard(now, false);
@@ -183,6 +184,8 @@ impl Active {
             self.tick = period;
         }
         self.measure(host);
+        self.metrics.tell(host);
+        self.wall = Wall::read(host);
         self.finish(host);
     }
 
@@ -205,8 +208,10 @@ impl Active {
         idle
     }
 
-    /// Takes back what this worker has added to gauges, which outlive it.
+    /// Takes back what this worker has added to gauges, which outlive it, and tells what was
+    /// counted.
     pub(super) fn gone(&mut self, host: &dyn Host) {
+        self.metrics.tell(host);
         self.metrics.buffered_events.set(host, 0);
         self.metrics.buffered_bytes.set(host, 0);
         self.metrics.held.set(host, 0);
@@ -242,14 +247,14 @@ impl Active {
         let sent = for_root.and_then(|()| send(host, &self.config.sidecar, &self.prologue, &batch));
         match sent {
             Ok(token) => {
-                self.metrics.batches.add(host, 1);
+                self.metrics.batches.add(1);
                 self.metrics.batch_events.record(host, batch.events());
                 self.outbox.sent(token, batch, now);
                 true
             }
             Err(refusal) => {
                 self.metrics.retries.add(host, batch.events());
-                let dice = random(host);
+                let dice = self.dice.roll();
                 self.outbox.unsent(batch, now, dice);
                 self.health.heard(now, false);
                 self.report(host, Verdict::Failed(Failure::Unsent(refusal.0)), 0);
@@ -349,11 +354,6 @@ impl Active {
         };
         self.complain(host, complaint, level, &text);
     }
-}
-
-fn random(host: &dyn Host) -> u64 {
-    // Without dice the clock has to do; ids still differ by their nanoseconds.
-    host.random().unwrap_or_else(|_| now(host).0)
 }
 
 fn explain(failure: Failure) -> (Complaint, Level, String) {

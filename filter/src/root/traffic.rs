@@ -33,11 +33,11 @@ impl Active {
         if let Opening::Ignored = opening {
             return Action::Continue;
         }
-        self.metrics.seen.add(host, 1);
+        self.metrics.seen.add(1);
         let exchange = match opening {
             Opening::Ignored => return Action::Continue,
             Opening::Lost(reason) => {
-                self.metrics.missed(host, reason);
+                self.metrics.missed(reason);
                 return Action::Continue;
             }
             Opening::Watched(watch) if watch.capture == Capture::Strict => {
@@ -79,24 +79,28 @@ impl Active {
         context: ContextId,
         ended: bool,
     ) -> Action {
-        let step = match self.exchanges.get_mut(&context) {
-            None => return Action::Continue,
-            Some(Exchange::Held { .. }) => return Action::StopAll,
+        let Some(exchange) = self.exchanges.get_mut(&context) else {
+            return Action::Continue;
+        };
+        let now = now(host);
+        let unix_nanos = self.wall.unix_nanos(now);
+        let step = match exchange {
+            Exchange::Held { .. } => return Action::StopAll,
             // An answer before the request went on is not the API's.
-            Some(Exchange::Asking(_)) => Err(Reason::LocalReply),
-            Some(Exchange::Unmatched) => Err(why_unmatched(host)),
-            Some(Exchange::Watched(watch)) => watch.answer(host, ended, self.shows),
+            Exchange::Asking(_) => Err(Reason::LocalReply),
+            Exchange::Unmatched => Err(why_unmatched(host)),
+            Exchange::Watched(watch) => watch.answer(host, ended, self.shows, unix_nanos),
         };
         match step {
             Err(reason) => {
-                self.metrics.missed(host, reason);
+                self.metrics.missed(reason);
                 self.remove(context);
                 Action::Continue
             }
             Ok(Step::Emit) if self.emit_kept(host, context) => Action::StopAll,
             Ok(Step::Keep) => {
                 if let Some(Exchange::Watched(watch)) = self.exchanges.get_mut(&context) {
-                    watch.since = now(host);
+                    watch.since = now;
                 }
                 Action::Stop
             }
@@ -126,7 +130,7 @@ impl Active {
                 self.emit(host, watch.seen, None);
             }
             Some(Exchange::Watched(_) | Exchange::Asking(_) | Exchange::Unmatched) => {
-                self.metrics.missed(host, Reason::NoAnswer);
+                self.metrics.missed(Reason::NoAnswer);
             }
             Some(Exchange::Held { .. }) | None => {}
         }

@@ -2,14 +2,21 @@
 //!
 //! Invariant: any path gives segments, none of them empty or a dot segment.
 
+use std::borrow::Cow;
+
+use smallvec::SmallVec;
+
+/// The segments of a path. Those of a usual path take no memory of their own.
+pub(super) type Segments<'p> = SmallVec<[Cow<'p, str>; 8]>;
+
 /// The segments of `path`: without query, percent-encoding undone where that is safe, without
 /// empty and dot segments.
-pub(super) fn segments(path: &str) -> Vec<String> {
+pub(super) fn segments(path: &str) -> Segments<'_> {
     let path = path.split(['?', '#']).next().unwrap_or_default();
-    let mut segments = Vec::new();
+    let mut segments = Segments::new();
     for part in path.split('/') {
         let part = decode(part);
-        match part.as_str() {
+        match part.as_ref() {
             "" | "." => {}
             ".." => drop(segments.pop()),
             _ => segments.push(part),
@@ -20,7 +27,7 @@ pub(super) fn segments(path: &str) -> Vec<String> {
 
 /// The segments of `path` as the most forgiving API could take them: encoded slashes are
 /// slashes, case doesn't count, and nothing after a semicolon does.
-pub(super) fn loosely(path: &str) -> Vec<String> {
+pub(super) fn loosely(path: &str) -> Segments<'_> {
     let path = path.split(['?', '#']).next().unwrap_or_default();
     if path.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'/' | b'-' | b'_')) {
         return segments(path);
@@ -28,7 +35,8 @@ pub(super) fn loosely(path: &str) -> Vec<String> {
     let path = unescape(path).unwrap_or_else(|| path.to_owned());
     let path = path.replace('\\', "/").to_lowercase();
     let parts = path.split('/').map(|part| part.split(';').next());
-    segments(&parts.flatten().collect::<Vec<_>>().join("/"))
+    let joined = parts.flatten().collect::<Vec<_>>().join("/");
+    segments(&joined).into_iter().map(|segment| segment.into_owned().into()).collect()
 }
 
 /// The last segment of a URL reference, such as `Location` has, if it has more than one.
@@ -37,15 +45,18 @@ pub fn last_segment(reference: &str) -> Option<String> {
         Some((_, after)) => after.split_once('/')?.1,
         None => reference,
     };
-    segments(path).pop()
+    segments(path).pop().map(Cow::into_owned)
 }
 
 /// `segment` without percent-encoding, or as it is when what is encoded would no longer be one
 /// segment of text.
-fn decode(segment: &str) -> String {
+fn decode(segment: &str) -> Cow<'_, str> {
+    if !segment.contains('%') {
+        return segment.into();
+    }
     let plain = unescape(segment);
     let plain = plain.filter(|text| !text.contains(|c: char| c == '/' || c.is_control()));
-    plain.unwrap_or_else(|| segment.to_owned())
+    plain.map_or(segment.into(), Cow::from)
 }
 
 fn unescape(text: &str) -> Option<String> {

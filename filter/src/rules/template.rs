@@ -2,6 +2,8 @@
 //!
 //! Invariant: a template has at least one literal segment, and no parameter twice.
 
+use std::borrow::Cow;
+
 use serde::Deserialize;
 
 /// A path with parameters in it.
@@ -49,8 +51,8 @@ impl Template {
 }
 
 /// Whether a path of these segments is one that the template describes.
-pub(super) fn fits(template: &[Segment], path: &[String]) -> bool {
-    let same = |(segment, part): (&Segment, &String)| match segment {
+pub(super) fn fits(template: &[Segment], path: &[Cow<'_, str>]) -> bool {
+    let same = |(segment, part): (&Segment, &Cow<'_, str>)| match segment {
         Segment::Literal(text) => text == part,
         Segment::Parameter(_) => true,
     };

@@ -19,9 +19,9 @@ use sidehook_event::{Event, wire};
 use sidehook_filter::{
     contexts::Contexts,
     host::{
-        Action, Call, ContextId, Fields, Host, Kind, Level, MetricId, Moment, Refusal, Reply, Side,
-        Token,
+        Action, Call, ContextId, Host, Kind, Level, MetricId, Moment, Refusal, Reply, Side, Token,
     },
+    pairs::Fields,
 };
 
 pub(crate) const ROOT: ContextId = ContextId(1);
@@ -106,9 +106,7 @@ impl Host for Fake {
     fn header(&self, side: Side, name: &str) -> Result<Option<Vec<u8>>, Refusal> {
         self.ask("header")?;
         self.in_phase(side)?;
-        let fields = self.fields.borrow();
-        let mut values = fields.iter().filter(|(key, _)| key == name.as_bytes());
-        Ok(values.next().map(|(_, value)| value.clone()))
+        Ok(self.fields.borrow().get(name).map(<[u8]>::to_vec))
     }
 
     fn headers(&self, side: Side) -> Result<Fields, Refusal> {
@@ -365,7 +363,15 @@ impl Gateway {
         self.host.replies.borrow().clone()
     }
 
-    pub(crate) fn counted(&self, name: &str) -> i64 {
+    /// What was counted so far, which a tick tells.
+    pub(crate) fn counted(&mut self, name: &str) -> i64 {
+        self.enter(ROOT);
+        self.filter.tick(&self.host, ROOT);
+        self.told(name)
+    }
+
+    /// What the gateway was told of so far.
+    pub(crate) fn told(&self, name: &str) -> i64 {
         let counts = self.host.counts.borrow();
         counts.get(&format!("sidehook.{name}")).copied().unwrap_or(0)
     }
@@ -373,10 +379,7 @@ impl Gateway {
     fn show(&mut self, phase: Option<Side>, context: ContextId, fields: &[(&str, &str)]) {
         self.enter(context);
         self.host.phase.set(phase);
-        let fields = fields.iter();
-        let owned =
-            |(name, value): &(&str, &str)| (name.as_bytes().to_vec(), value.as_bytes().to_vec());
-        *self.host.fields.borrow_mut() = fields.map(owned).collect();
+        *self.host.fields.borrow_mut() = Fields::of(fields);
     }
 
     fn enter(&mut self, context: ContextId) {

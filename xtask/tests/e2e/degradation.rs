@@ -66,7 +66,7 @@ async fn ingest(sidehook: &Sidehook) -> Result<(u16, String)> {
         time: UnixMicros::EPOCH,
         exchange: Exchange { status: 201, ..Exchange::default() },
     };
-    let batch = [wire::prologue("test"), wire::frame(event)].concat();
+    let batch = [wire::prologue("test"), wire::frame(&event)].concat();
     let request = Request::post(sidehook.plan.sidecar_url("/ingest"))
         .header("content-type", wire::CONTENT_TYPE)
         .body(Full::<bytes::Bytes>::from(batch))?;

@@ -70,7 +70,7 @@ pub(super) fn event(event: &Event) -> Result<Message, Flaw> {
         .with_type(kind.clone())
         .with_headers(headers);
     let mut body = wire::prologue(&event.source);
-    body.extend(wire::frame(event.clone()));
+    body.extend(wire::frame(event));
     Ok(Message { routing_key: kind, properties, body: body.into() })
 }
 

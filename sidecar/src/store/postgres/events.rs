@@ -102,7 +102,7 @@ impl<'a> Columns<'a> {
             columns.times.push(micros(event.time));
             columns.skews.push(skew(event));
             columns.sources.push(event.source.as_bytes());
-            columns.frames.push(wire::frame(event.clone()));
+            columns.frames.push(wire::frame(event));
             columns.places.push(i32::try_from(place).unwrap_or(i32::MAX).min(65_535));
             columns
                 .idempotencies

@@ -98,7 +98,7 @@ impl Addition {
                     .bind(micros(stored_at))
                     .bind(event.source.clone())
                     .bind(event.exchange.idempotency.map(Vec::from))
-                    .bind(wire::frame(Event::clone(event)))
+                    .bind(wire::frame(event))
             })
         };
         Self { inserts: APPEND.split(events).map(insert).collect(), due }
