@@ -53,9 +53,9 @@ mod tests {
 
     #[test]
     fn numbers_in_a_row_are_told_apart_at_both_ends_of_their_hashes() {
-        let hasher = BuildHasherDefault::<ByNumber>::new();
-        let hashes = (1000..1256).map(|number| hasher.hash_one(ContextId(number)));
-        let hashes: Vec<_> = hashes.collect();
+        let by_number = BuildHasherDefault::<ByNumber>::new();
+        let hashes: Vec<_> =
+            (1000..1256).map(|number| by_number.hash_one(ContextId(number))).collect();
         let different =
             |of: fn(u64) -> u64| hashes.iter().map(|hash| of(*hash)).collect::<BTreeSet<_>>().len();
         // A table takes the place from the lower bits, and a first comparison from the upper seven.
