@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// Within the working copy.
-const RECORD: &str = "bench/instructions.json";
+const RECORD: &str = "xtask/bench/instructions.json";
 
 /// The function between whose beginning and end a case is played.
 const COUNTED: &str = "sidehook_bench::counted";
@@ -36,7 +36,7 @@ const TOLERANCE_OF_ANOTHER: u64 = 25;
 
 /// What `bench instructions` is told.
 #[derive(Debug, Args)]
-pub struct Instructions {
+pub(super) struct Instructions {
     /// Write the figures into the record, to be held to from now on
     #[arg(long)]
     record: bool,

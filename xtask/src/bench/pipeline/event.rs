@@ -50,7 +50,7 @@ pub(super) fn batch(
 ) -> Result<Bytes> {
     let mut batch = wire::prologue("bench");
     for number in numbers {
-        batch.extend(wire::frame(event(number, event_type, now)?));
+        batch.extend(wire::frame(&event(number, event_type, now)?));
     }
     Ok(batch.into())
 }

@@ -53,7 +53,7 @@ pub(crate) fn cases() -> Vec<Case> {
 }
 
 fn batch() -> Bytes {
-    let frames = (0..BATCH).map(|number| wire::frame(samples::event(number, PERSON)));
+    let frames = (0..BATCH).map(|number| wire::frame(&samples::event(number, PERSON)));
     let frames: Vec<_> = std::iter::once(wire::prologue("edge")).chain(frames).collect();
     frames.concat().into()
 }

@@ -9,7 +9,7 @@ use sidehook_event::wire;
 use sidehook_filter::{
     capture::{Answer, Passing, Seen, events},
     config::Config,
-    host::Fields,
+    pairs::Fields,
     rules::{Found, Method},
 };
 
@@ -33,7 +33,11 @@ pub(crate) fn cases() -> Vec<Case> {
         capture("capture: a body of 10 KB", "", samples::person_of(10_000)),
         capture("capture: 350 B, of which two fields are masked", redacting, PERSON.to_vec()),
         capture("capture: a list of 20 as an event each", r#","bulk":true"#, list(20)),
-        Case::new("encoding: an event of 350 B", || samples::event(1, PERSON), wire::frame),
+        Case::new(
+            "encoding: an event of 350 B",
+            || samples::event(1, PERSON),
+            |event| wire::frame(&event),
+        ),
     ]
 }
 
@@ -102,8 +106,5 @@ fn fields() -> Fields {
         ("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
         ("x-actor", "grace"),
     ];
-    fields
-        .iter()
-        .map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec()))
-        .collect()
+    Fields::of(&fields)
 }
