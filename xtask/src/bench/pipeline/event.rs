@@ -33,9 +33,9 @@ pub(super) fn person(number: u64) -> Bytes {
 pub(super) fn number_in(bytes: &[u8]) -> Option<u64> {
     let at = bytes.windows(MARK.len()).position(|window| window == MARK)? + MARK.len();
     let digits = bytes.get(at..)?.iter().take_while(|byte| byte.is_ascii_digit());
-    digits.fold(None, |number: Option<u64>, digit| {
-        number.unwrap_or(0).checked_mul(10)?.checked_add(u64::from(digit - b'0'))
-    })
+    let mut digits = digits.map(|digit| u64::from(digit - b'0'));
+    let first = digits.next()?;
+    digits.try_fold(first, |number, digit| number.checked_mul(10)?.checked_add(digit))
 }
 
 /// The type of the events that are delivered.
