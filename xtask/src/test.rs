@@ -25,9 +25,12 @@ use crate::{
 /// Everything, built from scratch on two cores, takes less than that.
 const LIMIT: Duration = Duration::from_mins(40);
 
-/// How many tests of a program run beside each other, and the variable that says it to them. They
-/// wait more than they work; what measures or strains has the machine to itself by a lock.
-const AT_A_TIME: (&str, &str) = ("RUST_TEST_THREADS", "4");
+/// The end-to-end tests, and how many of them run beside each other. They wait more than they work;
+/// what measures or strains has the machine to itself by a lock.
+const END_TO_END: &str = "e2e";
+const AT_A_TIME: &str = "4";
+/// The variable that says it to them.
+const THREADS: &str = "RUST_TEST_THREADS";
 
 /// What `test` is told.
 #[derive(Debug, Args)]
@@ -46,16 +49,32 @@ pub async fn test(test: Test) -> Result<()> {
     // What is fetched is fetched while cargo compiles, and no test waits for it.
     let (programs, (postgres, rabbitmq)) = tokio::try_join!(built(), fetched())?;
     Program::new(&programs.sidehook).args(["script", "warm"]).show().await?;
-    // All of them, so that one run tells of everything that is wrong.
-    let run = cargo::cargo().args(["test", "--workspace", "--no-fail-fast"]);
-    let run = run.env(postgres::VARIABLE, postgres.url());
-    let run = run.env(rabbitmq::VARIABLE, rabbitmq.url());
-    let run = run.env(envoy::VARIABLE, &programs.envoy).env(FILTER, &programs.filter);
-    let run = run.env(SIDEHOOK, &programs.sidehook);
-    let (variable, number) = AT_A_TIME;
-    let run = if std::env::var_os(variable).is_some() { run } else { run.env(variable, number) };
-    let run = run.args(["--"]).args(test.nocapture.then_some("--nocapture")).args(test.filter);
-    let ran = run.within(LIMIT).show().await;
+    let ran = async {
+        let run = |threads: Option<&str>| {
+            // All of them, so that one run tells of everything that is wrong.
+            let run = cargo::cargo().args(["test", "--workspace", "--no-fail-fast"]);
+            let run = run.env(postgres::VARIABLE, postgres.url());
+            let run = run.env(rabbitmq::VARIABLE, rabbitmq.url());
+            let run = run.env(envoy::VARIABLE, &programs.envoy).env(FILTER, &programs.filter);
+            let run = run.env(SIDEHOOK, &programs.sidehook).within(LIMIT);
+            match threads.filter(|_| std::env::var_os(THREADS).is_none()) {
+                Some(threads) => run.env(THREADS, threads),
+                None => run,
+            }
+        };
+        let mut others = vec!["--lib".to_owned(), "--bins".to_owned()];
+        for program in cargo::test_programs().await? {
+            if program != END_TO_END {
+                others.extend(["--test".to_owned(), program]);
+            }
+        }
+        let named = test.nocapture.then_some("--nocapture").into_iter().map(str::to_owned);
+        let named: Vec<_> = named.chain(test.filter).collect();
+        let others = run(None).args(others).args(["--"]).args(&named).show().await;
+        let end_to_end = run(Some(AT_A_TIME)).args(["--test", END_TO_END, "--"]).args(&named);
+        others.and(end_to_end.show().await)
+    };
+    let ran = ran.await;
     let stopped = rabbitmq.stop().await;
     ran.and(stopped).and(postgres.stop().await)
 }

@@ -47,6 +47,19 @@ pub async fn compiler() -> Result<String> {
     Ok(said?.trim().to_owned())
 }
 
+/// The names of the programs of integration tests.
+pub async fn test_programs() -> Result<Vec<String>> {
+    let arguments = ["metadata", "--no-deps", "--format-version=1"];
+    let told: Value = serde_json::from_str(&cargo().args(arguments).output().await?)?;
+    let packages = told.get("packages").and_then(Value::as_array).into_iter().flatten();
+    let targets = packages.filter_map(|package| package.get("targets")?.as_array()).flatten();
+    let names = targets.filter_map(|target| {
+        let is_test = target.pointer("/kind/0")?.as_str()? == "test";
+        target.get("name")?.as_str().filter(|_| is_test).map(str::to_owned)
+    });
+    Ok(names.collect())
+}
+
 /// Builds this program with optimisations and tells where it is.
 pub async fn xtask_released() -> Result<PathBuf> {
     program(&["build", "--package=xtask", "--bin=xtask", "--release"], "xtask").await

@@ -90,7 +90,7 @@ impl Scene {
 
     async fn count(&self, counter: Option<&str>) -> Result<u64> {
         match counter {
-            Some(counter) => self.sidehook.stack.stat(counter).await,
+            Some(counter) => self.sidehook.counted(counter).await,
             None => Ok(0),
         }
     }

@@ -320,8 +320,8 @@ async fn each_route_has_its_own_mode_names_and_redaction() -> Result<()> {
     ensure!(person.contains("Ada") && !person.contains("engine"), "{person}");
     let items = of_type(&events, "carts.created")?.to_string();
     ensure!(items.contains("items"), "{items}");
-    let observed = "wasmcustom.sidehook.observed.resource.drafts.action.created.total";
-    ensure!(sidehook.stack.stat(observed).await? == 1, "the draft was not counted");
+    let observed = "observed.resource.drafts.action.created.total";
+    ensure!(sidehook.counted(observed).await? == 1, "the draft was not counted");
     sidehook.stop().await
 }
 

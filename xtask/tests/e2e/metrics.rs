@@ -9,7 +9,7 @@ use hyper::Method;
 use serde_json::json;
 use xtask::{change::Change, workspace};
 
-use crate::support::{Sidehook, ada, shared};
+use crate::support::{Sidehook, ada, all_told, shared};
 
 /// One row of the guide: the names for Prometheus and as text, and the kind.
 struct Row {
@@ -122,6 +122,7 @@ async fn every_write_that_was_seen_is_accounted_for() -> Result<()> {
         sidehook.post("/trials", ada()).await?;
         sidehook.http.send(Method::GET, &sidehook.plan.gateway_url("/people"), None).await?;
     }
+    all_told().await;
     let shown = as_text(&sidehook).await?;
     let sum = |start: &str| {
         let counters = shown.iter().filter(|(name, _)| name.starts_with(start));

@@ -109,9 +109,7 @@ impl Case {
     /// The counter of Envoy that goes up by one.
     pub(super) fn counter(&self) -> Option<String> {
         match &self.becomes {
-            Becomes::Counted(reason) => {
-                Some(format!("wasmcustom.sidehook.missed.reason.{reason}.total"))
-            }
+            Becomes::Counted(reason) => Some(format!("missed.reason.{reason}.total")),
             Becomes::Events(_) | Becomes::Nothing => None,
         }
     }

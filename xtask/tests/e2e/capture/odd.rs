@@ -50,8 +50,7 @@ async fn paths(sidehook: &Sidehook, count: usize) -> Result<Vec<String>> {
 }
 
 async fn missed(sidehook: &Sidehook, reason: &str) -> Result<u64> {
-    let name = format!("wasmcustom.sidehook.missed.reason.{reason}.total");
-    sidehook.stack.stat(&name).await
+    sidehook.counted(&format!("missed.reason.{reason}.total")).await
 }
 
 #[tokio::test]

@@ -67,8 +67,8 @@ async fn another_configuration_is_in_force_without_a_restart() -> Result<()> {
     gateway.reload(|plan| "observe".clone_into(&mut plan.capture)).await?;
     gateway.drained().await?;
     sidehook.post("/people", ada()).await?.accepted()?;
-    let observed = "wasmcustom.sidehook.observed.resource.people.action.created.total";
-    ensure!(sidehook.stack.stat(observed).await? == 1, "it was not only observed");
+    let observed = "observed.resource.people.action.created.total";
+    ensure!(sidehook.counted(observed).await? == 1, "it was not only observed");
     ensure!(sidehook.events().await?.len() == events.len(), "something was sent");
     gateway.sidehook.stop().await
 }

@@ -61,7 +61,18 @@ pub(crate) struct Subscription {
     pub(crate) secret: String,
 }
 
+/// Waits until the filter has told what it counted: it does so at its ticks, every 100 ms.
+pub(crate) async fn all_told() {
+    tokio::time::sleep(Duration::from_millis(250)).await;
+}
+
 impl Sidehook {
+    /// One of the filter's counters, with all that was counted before this.
+    pub(crate) async fn counted(&self, name: &str) -> Result<u64> {
+        all_told().await;
+        self.stack.stat(&format!("wasmcustom.sidehook.{name}")).await
+    }
+
     /// A stack before the sample API.
     pub(crate) async fn before_people() -> Result<Self> {
         Self::before_people_with(|_| ()).await
