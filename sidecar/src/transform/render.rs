@@ -97,7 +97,8 @@ impl<'a> Haste<'a> {
         self.scripts.metrics().took(took);
         if took > BRISK {
             self.left = self.left.saturating_sub(took);
-            self.scripts.took_long(script, now);
+            let is_broken_off = matches!(ran, Ok(None));
+            self.scripts.took_long(script, is_broken_off, now);
         } else {
             self.scripts.was_brisk(script);
         }

@@ -27,11 +27,13 @@ use crate::model::{Headers, Payload, Script, ScriptChoice, ScriptVersion};
 
 /// How long a script may keep the other deliveries of its event waiting.
 const MOMENT: Duration = Duration::from_millis(5);
-/// How often in a row a script must take longer than [`BRISK`] to be known as slow: once in a while
-/// the machine is to blame.
+/// How often a script must take longer than [`BRISK`] to be known as slow; once if it had to be broken
+/// off.
 const TIMES: u32 = 3;
+/// So many brisk runs make good a long one, for once in a while the machine is to blame.
+const MAKE_GOOD: u32 = 8;
 /// How long that is remembered.
-const SLOW_FOR: Duration = Duration::from_mins(1);
+const SLOW_FOR: Duration = Duration::from_secs(10);
 /// A script that takes no longer keeps nobody waiting.
 pub(super) const BRISK: Duration = Duration::from_millis(2);
 
@@ -61,8 +63,15 @@ pub struct Scripts {
 /// How often a script took long.
 #[derive(Debug, Default)]
 struct Slow {
-    times: u32,
+    /// [`MAKE_GOOD`] for each time, less one for each brisk run since.
+    points: u32,
     until: UnixMicros,
+}
+
+impl Slow {
+    fn is_slow(&self) -> bool {
+        self.points > (TIMES - 1) * MAKE_GOOD
+    }
 }
 
 impl Scripts {
@@ -113,22 +122,26 @@ impl Scripts {
     /// Whether a script may be run while others wait.
     pub(super) fn is_brisk(&self, script: &Script, now: UnixMicros) -> bool {
         let slow = self.slow.lock().unwrap_or_else(PoisonError::into_inner);
-        slow.get(&script.version).is_none_or(|known| known.until <= now || known.times < TIMES)
+        slow.get(&script.version).is_none_or(|known| known.until <= now || !known.is_slow())
     }
 
     /// Remembers that a script took long. Once that may have been the machine, or that an instance
     /// was made for it.
-    pub(super) fn took_long(&self, script: &Script, now: UnixMicros) {
+    pub(super) fn took_long(&self, script: &Script, is_broken_off: bool, now: UnixMicros) {
         let mut slow = self.slow.lock().unwrap_or_else(PoisonError::into_inner);
         slow.retain(|_, known| now < known.until);
         let known = slow.entry(script.version).or_default();
-        known.times += 1;
+        let times = if is_broken_off { TIMES } else { 1 };
+        known.points = known.points.saturating_add(times * MAKE_GOOD);
         known.until = now.after(SLOW_FOR);
     }
 
-    /// Forgets that it took long before.
+    /// Makes good a part of what it took long before.
     pub(super) fn was_brisk(&self, script: &Script) {
-        self.slow.lock().unwrap_or_else(PoisonError::into_inner).remove(&script.version);
+        let mut slow = self.slow.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = slow.get_mut(&script.version) {
+            known.points = known.points.saturating_sub(1);
+        }
     }
 
     /// Runs a script for a moment; `None` if it took longer. Says too whether what it came to holds

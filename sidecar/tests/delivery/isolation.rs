@@ -46,7 +46,7 @@ type Arrivals = Arc<sync::Mutex<HashMap<String, Vec<Duration>>>>;
 static QUIET: Mutex<()> = Mutex::const_new(());
 
 const GOOD: usize = 7;
-const EVENTS: u128 = 250;
+const EVENTS: u128 = 400;
 const ROUNDS: usize = 3;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
