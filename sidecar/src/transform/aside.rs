@@ -7,9 +7,9 @@ use std::{io, thread};
 use tokio::sync::oneshot;
 
 /// By how much such a thread steps back (`nice`): where a processor is wanted by both it gets a
-/// third of what any other gets, and all of one that nobody else wants.
+/// half of what any other gets, and all of one that nobody else wants.
 #[cfg(target_os = "linux")]
-const STEP_BACK: i32 = 5;
+const STEP_BACK: i32 = 3;
 
 /// Does `work` on a thread of its own, to the end, even if nobody waits for it any more.
 pub async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
