@@ -4,6 +4,8 @@
 //! Invariant: what is started in order is stopped in the reverse order: first the gateway drains,
 //! then the sidecars end, then the servers, so that nothing is on its way to nobody.
 
+mod programs;
+
 use std::{
     ffi::OsString,
     fs::{self, File},
@@ -16,6 +18,9 @@ use std::{
 use anyhow::{Context, Result, bail};
 use futures::{StreamExt, stream::FuturesUnordered};
 use hyper::{Method, StatusCode};
+use serde_json::Value;
+
+pub use programs::{FILTER, Programs, SIDEHOOK};
 
 use crate::{
     backend::{Backend, Servers},
@@ -24,7 +29,6 @@ use crate::{
     clock::Stopwatch,
     command::Program,
     http::{Answer, Http},
-    tools::{self, cargo::Build},
 };
 
 /// Each of the programs answers long before that, or never.
@@ -38,23 +42,6 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(5);
 
 /// How long the sidecar may take to finish what it has begun.
 const STOP_LIMIT: Duration = Duration::from_secs(30);
-
-/// Names a filter to be used in place of one built now.
-pub const FILTER: &str = "SIDEHOOK_FILTER_WASM";
-
-/// Names a program `sidehook` to be used in place of one built now.
-pub const SIDEHOOK: &str = "SIDEHOOK_PROGRAM";
-
-/// The programs and the filter.
-#[derive(Debug, Clone)]
-pub struct Programs {
-    /// Envoy.
-    pub envoy: PathBuf,
-    /// The sidecar and everything else that `sidehook` does.
-    pub sidehook: PathBuf,
-    /// The filter, as WebAssembly.
-    pub filter: PathBuf,
-}
 
 /// How a stack is to be.
 #[derive(Debug, Clone)]
@@ -112,38 +99,6 @@ pub struct Stack {
     sidecars: Vec<Child>,
     envoy: Child,
     http: Http,
-}
-
-impl Programs {
-    /// Builds what is ours and gets what isn't. What [`tools::envoy::VARIABLE`], [`SIDEHOOK`] and
-    /// [`FILTER`] name is taken as it is.
-    pub async fn ensure(build: Build) -> Result<Self> {
-        let filter = Self::ensure_filter().await?;
-        let sidehook = Self::ensure_sidehook(build).await?;
-        Ok(Self { envoy: tools::envoy::envoy().await?, sidehook, filter })
-    }
-
-    /// Builds the filter alone, unless [`FILTER`] names one.
-    pub async fn ensure_filter() -> Result<PathBuf> {
-        match std::env::var_os(FILTER) {
-            Some(filter) => Ok(filter.into()),
-            None => tools::wasm::filter().await.context("failed to build the filter"),
-        }
-    }
-
-    /// Builds the sidecar alone, unless [`SIDEHOOK`] names one.
-    pub async fn ensure_sidehook(build: Build) -> Result<PathBuf> {
-        if let Some(sidehook) = std::env::var_os(SIDEHOOK) {
-            return Ok(sidehook.into());
-        }
-        Self::ensure_script_engine().await?;
-        tools::cargo::sidecar(build).await.context("failed to build sidehook")
-    }
-
-    /// Builds the engine of scripts, which becomes part of the sidecar.
-    pub async fn ensure_script_engine() -> Result<()> {
-        tools::wasm::script_engine().await.context("failed to build the script engine").map(drop)
-    }
 }
 
 impl Sidecar {
@@ -212,6 +167,14 @@ impl Stack {
     pub async fn succeed_gateway(&mut self, epoch: u32) -> Result<Child> {
         let successor = self.plan.start_envoy(epoch).await?;
         Ok(std::mem::replace(&mut self.envoy, successor))
+    }
+
+    /// Makes a subscription, and returns its id.
+    pub async fn subscribe(&self, subscription: &Value) -> Result<String> {
+        let url = self.plan.sidecar_url("/subscriptions");
+        let made = self.http.post(&url, subscription).await?.accepted()?;
+        let id = made.get("id").and_then(Value::as_str).map(str::to_owned);
+        id.context("a subscription without an id")
     }
 
     /// Waits until something of it dies and says so.

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
 
 use crate::{
@@ -84,12 +84,7 @@ pub async fn test(test: Test) -> Result<()> {
 async fn built() -> Result<Programs> {
     let filter = Programs::ensure_filter().await?;
     Programs::ensure_script_engine().await?;
-    let sidehook = async {
-        match std::env::var_os(SIDEHOOK) {
-            Some(sidehook) => Ok(sidehook.into()),
-            None => cargo::sidecar(Build::Tests).await.context("failed to build sidehook"),
-        }
-    };
+    let sidehook = Programs::sidehook_with_engine(Build::Tests);
     let (sidehook, _) = tokio::try_join!(sidehook, wasm::baseline())?;
     Ok(Programs { envoy: envoy::envoy().await?, sidehook, filter })
 }

@@ -18,10 +18,9 @@ const GLANCE: Duration = Duration::from_millis(100);
 const UNKNOWN: usize = 4;
 /// The time between those that are put off to come again, so that they do not come at once.
 pub(super) const SPACING: Duration = Duration::from_millis(5);
-/// The same, and how long it is left alone, while nothing is known of its pace: it may be that
-/// much came at once for a receiver that takes it easily.
+/// The same while nothing is known of its pace, when they come again after a [`GLANCE`]: it may be
+/// that much came at once for a receiver that takes it easily.
 pub(super) const FIRST_SPACING: Duration = Duration::from_micros(200);
-const FIRST_REST: Duration = Duration::from_millis(100);
 
 /// What waits of a subscription, and what is known of its receiver.
 #[derive(Debug)]
@@ -95,8 +94,7 @@ impl<T> Line<T> {
             return self.terms(Reason::Paced, ends, now.after(REST));
         }
         if self.pace.is_young(now) {
-            let (earliest, spacing) = (now.after(FIRST_REST), FIRST_SPACING);
-            return Terms { reason: Reason::Full, ends, earliest, spacing };
+            return Terms { reason: Reason::Full, ends, earliest: ends, spacing: FIRST_SPACING };
         }
         self.terms(Reason::Full, ends, now.after(REST))
     }

@@ -107,25 +107,16 @@ impl Scene {
         let few =
             "if event.data.name == \"Adam\" { drop(\"another one\") }\n#{ name: event.data.name }";
         let dead = json!({"url": away, "event_type": "people.created", "retry": retry});
-        self.stray.subscription = self.add(dead).await?;
+        self.stray.subscription = self.stack.subscribe(&dead).await?;
         for subscription in [
             json!({"url": self.steady.url(), "event_type": "*"}),
             json!({"url": self.shaky.url(), "event_type": "people.*", "retry": retry}),
             json!({"url": format!("{}/slack", self.steady.url()), "event_type": "created", "script": "@slack"}),
             json!({"url": format!("{}/few", self.steady.url()), "event_type": "created", "script": few}),
         ] {
-            self.add(subscription).await?;
+            self.stack.subscribe(&subscription).await?;
         }
         Ok(())
-    }
-
-    async fn add(&self, subscription: Value) -> Result<String> {
-        let url = self.stack.plan().sidecar_url("/subscriptions");
-        let made = self.http.post(&url, &subscription).await?.accepted()?;
-        made.get("id")
-            .and_then(Value::as_str)
-            .map(str::to_owned)
-            .context("a subscription without an id")
     }
 
     /// People come, change and go; now and then one is refused.

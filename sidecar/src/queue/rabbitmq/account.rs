@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_more_is_granted_than_there_is_room() {
+    fn no_more_is_granted_than_twice_the_room() {
         let account = Account::new(3);
         assert_eq!(account.grant(2), 2);
         assert_eq!(account.grant(2), 2);

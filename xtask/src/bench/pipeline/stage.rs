@@ -11,7 +11,7 @@ use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
 use hyper::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::net::TcpSocket;
 
 use self::look::{Look, peaks};
@@ -118,7 +118,7 @@ impl Stage {
             let url = self.receivers.url(number);
             let script = case.script.then_some(event::SCRIPT);
             let subscription = json!({"url": url, "event_type": event::TYPE, "script": script});
-            subscriptions.push(self.subscribe(&subscription).await?);
+            subscriptions.push(self.stack.subscribe(&subscription).await?);
         }
         let run_up = match case.way {
             Way::Ingest | Way::Gateway => RUN_UP,
@@ -204,13 +204,6 @@ impl Stage {
             roots.insert("rabbitmq", rabbitmq.node().pid().context(gone)?);
         }
         Ok(roots)
-    }
-
-    async fn subscribe(&self, subscription: &Value) -> Result<String> {
-        let url = self.stack.plan().sidecar_url("/subscriptions");
-        let made = self.http.post(&url, subscription).await?.accepted()?;
-        let id = made.get("id").and_then(Value::as_str).map(str::to_owned);
-        id.context("a subscription without an id")
     }
 }
 

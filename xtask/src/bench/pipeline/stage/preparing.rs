@@ -35,7 +35,7 @@ impl Stage {
         let making = stream::iter(0..count).map(|number| async move {
             let url = self.receivers.url(number);
             let event_type = format!("orders-{number}.created");
-            self.subscribe(&json!({"url": url, "event_type": event_type})).await?;
+            self.stack.subscribe(&json!({"url": url, "event_type": event_type})).await?;
             if number > 0 && number % TOLD == 0 {
                 say::progress(format!("{number} of {count} subscriptions"));
             }
@@ -55,7 +55,7 @@ impl Stage {
         away.bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
         let url = format!("http://{}/", away.local_addr()?);
         self.away = Some(away);
-        self.subscribe(&json!({"url": url, "event_type": AWAY})).await?;
+        self.stack.subscribe(&json!({"url": url, "event_type": AWAY})).await?;
         say::progress(format!("{count} events for a receiver that is away"));
         let numbers = self.next..self.next + count as u64;
         self.next = numbers.end;
