@@ -32,6 +32,8 @@ pub(super) struct Line<T> {
     pub(super) slots: Option<Slots>,
     /// Whether it stands in the order.
     pub(super) in_order: bool,
+    /// Whether it is among those that had nothing left.
+    pub(super) in_rest: bool,
     pub(super) pace: Pace,
 }
 
@@ -43,6 +45,7 @@ impl<T> Line<T> {
             circuit: Circuit::new(most),
             slots: None,
             in_order: false,
+            in_rest: false,
             pace: Pace::from(now),
         }
     }

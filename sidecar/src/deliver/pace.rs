@@ -47,6 +47,11 @@ impl Pace {
         now.since(self.began) < SECOND
     }
 
+    /// Whether what is known of it tells nothing any more.
+    pub(super) fn is_over(&self, now: UnixMicros) -> bool {
+        now.since(self.since) >= SECOND * 2
+    }
+
     fn turn(&mut self, now: UnixMicros) {
         let passed = now.since(self.since);
         if passed >= SECOND {

@@ -100,6 +100,9 @@ pub struct Turns<T> {
     order: VecDeque<SubscriptionId>,
     /// The lines that may have one at this time.
     sleeping: BTreeSet<(UnixMicros, SubscriptionId)>,
+    /// The lines that had nothing left at this time, each once: what is known of their pace holds for a
+    /// while.
+    resting: VecDeque<(UnixMicros, SubscriptionId)>,
     wishes: Vec<Wish>,
     /// The lines whose circuit has opened, and that had no success since.
     tripped: HashSet<SubscriptionId>,
@@ -115,6 +118,7 @@ impl<T> Turns<T> {
             lines: HashMap::new(),
             order: VecDeque::new(),
             sleeping: BTreeSet::new(),
+            resting: VecDeque::new(),
             wishes: Vec::new(),
             tripped: HashSet::new(),
             waiting: 0,
@@ -236,9 +240,12 @@ impl<T> Turns<T> {
             Some(until) => self.put_all_off(id, Reason::Open, until),
             None => Vec::new(),
         };
-        if self.lines.get(&id).is_some_and(Line::is_idle) {
-            self.lines.remove(&id);
+        if let Some(line) = self.lines.get_mut(&id).filter(|line| line.is_idle()) {
             self.holds.forget(id);
+            if !line.in_rest {
+                line.in_rest = true;
+                self.resting.push_back((now, id));
+            }
         } else {
             self.line_up(id, now);
         }
@@ -270,8 +277,13 @@ impl<T> Turns<T> {
         std::mem::take(&mut self.wishes)
     }
 
-    /// Lines whose time has come may have a turn.
+    /// Lines whose time has come may have a turn, and those that had nothing for a while are gone.
     pub fn wake(&mut self, now: UnixMicros) {
+        let has_rested = |(since, _): &(UnixMicros, _)| now.since(*since) >= PATIENCE;
+        while let Some((_, id)) = self.resting.front().copied().filter(has_rested) {
+            self.resting.pop_front();
+            self.rested(id, now);
+        }
         while let Some((_, id)) = self.sleeping.first().copied().filter(|(at, _)| *at <= now) {
             self.sleeping.pop_first();
             self.line_up(id, now);
@@ -288,6 +300,7 @@ impl<T> Turns<T> {
         self.waiting = 0;
         self.order.clear();
         self.sleeping.clear();
+        self.resting.clear();
         self.tripped.clear();
         let lines = std::mem::take(&mut self.lines);
         lines.into_values().flat_map(|line| line.waiting).collect()
@@ -304,6 +317,21 @@ impl<T> Turns<T> {
         let terms = line.terms(reason, until, until);
         let pieces = std::mem::take(&mut line.waiting).into_iter();
         pieces.map(|piece| self.put_off(id, piece, terms)).collect()
+    }
+
+    /// A line that had nothing left is gone, unless it has something again, or had a moment ago.
+    fn rested(&mut self, id: SubscriptionId, now: UnixMicros) {
+        let Some(line) = self.lines.get_mut(&id) else { return };
+        line.in_rest = false;
+        if !line.is_idle() {
+            return;
+        }
+        if line.pace.is_over(now) {
+            self.lines.remove(&id);
+        } else {
+            line.in_rest = true;
+            self.resting.push_back((now, id));
+        }
     }
 
     fn put_off(&self, id: SubscriptionId, piece: T, terms: Terms) -> PutOff<T> {

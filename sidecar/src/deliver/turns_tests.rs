@@ -99,25 +99,32 @@ fn a_receiver_that_is_sent_nothing_any_more_does_not_fail() {
     assert_eq!((turns.tripped(), offered(&mut turns, [(1, 6)])), (0, 0), "it begins anew");
 }
 
-#[test]
-fn a_line_that_moves_may_hold_what_it_takes_in_a_while() {
-    let mut turns = Turns::new(LIMITS, Arc::default());
-    for n in 0..300 {
+/// Takes so many pieces of the first line, one after the other.
+fn taken(turns: &mut Turns<(u8, u32)>, count: u32) {
+    for n in 0..count {
         assert_eq!(turns.offer(subscription(1), Pacing::default(), (1, n), at(0)), None);
         turns.next(at(0)).unwrap();
         turns.finished(subscription(1), Ended::Well, at(0), 0);
     }
-    // One that is idle and well is forgotten, and so is its pace: this one is kept busy.
-    assert_eq!(turns.offer(subscription(1), Pacing::default(), (1, 300), at(0)), None);
-    turns.next(at(0)).unwrap();
-    assert_eq!(offered(&mut turns, (0..17).map(|n| (1, n))), 1);
-    for n in 0..5 {
-        turns.next(at(0)).unwrap();
-        turns.finished(subscription(1), Ended::Well, at(0), 0);
-        turns.offer(subscription(1), Pacing::default(), (1, n), at(0));
-    }
+}
+
+#[test]
+fn a_line_that_moves_may_hold_what_it_takes_in_a_while() {
+    let mut turns = Turns::new(LIMITS, Arc::default());
+    taken(&mut turns, 5);
     // Five in a twentieth of a second, that is two hundred in two.
-    assert_eq!(offered(&mut turns, (0..700).map(|n| (1, n))), 700 - 200 + 16);
+    assert_eq!(offered(&mut turns, (0..700).map(|n| (1, n))), 700 - 200);
+}
+
+#[test]
+fn what_is_known_of_a_line_that_has_nothing_is_forgotten_in_a_while() {
+    let mut turns = Turns::new(LIMITS, Arc::default());
+    taken(&mut turns, 300);
+    assert_eq!((turns.lines.len(), turns.resting.len()), (1, 1));
+    turns.wake(at(1999));
+    assert_eq!(turns.lines.len(), 1);
+    turns.wake(at(2000));
+    assert_eq!((turns.lines.len(), turns.resting.len()), (0, 0));
 }
 
 #[test]
