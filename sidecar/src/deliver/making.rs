@@ -24,7 +24,10 @@ use crate::{
     },
     store::{self, DeliveryFilter, Store},
     trace::Tracer,
-    transform::{Rendered, Renderer, Scripts, aside, scripts::half_of_the_processors, version_of},
+    transform::{
+        Rendered, Renderer, Scripts, aside, sandbox::thread_time, scripts::half_of_the_processors,
+        version_of,
+    },
 };
 
 /// How often in a row a script may reach a limit of the sandbox.
@@ -70,16 +73,18 @@ impl Maker {
             return Some(left_alone(version));
         }
         let (scripts, event) = (Arc::clone(&self.scripts), Arc::new(event));
-        let started = clock.monotonic();
         let making = {
             let event = Arc::clone(&event);
-            move || Renderer::new(&event).make(&subscription, &scripts)
+            move || {
+                let started = thread_time();
+                let made = Renderer::new(&event).make(&subscription, &scripts);
+                let took = thread_time().saturating_sub(started);
+                scripts.metrics().took(took);
+                made.map(|(rendered, is_killed)| (rendered, is_killed, took))
+            }
         };
-        let made = aside(making).await;
-        let took = clock.monotonic().saturating_sub(started);
-        self.scripts.metrics().took(took);
-        match made {
-            Ok(Ok((rendered, is_killed))) => {
+        match aside(making).await {
+            Ok(Ok((rendered, is_killed, took))) => {
                 if let Some(version) = version {
                     self.note(version, is_killed, clock.now());
                     self.tracer.ran(&event, version, took, rendered.outcome(), clock);

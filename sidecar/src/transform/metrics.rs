@@ -41,7 +41,7 @@ impl Metrics {
         );
         registry.register_with_unit(
             "script_run",
-            "The time that runs of scripts took, those that were broken off too",
+            "Processor time that runs of scripts took, those that were broken off too",
             Unit::Seconds,
             self.duration.clone(),
         );

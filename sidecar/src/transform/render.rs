@@ -16,7 +16,7 @@ use super::{
     data::{self, Source},
     document::Document,
     payload::Layout,
-    sandbox::Unavailable,
+    sandbox::{Unavailable, thread_time},
     scripts::{BRISK, Scripts, Transformed},
 };
 use crate::{
@@ -91,9 +91,9 @@ impl<'a> Haste<'a> {
         if self.left.is_zero() || !self.scripts.is_brisk(script, now) {
             return None;
         }
-        let started = self.clock.monotonic();
+        let started = thread_time();
         let ran = self.scripts.briefly(script, input);
-        let took = self.clock.monotonic().saturating_sub(started);
+        let took = thread_time().saturating_sub(started);
         self.scripts.metrics().took(took);
         if took > BRISK {
             self.left = self.left.saturating_sub(took);

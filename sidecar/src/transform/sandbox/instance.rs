@@ -8,7 +8,11 @@ use std::time::Duration;
 use sidehook_script_engine::{Mode, Report};
 use wasmtime::{Memory, ResourceLimiter, Result, Store, Trap, TypedFunc};
 
-use super::{MEMORY, module::Module, ticker::EPOCH};
+use super::{
+    MEMORY,
+    allowance::{Allowance, epochs},
+    module::Module,
+};
 
 /// An instance whose memory is larger after a run is not used again: memory never shrinks.
 const GROWN: usize = 8 << 20;
@@ -34,6 +38,7 @@ pub enum Killed {
 #[derive(Debug, Default)]
 pub(super) struct Guest {
     refused: bool,
+    allowance: Allowance,
 }
 
 impl ResourceLimiter for Guest {
@@ -76,8 +81,9 @@ impl Instance {
     pub(super) fn new(module: &std::sync::Arc<Module>, mode: Mode) -> Result<Self> {
         let mut store = Store::new(&module.engine, Guest::default());
         store.limiter(|guest| guest);
+        store.epoch_deadline_callback(|mut store| Ok(store.data_mut().allowance.check()));
         let _running = module.ticker.begin();
-        store.set_epoch_deadline(epochs(super::TIME));
+        allow(&mut store, super::TIME);
         let instance = module.prepared.instantiate(&mut store)?;
         let memory = instance.get_memory(&mut store, "memory");
         let memory = memory.ok_or_else(|| wasmtime::format_err!("the engine has no memory"))?;
@@ -139,7 +145,7 @@ impl Instance {
         let module = std::sync::Arc::clone(&self.module);
         let _running = module.ticker.begin();
         if let Some(time) = time {
-            self.store.set_epoch_deadline(epochs(time));
+            allow(&mut self.store, time);
         }
         let length = u32::try_from(input.len()).map_err(|_| Killed::Memory)?;
         let at = self.reserve.call(&mut self.store, length);
@@ -172,10 +178,9 @@ impl Instance {
     }
 }
 
-/// The epoch under way counts as a whole one: a run is never ended early.
-fn epochs(time: Duration) -> u64 {
-    let epochs = time.as_millis().div_ceil(EPOCH.as_millis());
-    u64::try_from(epochs).unwrap_or(u64::MAX).saturating_add(1)
+fn allow(store: &mut Store<Guest>, time: Duration) {
+    store.data_mut().allowance = Allowance::of(time);
+    store.set_epoch_deadline(epochs(time));
 }
 
 fn wide(at: u32) -> usize {

@@ -4,6 +4,7 @@
 //! Invariant: whatever a script does, it ends within its limits, and the process and all other
 //! scripts go on as if nothing had been.
 
+mod allowance;
 mod instance;
 mod module;
 mod pool;
@@ -15,13 +16,14 @@ use sidehook_script_engine::{Fault, Mode, Outcome, Report};
 use thiserror::Error;
 
 use crate::model::Script;
+pub use allowance::thread_time;
 use instance::Instance;
 pub use instance::Killed;
 pub use module::EMBEDDED;
 use module::Module;
 use pool::Pool;
 
-/// How long a run may take.
+/// How much of a processor a run may take.
 pub const TIME: Duration = Duration::from_millis(100);
 /// How much memory an instance may have, its own share included: bytes.
 pub const MEMORY: usize = 32 << 20;
@@ -84,7 +86,7 @@ impl Sandbox {
         })
     }
 
-    /// Runs a script on an input, for as long as `time` at most.
+    /// Runs a script on an input. It may have `time` of a processor at most.
     pub fn run(&self, script: &Script, input: &[u8], time: Duration) -> Result<Ran, Unavailable> {
         if let Some(mut used) = self.pool.take(script.version) {
             match used.run(input, time) {
