@@ -109,7 +109,7 @@ impl Dispatcher {
         }
         let now = self.clock.now();
         let (events, receipts): (Vec<_>, Vec<_>) =
-            taken.into_iter().map(|Taken { work, receipt }| (work, receipt)).unzip();
+            taken.into_iter().map(|Taken { work, receipt, .. }| (work, receipt)).unzip();
         // What does not fit into the queue is due at once, for the sweep.
         let mut room = self.queue.room(Lane::Deliveries);
         let mut haste = Haste::new(&self.scripts, &*self.clock, &self.tracer);

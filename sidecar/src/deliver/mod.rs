@@ -3,6 +3,7 @@
 //! Invariant: nothing is sent that is not leased, and what an attempt came to is stored before
 //! the queue is told that it is done.
 
+mod again;
 pub mod attempt;
 pub mod circuit;
 pub mod client;
@@ -194,7 +195,7 @@ impl Deliverer {
                 }
                 () = self.until(wakes_at), if wakes_at.is_some() => Vec::new(),
                 taken = self.queue.take_deliveries(room), if room > 0 => {
-                    self.line_up(&mut turns, taken)
+                    self.line_up(&mut turns, self.still_leased(taken).await)
                 }
             };
             self.put_off(put_off, &verdicts).await;
@@ -318,7 +319,7 @@ impl Deliverer {
     /// Gives it back to the store without an attempt, unless its lease is over and the store may
     /// have handed it out again.
     async fn give_back(&self, work: Work, successor: Successor, verdicts: &mpsc::Sender<Found>) {
-        let Taken { work: due, receipt } = work;
+        let Taken { work: due, receipt, .. } = work;
         let at = self.clock.now();
         if due.lease_until <= at {
             self.queue.settle(Lane::Deliveries, vec![receipt]).await;
@@ -331,7 +332,7 @@ impl Deliverer {
     }
 
     async fn deliver(&self, work: Work, verdicts: mpsc::Sender<Found>, streaks: &Streaks) -> Ended {
-        let Taken { work: due, receipt } = work;
+        let Taken { work: due, receipt, is_again } = work;
         let subscription = match self.subscription(&due).await {
             Ok(subscription) => subscription,
             Err(error) => {
@@ -345,7 +346,7 @@ impl Deliverer {
         if due.lease_until < now.after(MAX_TIMEOUT) {
             // An attempt might not end in time.
             let again = Successor::Retry(now);
-            self.give_back(Taken { work: due, receipt }, again, &verdicts).await;
+            self.give_back(Taken { work: due, receipt, is_again }, again, &verdicts).await;
             return Ended::Untold;
         }
         let verdict = self.judge(&due, subscription.as_ref()).await;

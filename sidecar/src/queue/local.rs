@@ -163,7 +163,7 @@ impl<T> LaneOf<T> {
             .pieces
             .drain(..count)
             .zip(first..)
-            .map(|(work, number)| Taken { work, receipt: Receipt(number) })
+            .map(|(work, number)| Taken { work, receipt: Receipt(number), is_again: false })
             .collect();
         let more = !held.pieces.is_empty();
         drop(held);

@@ -23,6 +23,8 @@ pub struct Taken<T> {
     pub work: T,
     /// Says which it was.
     pub receipt: Receipt,
+    /// Whether it may have been handed out before, and finished.
+    pub is_again: bool,
 }
 
 /// How many times its capacity a lane takes. Who publishes has looked at the room before, and so may

@@ -121,6 +121,10 @@ impl Store for Metered {
         self.timed(Call::Claim, self.store.claim_deliveries(now, lease_until, limit)).await
     }
 
+    async fn leases(&self, ids: &[DeliveryId]) -> Result<HashMap<DeliveryId, UnixMicros>> {
+        self.timed(Call::Read, self.store.leases(ids)).await
+    }
+
     async fn ahead(&self, id: DeliveryId) -> Result<u32> {
         self.timed(Call::Read, self.store.ahead(id)).await
     }

@@ -196,6 +196,9 @@ pub trait Store: Send + Sync + Debug + 'static {
         limit: usize,
     ) -> Result<Vec<DueDelivery>>;
 
+    /// Until when each of these is leased, of those that are pending and in somebody's hands.
+    async fn leases(&self, ids: &[DeliveryId]) -> Result<HashMap<DeliveryId, UnixMicros>>;
+
     /// For how many others a delivery waits that is ordered: those to the same subscription about
     /// the same subject whose events were stored earlier and that are pending, and such events that
     /// are not dispatched. It counts to a hundred. 0 for one that is not ordered.

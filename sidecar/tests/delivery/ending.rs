@@ -25,16 +25,16 @@ use tempfile::TempDir;
 use crate::stage::{event, subscription};
 
 /// A store with one subscription, and a queue.
-struct Ground {
+pub(crate) struct Ground {
     _folder: TempDir,
-    store: Arc<dyn Store>,
-    queue: Arc<dyn Queue>,
-    clock: Arc<dyn Clock>,
-    table: Arc<Table>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) queue: Arc<dyn Queue>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) table: Arc<Table>,
 }
 
 impl Ground {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("sidehook.db");
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
@@ -48,7 +48,7 @@ impl Ground {
     }
 
     /// Stores events, and dispatches what messages there are of them.
-    async fn dispatch(&self, events: Vec<Arc<Event>>, messages: Vec<Arc<Event>>) {
+    pub(crate) async fn dispatch(&self, events: Vec<Arc<Event>>, messages: Vec<Arc<Event>>) {
         let now = self.clock.now();
         self.store.append(&events, now, Due::Leased(lease_from(now))).await.unwrap();
         self.queue.publish_events(messages).await;

@@ -3,6 +3,7 @@
 //! Invariant: the store is a real file, the receiver a real server; every wait is for a state and
 //! has a limit.
 
+mod again;
 mod ending;
 mod isolation;
 #[path = "../scripts/opened.rs"]

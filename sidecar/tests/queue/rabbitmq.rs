@@ -17,6 +17,7 @@ use sidehook::queue::{
     Lane, Queue, Receipt,
     rabbitmq::{Error, RabbitQueue, Standing},
 };
+use sidehook_event::TypeId as _;
 use tokio::time::timeout;
 use url::Url;
 
@@ -299,4 +300,53 @@ async fn others_get_the_events_that_they_bind_a_queue_to() {
     let events = sidehook_event::wire::decode(body.into()).unwrap();
     assert_eq!(events, [(*event(1)).clone()]);
     assert_eq!(take(&queue, 1).await, [1]);
+}
+
+/// Takes so many deliveries and does not settle them: what they are, their receipts, and whether
+/// they may have been handed out before.
+async fn hold_deliveries(queue: &RabbitQueue, count: usize) -> Vec<(u128, Receipt, bool)> {
+    let mut held = Vec::new();
+    while held.len() < count {
+        let taken = timeout(LIMIT, queue.take_deliveries(count - held.len())).await.unwrap();
+        held.extend(taken.into_iter().map(|it| (it.work.id.bits(), it.receipt, it.is_again)));
+    }
+    held
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn deliveries_of_one_message_come_again_together_until_the_last_of_them_is_settled() {
+    let (broker, wire) = behind_a_wire().await;
+    let queue = broker.connected(1000).await;
+    queue.publish_deliveries((1..=3).map(delivery).collect()).await;
+    let first = hold_deliveries(&queue, 3).await;
+    assert!(first.iter().all(|(_, _, is_again)| !is_again));
+    queue.settle(Lane::Deliveries, first[..2].iter().map(|held| held.1).collect()).await;
+    broken_and_mended(&queue, &wire).await;
+    let again = hold_deliveries(&queue, 3).await;
+    assert_eq!(
+        again.iter().map(|held| (held.0, held.2)).collect::<Vec<_>>(),
+        [(1, true), (2, true), (3, true)]
+    );
+    queue.settle(Lane::Deliveries, again.iter().map(|held| held.1).collect()).await;
+    queue.close().await;
+    let (_connection, channel) = broker.channel().await;
+    let name = format!("{}.deliveries.v1", broker.prefix);
+    let left = channel.basic_get(name.as_str().into(), BasicGetOptions::default()).await.unwrap();
+    assert!(left.is_none(), "{left:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_deliveries_are_taken_in_their_order_however_many_a_message_holds() {
+    let broker = Broker::of_its_own();
+    let queue = broker.connected(1000).await;
+    queue.publish_deliveries((0..200).map(delivery).collect()).await;
+    let mut ids = Vec::new();
+    while ids.len() < 200 {
+        let taken = timeout(LIMIT, queue.take_deliveries(7)).await.unwrap();
+        assert!(taken.len() <= 7);
+        ids.extend(taken.iter().map(|taken| taken.work.id.bits()));
+        queue.settle(Lane::Deliveries, taken.into_iter().map(|it| it.receipt).collect()).await;
+    }
+    assert_eq!(ids, (0..200).collect::<Vec<_>>());
+    assert_eq!(queue.room(Lane::Deliveries), 1000);
 }

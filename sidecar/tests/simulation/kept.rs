@@ -4,7 +4,10 @@
 
 #![expect(clippy::unwrap_used, reason = "this is how a test fails")]
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use sidehook::{
     model::{Attempt, DeliveryId, Payload, State, Subscription, SubscriptionId},
@@ -48,6 +51,12 @@ pub(crate) struct KeptDelivery {
 }
 
 impl Kept {
+    pub(crate) fn leases(&self, ids: &[DeliveryId]) -> HashMap<DeliveryId, UnixMicros> {
+        let known = ids.iter().filter_map(|id| Some((*id, &self.deliveries.get(id)?.standing)));
+        let leased = known.filter(|(_, standing)| standing.claimed);
+        leased.filter_map(|(id, standing)| Some((id, standing.due_at?))).collect()
+    }
+
     /// How many stand before it in its line.
     pub(crate) fn ahead(&self, id: DeliveryId) -> u32 {
         let Some(own) = self.deliveries.get(&id) else { return 0 };

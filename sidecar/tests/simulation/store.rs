@@ -199,6 +199,10 @@ impl Store for Seen {
         .await
     }
 
+    async fn leases(&self, ids: &[DeliveryId]) -> Result<HashMap<DeliveryId, UnixMicros>> {
+        self.call(|kept| kept.leases(ids)).await
+    }
+
     async fn ahead(&self, id: DeliveryId) -> Result<u32> {
         self.call(|kept| kept.ahead(id)).await
     }

@@ -6,14 +6,14 @@ use std::collections::HashSet;
 
 use futures::future::join_all;
 use sidehook::{
-    model::{DeliveryId, DueDelivery, Series, SubscriptionId},
+    model::{DeliveryId, DueDelivery, Series, SubscriptionId, Successor},
     store::{Due, Store},
 };
 use sidehook_event::{EventId, UnixMicros};
 
 use crate::{
     ground::Ground,
-    samples::{at, events, ids, minted, new_delivery, payload, pending},
+    samples::{at, delivered, events, failed, ids, minted, new_delivery, payload, pending},
 };
 
 pub(crate) async fn events_are_handed_out_when_they_are_due(ground: &mut dyn Ground) {
@@ -168,6 +168,24 @@ pub(crate) async fn two_who_claim_deliveries_never_get_the_same_one(ground: &mut
         })
     });
     each_once(join_all(claiming).await, 400);
+}
+
+pub(crate) async fn what_is_in_somebodys_hands_is_told_with_its_lease(ground: &mut dyn Ground) {
+    let store = ground.store();
+    let deliveries = vec![
+        new_delivery(1, 0, Due::Leased(at(60))),
+        new_delivery(2, 0, Due::At(at(0))),
+        new_delivery(3, 0, Due::Leased(at(60))),
+        new_delivery(4, 0, Due::Leased(at(60))),
+    ];
+    pending(&*store, 1, deliveries).await;
+    let later = failed(minted(3), 1, Successor::Retry(at(90)));
+    store.record(&[later, delivered(minted(4), 1)]).await.unwrap();
+    let asked: Vec<DeliveryId> = numbers([1, 2, 3, 4, 5]);
+    let leases = store.leases(&asked).await.unwrap();
+    assert_eq!(leases, [(minted(1), at(60))].into());
+    assert_eq!(claim_deliveries(&*store, at(0), 9).await, numbers([2]));
+    assert_eq!(store.leases(&asked).await.unwrap().len(), 2);
 }
 
 fn each_once<Id: Eq + std::hash::Hash>(

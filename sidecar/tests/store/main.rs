@@ -73,6 +73,7 @@ macro_rules! conformance {
                 a_delivery_that_is_leased_is_not_handed_out_before_its_lease_ends,
                 a_delivery_is_handed_out_with_all_that_an_attempt_needs,
                 two_who_claim_deliveries_never_get_the_same_one,
+                what_is_in_somebodys_hands_is_told_with_its_lease,
             });
             sentences!($ground, dispatching: {
                 a_delivery_begins_pending_and_unattempted,

@@ -2,7 +2,8 @@
 //!
 //! Invariant: no more is granted than twice what the lane has room for. What others publish and take is
 //! learned from measurements, and only what two of them in a row agree on is believed, since each
-//! may miss what is on its way at that moment.
+//! may miss what is on its way at that moment. They count messages; how much work a message holds is
+//! known from those that were seen last.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -18,7 +19,12 @@ pub(super) struct Account {
     changed: Notify,
 }
 
-#[derive(Debug, Default)]
+/// In what the mean is counted: fractions of a piece.
+const ONE: usize = 256;
+/// Of how many messages the mean is, about.
+const SEEN: usize = 8;
+
+#[derive(Debug)]
 struct Counts {
     /// Granted and not yet taken by anyone, as far as is known.
     used: usize,
@@ -26,11 +32,14 @@ struct Counts {
     arrived: usize,
     /// The measurement before.
     measured: Option<usize>,
+    /// How much work a message holds, in parts of [`ONE`].
+    mean: usize,
 }
 
 impl Account {
     pub(super) fn new(capacity: usize) -> Self {
-        Self { capacity: capacity.max(1), counts: Mutex::default(), changed: Notify::new() }
+        let counts = Counts { used: 0, arrived: 0, measured: None, mean: ONE };
+        Self { capacity: capacity.max(1), counts: Mutex::new(counts), changed: Notify::new() }
     }
 
     pub(super) fn used(&self) -> usize {
@@ -63,9 +72,16 @@ impl Account {
         self.changed.notify_waiters();
     }
 
-    /// The broker handed over a piece.
-    pub(super) fn arrived(&self) {
-        self.counts().arrived += 1;
+    /// A message with so many pieces goes to the broker.
+    pub(super) fn sent(&self, pieces: usize) {
+        self.counts().saw(pieces);
+    }
+
+    /// The broker handed over a message with so many pieces.
+    pub(super) fn arrived(&self, pieces: usize) {
+        let mut counts = self.counts();
+        counts.arrived += pieces;
+        counts.saw(pieces);
     }
 
     /// Pieces that had arrived were taken.
@@ -80,9 +96,10 @@ impl Account {
         counts.arrived = counts.arrived.saturating_sub(pieces);
     }
 
-    /// The broker says that so many wait in the lane.
-    pub(super) fn measured(&self, waiting: usize) {
+    /// The broker says that so many messages wait in the lane.
+    pub(super) fn measured(&self, messages: usize) {
         let mut counts = self.counts();
+        let waiting = messages.saturating_mul(counts.mean) / ONE;
         let now = waiting.saturating_add(counts.arrived);
         let before = counts.measured.replace(now).unwrap_or(counts.used);
         counts.used = counts.used.clamp(now.min(before), now.max(before));
@@ -93,6 +110,12 @@ impl Account {
     /// A panic elsewhere cannot leave the counts in disorder: each is a number by itself.
     fn counts(&self) -> MutexGuard<'_, Counts> {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Counts {
+    fn saw(&mut self, pieces: usize) {
+        self.mean = (self.mean * (SEEN - 1) + pieces * ONE) / SEEN;
     }
 }
 
@@ -107,7 +130,7 @@ mod tests {
         assert_eq!(account.grant(2), 2);
         assert_eq!(account.room(), 0);
         assert_eq!(account.grant(3), 2);
-        account.arrived();
+        account.arrived(1);
         account.taken(3);
         assert_eq!(account.room(), 0);
         account.returned(2);
@@ -139,9 +162,21 @@ mod tests {
     fn what_arrived_still_counts() {
         let account = Account::new(10);
         account.grant(4);
-        (0..4).for_each(|_| account.arrived());
+        (0..4).for_each(|_| account.arrived(1));
         account.measured(0);
         account.measured(0);
         assert_eq!(account.room(), 6);
+    }
+    #[test]
+    fn messages_are_taken_to_hold_as_much_as_those_seen_last() {
+        let account = Account::new(1000);
+        (0..100).for_each(|_| account.sent(10));
+        account.measured(50);
+        account.measured(50);
+        assert!((490..=500).contains(&account.used()), "{}", account.used());
+        (0..100).for_each(|_| account.sent(1));
+        account.measured(50);
+        account.measured(50);
+        assert_eq!(account.used(), 50);
     }
 }

@@ -1,4 +1,5 @@
-//! Which acknowledgements to send for what was settled. Pure.
+//! Which acknowledgements to send for what was settled. Pure. A message with several pieces of work is
+//! acknowledged when the last of them is settled.
 //!
 //! Invariant: nothing is acknowledged before it is settled, and nothing twice, since the broker
 //! closes the channel on which that happens.
@@ -7,7 +8,14 @@ use std::collections::BTreeMap;
 
 /// What was handed over on one channel and is not settled, by delivery tag.
 #[derive(Debug)]
-pub(super) struct Unsettled<A>(BTreeMap<u64, A>);
+pub(super) struct Unsettled<A>(BTreeMap<u64, Message<A>>);
+
+#[derive(Debug)]
+struct Message<A> {
+    with: A,
+    /// How much of it is not settled.
+    left: usize,
+}
 
 /// An acknowledgement to be sent.
 #[derive(Debug, PartialEq, Eq)]
@@ -22,15 +30,15 @@ impl<A> Unsettled<A> {
         Self(BTreeMap::new())
     }
 
-    /// Something was handed over under `tag`; it can be acknowledged with `with`.
-    pub(super) fn insert(&mut self, tag: u64, with: A) {
-        self.0.insert(tag, with);
+    /// So many pieces were handed over under `tag`; they can be acknowledged with `with`.
+    pub(super) fn insert(&mut self, tag: u64, with: A, pieces: usize) {
+        self.0.insert(tag, Message { with, left: pieces });
     }
 
-    /// These are settled. Everything before the oldest that is not takes one acknowledgement,
+    /// A piece of each of these is settled. Everything before the oldest that is not takes one acknowledgement,
     /// everything behind it one each: it must not wait for the slowest.
     pub(super) fn settle(&mut self, tags: impl IntoIterator<Item = u64>) -> Vec<Ack<A>> {
-        let known = tags.into_iter().filter_map(|tag| Some((tag, self.0.remove(&tag)?)));
+        let known = tags.into_iter().filter_map(|tag| Some((tag, self.take_one(tag)?)));
         let mut known: Vec<_> = known.collect();
         known.sort_unstable_by_key(|(tag, _)| *tag);
         let oldest = self.0.keys().next().copied().unwrap_or(u64::MAX);
@@ -40,6 +48,16 @@ impl<A> Unsettled<A> {
         let each = behind.into_iter().map(|(_, with)| Ack { with, multiple: false });
         newest.into_iter().chain(each).collect()
     }
+
+    /// One piece fewer is left of it; if it was the last, how to acknowledge it.
+    fn take_one(&mut self, tag: u64) -> Option<A> {
+        let message = self.0.get_mut(&tag)?;
+        message.left = message.left.saturating_sub(1);
+        if message.left > 0 {
+            return None;
+        }
+        self.0.remove(&tag).map(|message| message.with)
+    }
 }
 
 #[cfg(test)]
@@ -47,7 +65,9 @@ mod tests {
     use super::*;
 
     fn handed_over(tags: impl IntoIterator<Item = u64>) -> Unsettled<u64> {
-        Unsettled(tags.into_iter().map(|tag| (tag, tag)).collect())
+        let mut unsettled = Unsettled::new();
+        tags.into_iter().for_each(|tag| unsettled.insert(tag, tag, 1));
+        unsettled
     }
 
     fn settle(unsettled: &mut Unsettled<u64>, tags: &[u64]) -> Vec<(u64, bool)> {
@@ -68,6 +88,15 @@ mod tests {
         assert_eq!(settle(&mut unsettled, &[2, 4]), [(2, false), (4, false)]);
         assert_eq!(settle(&mut unsettled, &[1, 5]), [(1, true), (5, false)]);
         assert_eq!(settle(&mut unsettled, &[3]), [(3, true)]);
+    }
+
+    #[test]
+    fn what_holds_several_is_acknowledged_with_the_last_of_them() {
+        let mut unsettled = handed_over([1, 3]);
+        unsettled.insert(2, 2, 3);
+        assert_eq!(settle(&mut unsettled, &[2, 3, 2]), [(3, false)]);
+        assert_eq!(settle(&mut unsettled, &[1]), [(1, true)]);
+        assert_eq!(settle(&mut unsettled, &[2]), [(2, true)]);
     }
 
     #[test]

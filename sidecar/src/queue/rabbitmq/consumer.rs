@@ -22,7 +22,7 @@ use super::{
     link::{dial, hang_up, rest, within},
     receipt,
     standing::Link,
-    topology, wire,
+    topology, wide, wire,
 };
 use crate::queue::{Lane, Receipt};
 
@@ -43,7 +43,7 @@ pub(super) struct Side<T> {
     pub(super) taking: bool,
     pub(super) queue: ShortString,
     pub(super) lane: fn(&Shared) -> &LaneOf<T>,
-    pub(super) decode: fn(Delivery) -> Result<T, wire::Flaw>,
+    pub(super) decode: fn(Delivery) -> Result<Vec<T>, wire::Flaw>,
 }
 
 impl<T> Side<T> {
@@ -132,13 +132,14 @@ impl<T> Side<T> {
         let lane = (self.lane)(shared);
         let counters = shared.metrics.of(self.kind);
         let (tag, acker) = (message.delivery_tag, message.acker.clone());
-        if message.redelivered {
-            counters.redelivered.inc();
-        }
+        let is_again = message.redelivered;
         match (self.decode)(message) {
             Ok(work) => {
-                epoch.unsettled.insert(tag, acker);
-                lane.arrive(epoch.number, tag, work);
+                if is_again {
+                    counters.redelivered.inc_by(wide(work.len()));
+                }
+                epoch.unsettled.insert(tag, acker, work.len());
+                lane.arrive(epoch.number, tag, work, is_again);
                 Ok(())
             }
             Err(flaw) => {

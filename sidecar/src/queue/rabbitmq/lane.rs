@@ -49,12 +49,14 @@ impl<T> LaneOf<T> {
         self.epoch.fetch_add(1, Ordering::Relaxed).wrapping_add(1)
     }
 
-    /// The broker handed something over.
-    pub(super) fn arrive(&self, epoch: u64, tag: u64, work: T) {
-        let taken = Taken { work, receipt: receipt::of(epoch, tag) };
-        self.account.arrived();
-        // The other end is in this very struct.
-        let _ = self.arrivals.send(Arrived { epoch, taken });
+    /// The broker handed over a message with this work.
+    pub(super) fn arrive(&self, epoch: u64, tag: u64, work: Vec<T>, is_again: bool) {
+        self.account.arrived(work.len());
+        for work in work {
+            let taken = Taken { work, receipt: receipt::of(epoch, tag), is_again };
+            // The other end is in this very struct.
+            let _ = self.arrivals.send(Arrived { epoch, taken });
+        }
     }
 
     /// Takes what arrived; waits for the first. May be cancelled without loss.

@@ -12,6 +12,7 @@
 
 mod account;
 mod acks;
+mod bundle;
 mod consumer;
 mod error;
 mod foreign;
@@ -164,7 +165,7 @@ impl RabbitQueue {
             taking: config.lanes.deliveries,
             queue: shared.names.deliveries_queue(),
             lane: |shared| &shared.deliveries,
-            decode: wire::decode_delivery,
+            decode: wire::decode_deliveries,
         };
         let mut links = JoinSet::new();
         let publishing = Box::pin(publisher::run(Arc::clone(&shared), pieces));
@@ -207,12 +208,18 @@ impl RabbitQueue {
         }
     }
 
-    /// Hands pieces to the publisher, as many as there is room for.
-    fn publish<T>(&self, lane: &LaneOf<T>, pieces: Vec<T>, piece: fn(T) -> Piece) {
-        let granted = lane.account.grant(pieces.len());
-        for work in pieces.into_iter().take(granted) {
+    /// Hands work to the publisher, as much as there is room for.
+    fn publish<T>(
+        &self,
+        lane: &LaneOf<T>,
+        mut work: Vec<T>,
+        pieces: impl Fn(Vec<T>) -> Vec<Piece>,
+    ) {
+        work.truncate(lane.account.grant(work.len()));
+        for piece in pieces(work) {
+            lane.account.sent(piece.count());
             // The publisher ends with this queue.
-            let _ = self.outbox.send(piece(work));
+            let _ = self.outbox.send(piece);
         }
     }
 }
@@ -248,7 +255,7 @@ impl Shared {
         for piece in pieces {
             match piece {
                 Piece::Event(event) => events.push(event),
-                Piece::Delivery(due) => deliveries.push(due),
+                Piece::Deliveries(bundle) => deliveries.extend(bundle),
                 // Whoever waits for it hears that it is not kept.
                 Piece::Letter(letter) => drop(letter),
             }
@@ -308,7 +315,8 @@ impl Queue for RabbitQueue {
 
     async fn publish_events(&self, events: Vec<Arc<Event>>) {
         if self.shared.links.connected() {
-            self.publish(&self.shared.events, events, Piece::Event);
+            let each = |events: Vec<_>| events.into_iter().map(Piece::Event).collect();
+            self.publish(&self.shared.events, events, each);
         } else {
             self.shared.bypassed(Lane::Events, events.len());
             self.shared.fallback.publish_events(events).await;
@@ -317,7 +325,8 @@ impl Queue for RabbitQueue {
 
     async fn publish_deliveries(&self, deliveries: Vec<DueDelivery>) {
         if self.shared.links.connected() {
-            self.publish(&self.shared.deliveries, deliveries, Piece::Delivery);
+            let some = |due| bundle::split(due).into_iter().map(Piece::Deliveries).collect();
+            self.publish(&self.shared.deliveries, deliveries, some);
         } else {
             self.shared.bypassed(Lane::Deliveries, deliveries.len());
             self.shared.fallback.publish_deliveries(deliveries).await;

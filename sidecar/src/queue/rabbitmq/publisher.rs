@@ -21,7 +21,7 @@ use super::{
     metrics::Kind,
     standing::Link,
     topology::{self, DELIVERY},
-    wire,
+    wide, wire,
 };
 use crate::{model::DueDelivery, queue::Lane};
 
@@ -39,7 +39,8 @@ const PERIOD: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) enum Piece {
     Event(Arc<Event>),
-    Delivery(DueDelivery),
+    /// What one message holds.
+    Deliveries(Vec<DueDelivery>),
     Letter(Box<Letter>),
 }
 
@@ -47,8 +48,16 @@ impl Piece {
     fn kind(&self) -> Kind {
         match self {
             Self::Event(_) => Kind::Work(Lane::Events),
-            Self::Delivery(_) => Kind::Work(Lane::Deliveries),
+            Self::Deliveries(_) => Kind::Work(Lane::Deliveries),
             Self::Letter(_) => Kind::Letter,
+        }
+    }
+
+    /// How much work it is.
+    pub(super) fn count(&self) -> usize {
+        match self {
+            Self::Event(_) | Self::Letter(_) => 1,
+            Self::Deliveries(deliveries) => deliveries.len(),
         }
     }
 
@@ -56,7 +65,7 @@ impl Piece {
     fn confirmed(self) {
         match self {
             Self::Letter(letter) => letter.confirmed(),
-            Self::Event(_) | Self::Delivery(_) => {}
+            Self::Event(_) | Self::Deliveries(_) => {}
         }
     }
 }
@@ -200,7 +209,7 @@ async fn send(
             match published {
                 Ok(confirm) => {
                     let Some(piece) = sending.pop_front() else { continue };
-                    shared.metrics.of(piece.kind()).published.inc();
+                    shared.metrics.of(piece.kind()).published.inc_by(wide(piece.count()));
                     // There are as many places as were counted.
                     if let Err(failed) = sent.try_send((piece, confirm, since)) {
                         sending.push_front(failed.into_inner().0);
@@ -216,7 +225,9 @@ async fn send(
 fn message(shared: &Shared, piece: &Piece) -> Result<(ShortString, wire::Message), wire::Flaw> {
     Ok(match piece {
         Piece::Event(event) => (shared.names.events(), wire::event(event)?),
-        Piece::Delivery(due) => (shared.names.deliveries(), wire::delivery(due, DELIVERY)?),
+        Piece::Deliveries(deliveries) => {
+            (shared.names.deliveries(), wire::deliveries(deliveries, DELIVERY.into()))
+        }
         Piece::Letter(letter) => (shared.names.dead_letters(), letter.message.clone()),
     })
 }
@@ -228,11 +239,11 @@ async fn confirm(
     confirming: &mut Option<Piece>,
 ) -> Error {
     while let Some((piece, confirm, since)) = unconfirmed.recv().await {
-        let kind = piece.kind();
+        let (kind, count) = (piece.kind(), wide(piece.count()));
         *confirming = Some(piece);
         match within(STEP, confirm).await {
             Ok(Confirmation::Ack(_)) => {
-                shared.metrics.of(kind).confirmed.inc();
+                shared.metrics.of(kind).confirmed.inc_by(count);
                 shared.metrics.took(shared.clock.monotonic().saturating_sub(since));
                 if let Some(piece) = confirming.take() {
                     piece.confirmed();

@@ -3,6 +3,8 @@
 //! Invariant: a claim reads the pending deliveries alone, and so takes no longer when there are
 //! many others.
 
+use std::collections::HashMap;
+
 use sidehook_event::UnixMicros;
 use sqlx::{Row, postgres::PgRow};
 
@@ -10,8 +12,8 @@ use super::{
     claim,
     pool::Pool,
     rows::{
-        death, duration, headers, id, instant, key, maybe_instant, maybe_named, maybe_text, micros,
-        named, number, reason, rows, script, text, unreadable,
+        death, duration, headers, id, instant, key, keys, maybe_instant, maybe_named, maybe_text,
+        micros, named, number, reason, rows, script, text, unreadable,
     },
 };
 use crate::model::{Attempt, Delivery, DeliveryId, DueDelivery, Outcome, Payload, Series, State};
@@ -31,6 +33,9 @@ pub(super) const CLAIM: &str = "WITH due AS MATERIALIZED (
         SELECT content_type, headers, body FROM payloads
         WHERE event_id = due.event_id AND number = due.payload LIMIT 1
     ) AS p ON true ORDER BY due.due_at, due.id";
+
+pub(super) const LEASES: &str = "SELECT id, due_at FROM pending_deliveries
+    WHERE id = ANY ($1) AND claimed IS TRUE";
 
 /// With its attempts, all of one moment. A delivery without one is a row without an attempt.
 pub(super) const ONE: &str = "SELECT d.*, a.number, a.started_at, a.duration_us, a.outcome,
@@ -60,6 +65,17 @@ pub(super) async fn claim(
     let claimed = claim.fetch_all(&mut *connection).await?;
     connection
         .done(claim::readable::<DeliveryId, _>(&claimed, |row| due_delivery(row, lease_until)))
+}
+
+pub(super) async fn leases(
+    pool: &Pool,
+    ids: &[DeliveryId],
+) -> sqlx::Result<HashMap<DeliveryId, UnixMicros>> {
+    let mut connection = pool.lend().await?;
+    let leases = sqlx::query(LEASES).bind(keys(ids.iter().copied()));
+    let leases = leases.fetch_all(&mut *connection).await?;
+    let leases = leases.iter().map(|row| Ok((id(row, "id")?, instant(row, "due_at")?)));
+    connection.done(leases.collect())
 }
 
 pub(super) async fn one(

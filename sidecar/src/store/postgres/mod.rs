@@ -177,6 +177,10 @@ impl Store for PostgresStore {
         self.bounded(deliveries::claim(&self.pool, now, lease_until, limit)).await
     }
 
+    async fn leases(&self, ids: &[DeliveryId]) -> Result<HashMap<DeliveryId, UnixMicros>> {
+        self.bounded(deliveries::leases(&self.pool, ids)).await
+    }
+
     async fn ahead(&self, id: DeliveryId) -> Result<u32> {
         self.bounded(order::ahead(&self.pool, id)).await
     }

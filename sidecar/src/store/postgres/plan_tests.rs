@@ -26,6 +26,7 @@ const STATEMENTS: &[(&str, &str, &[&str])] = &[
         deliveries::CLAIM,
         &["pending_deliveries_due", "pending_deliveries_pkey", "payloads_pkey"],
     ),
+    ("deliveries: leases", deliveries::LEASES, &["pending_deliveries_pkey"]),
     (
         "deliveries: one",
         deliveries::ONE,

@@ -3,10 +3,13 @@
 //! Invariant: a claim reads what is due through an index that holds pending deliveries alone,
 //! and so takes no longer when the table has grown.
 
+use std::collections::HashMap;
+
 use sidehook_event::UnixMicros;
 use sqlx::{Row, SqlitePool, sqlite::SqliteRow};
 
 use super::{
+    batch,
     claim::{self, Claim},
     rows::{
         below, bytes, death, duration, headers, id, instant, maybe_instant, maybe_named, named,
@@ -29,6 +32,9 @@ pub(super) const CLAIM: &str = "SELECT d.id, d.event_id, d.event_type, d.subscri
 
 pub(super) const LEASE: &str = "UPDATE deliveries SET due_at = ?2, claimed = 1
     WHERE id IN (SELECT unhex(value) FROM json_each(?1))";
+
+pub(super) const LEASES: &str = "SELECT id, due_at FROM deliveries
+    WHERE id IN (SELECT unhex(value) FROM json_each(?1)) AND state = 'pending' AND claimed = 1";
 
 macro_rules! select {
     ($rest:literal) => {
@@ -88,6 +94,15 @@ pub(super) async fn claim(
         due_delivery(row, lease_until)
     })
     .await
+}
+
+pub(super) async fn leases(
+    readers: &SqlitePool,
+    ids: &[DeliveryId],
+) -> sqlx::Result<HashMap<DeliveryId, UnixMicros>> {
+    let ids = batch::list(ids.iter().copied());
+    let leases = sqlx::query(LEASES).bind(ids).fetch_all(readers).await?;
+    leases.iter().map(|row| Ok((id(row, "id")?, instant(row, "due_at")?))).collect()
 }
 
 pub(super) async fn one(

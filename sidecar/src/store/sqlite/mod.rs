@@ -133,6 +133,10 @@ impl Store for SqliteStore {
         claimed.map_err(failed)
     }
 
+    async fn leases(&self, ids: &[DeliveryId]) -> Result<HashMap<DeliveryId, UnixMicros>> {
+        deliveries::leases(&self.readers, ids).await.map_err(failed)
+    }
+
     async fn ahead(&self, id: DeliveryId) -> Result<u32> {
         order::ahead(&self.readers, id).await.map_err(failed)
     }

@@ -33,6 +33,7 @@ async fn plans() -> Vec<(&'static str, String)> {
         ("deliveries: attempts", deliveries::ATTEMPTS),
         ("deliveries: claim", deliveries::CLAIM),
         ("deliveries: lease", deliveries::LEASE),
+        ("deliveries: leases", deliveries::LEASES),
         ("deliveries: list", deliveries::LIST),
         ("deliveries: by state", deliveries::LIST_BY_STATE),
         ("deliveries: by event", deliveries::LIST_BY_EVENT),
