@@ -334,6 +334,8 @@ async fn connect(
         prefix: config.queue_prefix.clone(),
         capacity: rabbitmq::CAPACITY,
         lanes,
+        near: rabbitmq::NEAR,
+        announce: config.announce,
         inbound: config.inbound && config.roles.include(Role::Ingest),
     };
     let queue = RabbitQueue::connect(rabbitmq, Arc::clone(local), Arc::clone(clock));

@@ -52,6 +52,8 @@ pub struct Config {
     pub queue: QueueUrl,
     /// What the names of the broker's exchanges and queues begin with.
     pub queue_prefix: String,
+    /// Whether events are published to whoever asks the broker for them.
+    pub announce: bool,
     /// Whether events are taken that others publish to the broker.
     pub inbound: bool,
     /// A bearer token that may do everything. Further ones are in the store.
@@ -156,6 +158,7 @@ impl Default for Config {
             insecure_store_secrets_in_clear: false,
             queue: QueueUrl::Local,
             queue_prefix: "sidehook".to_owned(),
+            announce: false,
             inbound: true,
             api_token: None,
             ingest_token: None,
@@ -200,6 +203,7 @@ impl TryFrom<Written> for Config {
                 .unwrap_or(usual.insecure_store_secrets_in_clear),
             queue: written.queue.map_or(Ok(usual.queue), queue_url)?,
             queue_prefix: written.queue_prefix.unwrap_or(usual.queue_prefix),
+            announce: written.announce.unwrap_or(usual.announce),
             inbound: written.inbound.unwrap_or(usual.inbound),
             api_token: token("api_token", written.api_token)?,
             ingest_token: token("ingest_token", written.ingest_token)?,

@@ -36,6 +36,8 @@ pub(super) struct Written {
     pub(super) queue: Option<String>,
     /// `sidehook`
     pub(super) queue_prefix: Option<String>,
+    /// `false`
+    pub(super) announce: Option<bool>,
     /// `true`
     pub(super) inbound: Option<bool>,
     /// The bearer token of the API.

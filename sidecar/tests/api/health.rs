@@ -61,6 +61,8 @@ async fn a_process_that_has_all_it_needs_is_ready() {
 async fn without_its_broker_it_is_ready_and_says_what_is_wrong() {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let config = rabbitmq::Config {
+        near: 0,
+        announce: false,
         url: format!("amqp://guest:s3cret@127.0.0.1:{port}/%2f").into(),
         prefix: "test".to_owned(),
         capacity: 10,

@@ -32,6 +32,10 @@ const VARIABLE: &str = "SIDEHOOK_TEST_RABBITMQ";
 pub(crate) struct Broker {
     pub(crate) url: String,
     pub(crate) prefix: String,
+    /// How many events a queue keeps to itself.
+    pub(crate) near: usize,
+    /// Whether events are announced.
+    pub(crate) announce: bool,
 }
 
 impl Broker {
@@ -42,12 +46,13 @@ impl Broker {
             panic!("{VARIABLE} is not set: run `cargo xtask test`, which starts a RabbitMQ");
         };
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        Self { url, prefix: format!("test-{}-{count}", std::process::id()) }
+        let prefix = format!("test-{}-{count}", std::process::id());
+        Self { url, prefix, near: 0, announce: false }
     }
 
     /// The same broker, reached by another way.
     pub(crate) fn at(&self, url: String) -> Self {
-        Self { url, prefix: self.prefix.clone() }
+        Self { url, prefix: self.prefix.clone(), near: self.near, announce: self.announce }
     }
 
     /// A queue on it, connected or not.
@@ -58,7 +63,15 @@ impl Broker {
     /// A queue on it, connected or not, that takes from these lanes.
     async fn queue_of(&self, lanes: Lanes, capacity: usize) -> Result<RabbitQueue, Error> {
         let (url, prefix) = (self.url.clone().into(), self.prefix.clone());
-        let config = Config { url, prefix, capacity, lanes, inbound: true };
+        let config = Config {
+            url,
+            prefix,
+            capacity,
+            lanes,
+            near: self.near,
+            announce: self.announce,
+            inbound: true,
+        };
         let fallback = Arc::new(LocalQueue::new(lanes, capacity));
         let connecting = RabbitQueue::connect(config, fallback, Arc::new(SystemClock::start()));
         timeout(LIMIT, connecting).await.expect("an answer in time")

@@ -14,7 +14,7 @@ use url::Url;
 
 use super::{
     broker::{Broker, stands},
-    conformance::{LIMIT, MOMENT, delivery, publish, take_all},
+    conformance::{LIMIT, MOMENT, delivery, publish, take, take_all},
     wire::Wire,
 };
 
@@ -91,4 +91,23 @@ async fn while_the_broker_is_away_it_stays_in_the_store() {
     wire.mend();
     timeout(LIMIT, waiting).await.unwrap().unwrap();
     assert!(accepting.room(Lane::Events) > 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_process_can_do_in_a_moment_stays_with_it_and_the_rest_is_for_all() {
+    let broker = Broker { near: 3, ..Broker::of_its_own() };
+    let accepting = broker.taking(EVENTS, 100).await;
+    let dispatching = broker.taking(EVENTS, 100).await;
+    publish(&accepting, 1..=10).await;
+    // Nobody takes what is kept, and so all that follows goes to the broker.
+    let mut all = take_all(&dispatching, 3).await;
+    publish(&accepting, 11..=20).await;
+    while all.len() < 20 {
+        tokio::select! {
+            ids = take(&accepting, 20) => all.extend(ids),
+            ids = take(&dispatching, 20) => all.extend(ids),
+        }
+    }
+    all.sort_unstable();
+    assert_eq!(all, (1..=20).collect::<Vec<_>>());
 }

@@ -130,10 +130,10 @@ async fn at_the_end_what_is_settled_is_acknowledged_and_the_rest_is_left_to_othe
     queue.close().await;
 
     let (_connection, channel) = broker.channel().await;
-    let (body, _) = broker.message(&channel, "events.dispatch.v1").await;
+    let (body, _) = broker.message(&channel, "dispatch.v1").await;
     let events = sidehook_event::wire::decode(body.into()).unwrap();
     assert_eq!(events, [(*event(3)).clone()]);
-    let name = format!("{}.events.dispatch.v1", broker.prefix);
+    let name = format!("{}.dispatch.v1", broker.prefix);
     let more = channel.basic_get(name.as_str().into(), BasicGetOptions::default()).await.unwrap();
     assert!(more.is_none(), "{more:?}");
 }
@@ -174,7 +174,7 @@ async fn room_comes_back_when_the_queue_is_emptied_by_somebody_else() {
     let queue = broker.connected(3).await;
     let (_connection, channel) = broker.channel().await;
     // More than this process is handed, so that something is left in the queue.
-    let name = format!("{}.events.dispatch.v1", broker.prefix);
+    let name = format!("{}.dispatch.v1", broker.prefix);
     for _ in 0..10 {
         publish(&queue, 1..=3).await;
         let purge = QueuePurgeOptions::default();
@@ -196,7 +196,7 @@ async fn a_queue_that_somebody_deletes_is_declared_again() {
     let broker = Broker::of_its_own();
     let queue = broker.connected(100).await;
     let (_connection, channel) = broker.channel().await;
-    let name = format!("{}.events.dispatch.v1", broker.prefix);
+    let name = format!("{}.dispatch.v1", broker.prefix);
     channel.queue_delete(name.as_str().into(), QueueDeleteOptions::default()).await.unwrap();
     stands(&queue, |standing| matches!(standing, Standing::Away(_))).await;
     stands(&queue, |standing| *standing == Standing::Connected).await;
@@ -279,7 +279,7 @@ async fn a_wrong_password_or_virtual_host_is_an_error_that_does_not_show_the_pas
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn others_get_the_events_that_they_bind_a_queue_to() {
-    let broker = Broker::of_its_own();
+    let broker = Broker { announce: true, ..Broker::of_its_own() };
     let queue = broker.connected(100).await;
     let (_connection, channel) = broker.channel().await;
     let name = format!("{}.theirs", broker.prefix);

@@ -179,7 +179,7 @@ async fn a_broker_that_is_short_of_disk_is_done_without_until_it_is_not() -> Res
 #[tokio::test(flavor = "multi_thread")]
 async fn queues_that_are_deleted_lose_nothing() -> Result<()> {
     let fault = async |stage: &mut Stage| {
-        for queue in ["sidehook.events.dispatch.v1", "sidehook.deliveries.v1"] {
+        for queue in ["sidehook.dispatch.v1", "sidehook.deliveries.v1"] {
             stage.control(&["delete_queue", queue]).await?;
             stage.goes_on().await?;
         }

@@ -1,5 +1,6 @@
-//! Deliveries on their way to a worker: some of them in each message, for a broker's work is by the
-//! message. What is the same for several of them, the event and what is sent, is in it once.
+//! Work on its way to a worker: some of it in each message, for a broker's work is by the message; and
+//! the form of deliveries in one. What is the same for several of them, the event and what is sent, is
+//! in it once.
 //!
 //! Protocol Buffers, as in a gateway's batch: fields are only ever added, and a change that an older
 //! build would misread takes a new [`VERSION`], which it refuses.
@@ -9,32 +10,54 @@
 use std::sync::Arc;
 
 use prost::Message;
-use sidehook_event::{EventId, TypeId, UnixMicros};
+use sidehook_event::{Event, EventId, Exchange, TypeId, UnixMicros};
 
 use super::wire::Flaw;
 use crate::model::{DeliveryId, DueDelivery, Payload, Series, SubscriptionId};
 
-/// The most deliveries of one message. One worker makes all of their attempts.
+/// The most events or deliveries of one message. One worker has all of them.
 const MOST: usize = 64;
-/// How long a message may be of which there is more than one delivery, in bytes of what is sent.
+/// How long a message may be in which there is more than one, in bytes of their bodies.
 const LONGEST: usize = 128 * 1024;
 /// The form that this build writes, and the only one that it reads.
 const VERSION: u32 = 1;
 
-/// What is put into messages of their own.
-pub(super) fn split(deliveries: Vec<DueDelivery>) -> Vec<Vec<DueDelivery>> {
-    let mut bundles: Vec<Vec<DueDelivery>> = Vec::new();
+/// Deliveries that go into one message each.
+pub(super) fn of_deliveries(deliveries: Vec<DueDelivery>) -> Vec<Vec<DueDelivery>> {
+    split(deliveries, |due| due.payload.body.len(), |_, _| true)
+}
+
+/// Events that go into one message each, which says once from which gateway they are.
+pub(super) fn of_events(events: Vec<Arc<Event>>) -> Vec<Vec<Arc<Event>>> {
+    let length = |event: &Arc<Event>| {
+        let Exchange { request, response, .. } = &event.exchange;
+        request.content.len() + response.content.len()
+    };
+    split(events, length, |one, next| one.source == next.source)
+}
+
+fn split<T>(
+    all: Vec<T>,
+    length_of: impl Fn(&T) -> usize,
+    go_together: impl Fn(&T, &T) -> bool,
+) -> Vec<Vec<T>> {
+    let mut bundles: Vec<Vec<T>> = Vec::new();
     let mut length = 0;
-    for due in deliveries {
-        let more = due.payload.body.len();
-        match bundles.last_mut() {
-            Some(last) if last.len() < MOST && length + more <= LONGEST => {
+    for next in all {
+        let more = length_of(&next);
+        let fits = |last: &Vec<T>| {
+            last.len() < MOST
+                && length + more <= LONGEST
+                && last.first().is_some_and(|first| go_together(first, &next))
+        };
+        match bundles.last_mut().filter(|last| fits(last)) {
+            Some(last) => {
                 length += more;
-                last.push(due);
+                last.push(next);
             }
-            _ => {
+            None => {
                 length = more;
-                bundles.push(vec![due]);
+                bundles.push(vec![next]);
             }
         }
     }
@@ -243,12 +266,30 @@ mod tests {
     #[test]
     fn messages_are_kept_small_but_for_what_is_large_by_itself() {
         let (small, large) = (Bytes::from_static(b"{}"), Bytes::from(vec![b'1'; LONGEST + 1]));
-        let lengths = |deliveries| split(deliveries).iter().map(Vec::len).collect::<Vec<_>>();
+        let lengths = |all| of_deliveries(all).iter().map(Vec::len).collect::<Vec<_>>();
         assert!(lengths(Vec::new()).is_empty());
         assert_eq!(lengths((0..150).map(|number| due(number, &small)).collect()), [64, 64, 22]);
         let mixed = [&small, &large, &large, &small, &small];
         let mixed = mixed.iter().map(|body| due(1, body)).collect();
         assert_eq!(lengths(mixed), [1, 1, 1, 2]);
+    }
+
+    #[test]
+    fn events_of_different_gateways_do_not_share_a_message() {
+        let event = |source: &str| {
+            Arc::new(Event {
+                id: EventId::from_bits(1),
+                event_type: "people.created".parse().unwrap(),
+                source: source.to_owned(),
+                subject: None,
+                parents: Vec::new(),
+                sequence: None,
+                time: UnixMicros::EPOCH,
+                exchange: Exchange::default(),
+            })
+        };
+        let events = ["a", "a", "b", "a"].map(event).to_vec();
+        assert_eq!(of_events(events).iter().map(Vec::len).collect::<Vec<_>>(), [2, 1, 1]);
     }
 
     #[test]

@@ -28,6 +28,7 @@ pub(super) struct Metrics {
     round_trip: Histogram,
     events: Counters,
     deliveries: Counters,
+    announcements: Counters,
     letters: Counters,
 }
 
@@ -36,6 +37,8 @@ pub(super) struct Metrics {
 pub(super) enum Kind {
     /// A piece of work.
     Work(Lane),
+    /// An event for others.
+    Announcement,
     /// What tells of a death.
     Letter,
 }
@@ -76,15 +79,15 @@ struct OfLink {
 impl Default for Metrics {
     fn default() -> Self {
         let families = [
-            ("published", "Messages that were sent to RabbitMQ"),
-            ("confirmed", "Messages that RabbitMQ confirmed"),
+            ("published", "What was sent to RabbitMQ, in fewer messages"),
+            ("confirmed", "What RabbitMQ confirmed"),
             (
                 "returned",
-                "Messages that RabbitMQ refused, or had not confirmed when its connection broke; \
+                "What RabbitMQ refused, or had not confirmed when its connection broke; \
                  the queue inside the process or the sweep takes them",
             ),
             ("bypassed", "Pieces of work that never were for RabbitMQ, since it was away"),
-            ("redelivered", "Messages that RabbitMQ handed over not for the first time"),
+            ("redelivered", "What RabbitMQ handed over not for the first time"),
             ("unreadable", "Messages that were no pieces of work and became dead letters"),
         ];
         let families = families.map(|(name, help)| (name, help, Family::default()));
@@ -104,7 +107,7 @@ impl Default for Metrics {
             }
         };
         let [events, deliveries] = [Lane::Events, Lane::Deliveries].map(|lane| of(lane.name()));
-        let letters = of("dead_letters");
+        let [announcements, letters] = ["announcements", "dead_letters"].map(of);
         let connections = Family::default();
         for link in [Link::Publisher, Link::Events, Link::Deliveries] {
             drop(connections.get_or_create(&OfLink { link: link.name() }));
@@ -118,6 +121,7 @@ impl Default for Metrics {
             ]),
             events,
             deliveries,
+            announcements,
             letters,
         }
     }
@@ -129,6 +133,7 @@ impl Metrics {
         match kind.into() {
             Kind::Work(Lane::Events) => &self.events,
             Kind::Work(Lane::Deliveries) => &self.deliveries,
+            Kind::Announcement => &self.announcements,
             Kind::Letter => &self.letters,
         }
     }

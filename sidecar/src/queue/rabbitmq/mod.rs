@@ -8,6 +8,10 @@
 //! goes there too. A fourth connection takes in what others publish, if this process does that;
 //! whether it is up is no matter for the rest.
 //!
+//! Events that this process can dispatch in a moment stay with it: they are in the store, and the
+//! deliveries that come of them are spread. The broker gets those that would wait here, and all of them
+//! where they are announced to others.
+//!
 //! Invariant: nobody who publishes or takes ever waits for the broker.
 
 mod account;
@@ -38,7 +42,7 @@ use prometheus_client::registry::Registry;
 use secrecy::SecretString;
 use sidehook_event::Event;
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{Semaphore, mpsc, watch},
     task::JoinSet,
     time::timeout,
 };
@@ -51,7 +55,7 @@ use self::{
     inbound::Inbound,
     lane::LaneOf,
     link::Address,
-    metrics::Metrics,
+    metrics::{Kind, Metrics},
     publisher::Piece,
     standing::{Link, Links},
     topology::Names,
@@ -61,6 +65,12 @@ use crate::{clock::Clock, model::DueDelivery};
 
 /// How many pieces a lane holds unless told otherwise, in the broker and on the way to it.
 pub const CAPACITY: usize = 16_384;
+
+/// How many events a process keeps to itself that dispatches them: those of a moment.
+pub const NEAR: usize = 512;
+
+/// The most announcements that are on their way to the broker.
+const ANNOUNCEMENTS: usize = 16_384;
 
 /// How long an orderly end may take.
 pub const CLOSE: Duration = Duration::from_secs(3);
@@ -76,6 +86,10 @@ pub struct Config {
     pub capacity: usize,
     /// From which lanes this process takes. To the others it may publish all the same.
     pub lanes: Lanes,
+    /// How many events this process keeps to itself, if it takes from their lane.
+    pub near: usize,
+    /// Whether events are announced to whoever binds a queue to their exchange.
+    pub announce: bool,
     /// Whether this process [takes in](RabbitQueue::take_in) what others publish.
     pub inbound: bool,
 }
@@ -110,6 +124,10 @@ struct Shared {
     events: LaneOf<Arc<Event>>,
     deliveries: LaneOf<DueDelivery>,
     fallback: Arc<dyn Queue>,
+    /// Events stay here as long as the fallback has more room than this.
+    far: usize,
+    /// Places for announcements, if there are any.
+    announcing: Option<Arc<Semaphore>>,
 }
 
 impl RabbitQueue {
@@ -127,7 +145,7 @@ impl RabbitQueue {
     ) -> Result<Self, Error> {
         let address = Address::parse(&config.url)?;
         let names = Names::new(&config.prefix)?;
-        match probe(&address, &names, config.inbound).await {
+        match probe(&address, &names, &config).await {
             Ok(()) => {}
             Err(error) if error.passes() => tracing::warn!(
                 %error,
@@ -139,6 +157,9 @@ impl RabbitQueue {
         let (deliveries, deliveries_settled) = LaneOf::new(config.capacity);
         let links = Links::new("not connected yet");
         let closing = CancellationToken::new();
+        let near = if config.lanes.events { config.near } else { 0 };
+        let far = fallback.room(Lane::Events).saturating_sub(near);
+        let announcing = config.announce.then(|| Arc::new(Semaphore::new(ANNOUNCEMENTS)));
         let shared = Arc::new(Shared {
             address,
             names,
@@ -149,15 +170,17 @@ impl RabbitQueue {
             events,
             deliveries,
             fallback,
+            far,
+            announcing,
         });
         let (outbox, pieces) = mpsc::unbounded_channel();
         let events = Side {
             link: Link::Events,
             kind: Lane::Events,
             taking: config.lanes.events,
-            queue: shared.names.events_queue(),
+            queue: shared.names.dispatch_queue(),
             lane: |shared| &shared.events,
-            decode: wire::decode_event,
+            decode: wire::decode_events,
         };
         let deliveries = Side {
             link: Link::Deliveries,
@@ -208,6 +231,19 @@ impl RabbitQueue {
         }
     }
 
+    /// Tells others of events, unless more of that is on its way than may be.
+    fn announce(&self, events: &[Arc<Event>]) {
+        let Some(places) = &self.shared.announcing else { return };
+        for event in events {
+            match Arc::clone(places).try_acquire_owned() {
+                Ok(place) if self.shared.links.connected() => {
+                    let _ = self.outbox.send(Piece::Announcement(Arc::clone(event), place));
+                }
+                Ok(_) | Err(_) => drop(self.shared.metrics.of(Kind::Announcement).bypassed.inc()),
+            }
+        }
+    }
+
     /// Hands work to the publisher, as much as there is room for.
     fn publish<T>(
         &self,
@@ -225,12 +261,15 @@ impl RabbitQueue {
 }
 
 /// Looks once whether the broker would do.
-async fn probe(address: &Address, names: &Names, inbound: bool) -> Result<(), Error> {
+async fn probe(address: &Address, names: &Names, config: &Config) -> Result<(), Error> {
     let connection = link::dial(address, "probe").await?;
     let declared = async {
         let channel = link::within(Duration::from_secs(10), connection.create_channel()).await?;
         topology::declare(&channel, names).await?;
-        if inbound { topology::declare_inbound(&channel, names).await } else { Ok(()) }
+        if config.announce {
+            topology::declare_announcements(&channel, names).await?;
+        }
+        if config.inbound { topology::declare_inbound(&channel, names).await } else { Ok(()) }
     };
     let declared = declared.await;
     link::hang_up(connection).await;
@@ -254,8 +293,9 @@ impl Shared {
         let (mut events, mut deliveries) = (Vec::new(), Vec::new());
         for piece in pieces {
             match piece {
-                Piece::Event(event) => events.push(event),
+                Piece::Events(bundle) => events.extend(bundle),
                 Piece::Deliveries(bundle) => deliveries.extend(bundle),
+                Piece::Announcement(..) => drop(self.metrics.of(Kind::Announcement).returned.inc()),
                 // Whoever waits for it hears that it is not kept.
                 Piece::Letter(letter) => drop(letter),
             }
@@ -313,10 +353,15 @@ impl Queue for RabbitQueue {
         }
     }
 
-    async fn publish_events(&self, events: Vec<Arc<Event>>) {
+    async fn publish_events(&self, mut events: Vec<Arc<Event>>) {
+        self.announce(&events);
+        let near = self.shared.fallback.room(Lane::Events).saturating_sub(self.shared.far);
+        let far = events.split_off(near.min(events.len()));
+        self.shared.fallback.publish_events(events).await;
+        let events = far;
         if self.shared.links.connected() {
-            let each = |events: Vec<_>| events.into_iter().map(Piece::Event).collect();
-            self.publish(&self.shared.events, events, each);
+            let some = |all| bundle::of_events(all).into_iter().map(Piece::Events).collect();
+            self.publish(&self.shared.events, events, some);
         } else {
             self.shared.bypassed(Lane::Events, events.len());
             self.shared.fallback.publish_events(events).await;
@@ -325,7 +370,8 @@ impl Queue for RabbitQueue {
 
     async fn publish_deliveries(&self, deliveries: Vec<DueDelivery>) {
         if self.shared.links.connected() {
-            let some = |due| bundle::split(due).into_iter().map(Piece::Deliveries).collect();
+            let some =
+                |due| bundle::of_deliveries(due).into_iter().map(Piece::Deliveries).collect();
             self.publish(&self.shared.deliveries, deliveries, some);
         } else {
             self.shared.bypassed(Lane::Deliveries, deliveries.len());

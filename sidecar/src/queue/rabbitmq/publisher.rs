@@ -12,7 +12,10 @@ use lapin::{
     types::ShortString,
 };
 use sidehook_event::Event;
-use tokio::{sync::mpsc, time::timeout};
+use tokio::{
+    sync::{OwnedSemaphorePermit, mpsc},
+    time::timeout,
+};
 
 use super::{
     Error, Shared,
@@ -20,7 +23,7 @@ use super::{
     link::{dial, hang_up, rest, within},
     metrics::Kind,
     standing::Link,
-    topology::{self, DELIVERY},
+    topology::{self, DELIVERY, EVENT},
     wide, wire,
 };
 use crate::{model::DueDelivery, queue::Lane};
@@ -38,17 +41,21 @@ const PERIOD: Duration = Duration::from_secs(1);
 /// Something to be published.
 #[derive(Debug)]
 pub(super) enum Piece {
-    Event(Arc<Event>),
     /// What one message holds.
+    Events(Vec<Arc<Event>>),
+    /// The same.
     Deliveries(Vec<DueDelivery>),
+    /// For whoever asks for it; a place among those that may be on their way.
+    Announcement(Arc<Event>, OwnedSemaphorePermit),
     Letter(Box<Letter>),
 }
 
 impl Piece {
     fn kind(&self) -> Kind {
         match self {
-            Self::Event(_) => Kind::Work(Lane::Events),
+            Self::Events(_) => Kind::Work(Lane::Events),
             Self::Deliveries(_) => Kind::Work(Lane::Deliveries),
+            Self::Announcement(..) => Kind::Announcement,
             Self::Letter(_) => Kind::Letter,
         }
     }
@@ -56,7 +63,8 @@ impl Piece {
     /// How much work it is.
     pub(super) fn count(&self) -> usize {
         match self {
-            Self::Event(_) | Self::Letter(_) => 1,
+            Self::Announcement(..) | Self::Letter(_) => 1,
+            Self::Events(events) => events.len(),
             Self::Deliveries(deliveries) => deliveries.len(),
         }
     }
@@ -65,7 +73,8 @@ impl Piece {
     fn confirmed(self) {
         match self {
             Self::Letter(letter) => letter.confirmed(),
-            Self::Event(_) | Self::Deliveries(_) => {}
+            Self::Announcement(_, place) => drop(place),
+            Self::Events(_) | Self::Deliveries(_) => {}
         }
     }
 }
@@ -97,6 +106,9 @@ async fn connect(shared: &Shared) -> Result<(Connection, Channel), Error> {
     let channel = within(STEP, connection.create_channel()).await?;
     within(STEP, channel.confirm_select(ConfirmSelectOptions::default())).await?;
     topology::declare(&channel, &shared.names).await?;
+    if shared.announcing.is_some() {
+        topology::declare_announcements(&channel, &shared.names).await?;
+    }
     Ok((connection, channel))
 }
 
@@ -224,7 +236,8 @@ async fn send(
 
 fn message(shared: &Shared, piece: &Piece) -> Result<(ShortString, wire::Message), wire::Flaw> {
     Ok(match piece {
-        Piece::Event(event) => (shared.names.events(), wire::event(event)?),
+        Piece::Events(events) => (shared.names.dispatch(), wire::events(events, EVENT.into())),
+        Piece::Announcement(event, _) => (shared.names.events(), wire::announcement(event)?),
         Piece::Deliveries(deliveries) => {
             (shared.names.deliveries(), wire::deliveries(deliveries, DELIVERY.into()))
         }

@@ -37,6 +37,8 @@ pub(super) struct Names {
     prefix: String,
 }
 
+/// The routing key of events to be dispatched.
+pub(super) const EVENT: &str = "event";
 /// The routing key of deliveries.
 pub(super) const DELIVERY: &str = "delivery";
 /// Under which messages of others are among the dead letters.
@@ -50,16 +52,21 @@ impl Names {
         Ok(Self { prefix: prefix.to_owned() })
     }
 
+    /// Where events are announced to others.
     pub(super) fn events(&self) -> ShortString {
         self.named("events")
+    }
+
+    pub(super) fn dispatch(&self) -> ShortString {
+        self.named("dispatch")
     }
 
     pub(super) fn deliveries(&self) -> ShortString {
         self.named("deliveries")
     }
 
-    pub(super) fn events_queue(&self) -> ShortString {
-        self.versioned("events.dispatch")
+    pub(super) fn dispatch_queue(&self) -> ShortString {
+        self.versioned("dispatch")
     }
 
     pub(super) fn deliveries_queue(&self) -> ShortString {
@@ -97,7 +104,7 @@ pub(super) async fn declare(channel: &Channel, names: &Names) -> Result<(), Erro
     let declaring = Declaring { channel, names };
     declaring.exchange(names.unroutable(), ExchangeKind::Fanout, false).await?;
     declaring.exchange(names.dead_letters(), ExchangeKind::Topic, false).await?;
-    declaring.exchange(names.events(), ExchangeKind::Topic, true).await?;
+    declaring.exchange(names.dispatch(), ExchangeKind::Direct, true).await?;
     declaring.exchange(names.deliveries(), ExchangeKind::Direct, true).await?;
 
     let dead_letters = names.versioned("dead-letters");
@@ -105,7 +112,7 @@ pub(super) async fn declare(channel: &Channel, names: &Names) -> Result<(), Erro
     declaring.queue(&dead_letters, kept()).await?;
     declaring.queue(&unroutable, kept()).await?;
     declaring
-        .queue(&names.events_queue(), names.worked_off("pipeline.events", DELIVERY_LIMIT))
+        .queue(&names.dispatch_queue(), names.worked_off("pipeline.events", DELIVERY_LIMIT))
         .await?;
     declaring
         .queue(&names.deliveries_queue(), names.worked_off("pipeline.deliveries", DELIVERY_LIMIT))
@@ -113,8 +120,14 @@ pub(super) async fn declare(channel: &Channel, names: &Names) -> Result<(), Erro
 
     declaring.bind(dead_letters, names.dead_letters(), "#").await?;
     declaring.bind(unroutable, names.unroutable(), "").await?;
-    declaring.bind(names.events_queue(), names.events(), "#").await?;
+    declaring.bind(names.dispatch_queue(), names.dispatch(), EVENT).await?;
     declaring.bind(names.deliveries_queue(), names.deliveries(), DELIVERY).await
+}
+
+/// Declares where events are announced, besides what [`declare`] does. What nobody asks for is
+/// nobody's.
+pub(super) async fn declare_announcements(channel: &Channel, names: &Names) -> Result<(), Error> {
+    Declaring { channel, names }.exchange(names.events(), ExchangeKind::Topic, false).await
 }
 
 /// Declares where others publish, besides what [`declare`] does.

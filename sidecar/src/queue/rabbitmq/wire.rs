@@ -3,10 +3,9 @@
 //! Invariant: what is decoded is what was encoded; whatever else may lie in a queue gives an
 //! error, never a panic.
 //!
-//! An event's body is the batch of one that a gateway would have sent, its attributes are
-//! headers as well, so that others can bind queues of their own and route by them. Deliveries are
-//! some to a message ([`bundle`]), for workers alone. A dead letter's body is the `data` of the event
-//! that tells of the death.
+//! Events, for workers, are a batch as a gateway would have sent it, deliveries are some to a message
+//! too ([`bundle`]). Where events are announced each is a batch of one, its attributes headers as well, so
+//! that others can route by them. A dead letter's body is the `data` of the event that tells of the death.
 
 use std::sync::Arc;
 
@@ -40,16 +39,24 @@ pub(super) struct Message {
 pub(super) enum Flaw {
     #[error("{0} is longer than 255 bytes")]
     TooLong(&'static str),
-    #[error("not one event: {0}")]
-    Event(String),
+    #[error("not events: {0}")]
+    Events(String),
     #[error("not deliveries: {0}")]
     Deliveries(String),
     #[error("{0} is missing or not what it should be")]
     Field(&'static str),
 }
 
-/// An event, to be routed by its type.
-pub(super) fn event(event: &Event) -> Result<Message, Flaw> {
+/// Events of one source, to be routed by `routing_key`.
+pub(super) fn events(events: &[Arc<Event>], routing_key: ShortString) -> Message {
+    let properties = BasicProperties::default()
+        .with_content_type(wire::CONTENT_TYPE.into())
+        .with_delivery_mode(PERSISTENT);
+    Message { routing_key, properties, body: batch(events) }
+}
+
+/// An event for others, to be routed by its type.
+pub(super) fn announcement(event: &Arc<Event>) -> Result<Message, Flaw> {
     let mut headers = FieldTable::default();
     for (name, value) in cloudevents::attributes(event) {
         let name = short("an attribute's name", &format!("cloudEvents:{name}"))?;
@@ -62,9 +69,16 @@ pub(super) fn event(event: &Event) -> Result<Message, Flaw> {
         .with_message_id(short("the id", &event.id.to_string())?)
         .with_type(kind.clone())
         .with_headers(headers);
-    let mut body = wire::prologue(&event.source);
-    body.extend(wire::frame(event));
-    Ok(Message { routing_key: kind, properties, body: body.into() })
+    Ok(Message { routing_key: kind, properties, body: batch(std::slice::from_ref(event)) })
+}
+
+fn batch(events: &[Arc<Event>]) -> Bytes {
+    let source = events.first().map(|event| &*event.source).unwrap_or_default();
+    let mut body = wire::prologue(source);
+    for event in events {
+        body.extend(wire::frame(event));
+    }
+    body.into()
 }
 
 /// Deliveries, to be routed by `routing_key`.
@@ -89,14 +103,11 @@ pub(super) fn letter(event: &Event) -> Result<Message, Flaw> {
     Ok(Message { routing_key, properties, body: content.content.clone() })
 }
 
-/// The event that a message holds.
-pub(super) fn decode_event(message: Delivery) -> Result<Vec<Arc<Event>>, Flaw> {
-    let events =
-        wire::decode(message.data.into()).map_err(|error| Flaw::Event(error.to_string()))?;
-    let count = events.len();
-    let [event] = <[Event; 1]>::try_from(events)
-        .map_err(|_| Flaw::Event(format!("there are {count} of them")))?;
-    Ok(vec![Arc::new(event)])
+/// The events that a message holds.
+pub(super) fn decode_events(message: Delivery) -> Result<Vec<Arc<Event>>, Flaw> {
+    let events = wire::decode(message.data.into());
+    let events = events.map_err(|error| Flaw::Events(error.to_string()))?;
+    Ok(events.into_iter().map(Arc::new).collect())
 }
 
 /// The deliveries that a message holds.

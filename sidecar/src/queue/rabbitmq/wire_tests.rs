@@ -33,14 +33,16 @@ fn received(message: &Message) -> Delivery {
 }
 
 #[test]
-fn an_event_survives_its_journey() {
-    let message = event(&sample_event()).unwrap();
-    assert_eq!(decode_event(received(&message)).unwrap(), [Arc::new(sample_event())]);
+fn events_survive_their_journey_in_their_order() {
+    let second = Event { id: EventId::from_bits(43), sequence: Some(8), ..sample_event() };
+    let all = [Arc::new(sample_event()), Arc::new(second)];
+    let message = events(&all, "event".into());
+    assert_eq!(decode_events(received(&message)).unwrap(), all);
 }
 
 #[test]
 fn others_can_route_an_event_by_its_attributes() {
-    let message = event(&sample_event()).unwrap();
+    let message = announcement(&Arc::new(sample_event())).unwrap();
     assert_eq!(message.routing_key.as_str(), "people.created");
     let headers = message.properties.headers().clone().unwrap();
     let subject = headers.inner().get("cloudEvents:subject").and_then(AMQPValue::as_long_string);
@@ -52,6 +54,6 @@ proptest! {
     fn any_bytes_give_an_answer(body: Vec<u8>) {
         let stranger = || Delivery::mock(1, "".into(), "any".into(), false, body.clone());
         prop_assert!(decode_deliveries(stranger()).is_err());
-        let _ = decode_event(stranger());
+        let _ = decode_events(stranger());
     }
 }

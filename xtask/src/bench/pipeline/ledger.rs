@@ -12,6 +12,9 @@ use tokio::{sync::Notify, time::timeout};
 
 use crate::clock::Stopwatch;
 
+/// Whoever waits is told of so many arrivals together: to be told of each would take a good part of the
+/// processors.
+const TOGETHER: usize = 32;
 /// What takes longer has got stuck.
 const LIMIT: Duration = Duration::from_mins(2);
 
@@ -82,14 +85,17 @@ impl Ledger {
         let Some(arrived) = self.arrived.get(place * self.fan_out + receiver) else { return };
         let first = arrived.compare_exchange(0, self.now(), Ordering::Relaxed, Ordering::Relaxed);
         let counted = if first.is_ok() { &self.distinct } else { &self.repeated };
-        counted.fetch_add(1, Ordering::Release);
-        self.changed.notify_waiters();
+        let count = counted.fetch_add(1, Ordering::Release) + 1;
+        if count.is_multiple_of(TOGETHER) || count == self.deliveries() {
+            self.changed.notify_waiters();
+        }
     }
 
-    /// Waits until no more than `window` of the events that come before this one are under way.
+    /// Waits until no more than `window` deliveries of the events that come before this one are under
+    /// way, and some fewer.
     pub(super) async fn has_room(&self, number: u64, window: usize) -> Result<()> {
-        let before = self.place(number).unwrap_or(0);
-        self.arrived_at_least(before.saturating_sub(window) * self.fan_out).await
+        let before = self.place(number).unwrap_or(0) * self.fan_out;
+        self.arrived_at_least(before.saturating_sub(window)).await
     }
 
     /// Waits until all have arrived.
@@ -152,6 +158,7 @@ mod tests {
         }
         assert_eq!((ledger.distinct.load(Ordering::Relaxed), ledger.repeated()), (3, 1));
         ledger.has_room(11, 0).await.unwrap();
+        ledger.has_room(99, 200).await.unwrap();
         ledger.arrive(11, 1);
         ledger.is_complete().await.unwrap();
         assert_eq!(ledger.latencies().len(), 4);

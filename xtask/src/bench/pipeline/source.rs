@@ -31,7 +31,8 @@ const BATCH: u64 = 50;
 const LARGE_BATCH: u64 = 250;
 /// Batches at a time: two gateways with two workers each.
 const BATCHES: usize = 4;
-/// Events that may be under way from the hand-over to the last arrival.
+/// Deliveries that may be under way, from the hand-over of their events to their arrival, when more are
+/// handed over.
 const WINDOW: usize = 2_000;
 /// Clients at a time, over connections that some of them share.
 const CLIENTS: usize = 100;
