@@ -18,6 +18,9 @@ pub enum Change {
     Everywhere,
     /// Another filter takes the place of ours and everything that was said about it.
     Instead(Foreign),
+    /// A filter that is no module takes its place and everything that was said about it: this is its
+    /// configuration, typed, in lines of their own.
+    Filter(&'static str),
     /// Another filter stands before ours, on every route, in a virtual machine of its own. When
     /// it crashes, Envoy goes on without it.
     Before(Foreign),
@@ -74,6 +77,7 @@ impl Change {
             Self::WithoutFilter => without_filter(text),
             Self::Everywhere => replaced(text, DISABLED, ""),
             Self::Instead(foreign) => foreign.in_place_of_ours(text),
+            Self::Filter(configuration) => other_filter(text, configuration),
             Self::Part { of, by } => replaced(text, of, by),
             Self::Before(foreign) => replaced(text, OURS, &format!("{}{OURS}", foreign.filter())),
             Self::Buffer { events, kibibytes } => {
@@ -127,6 +131,19 @@ impl Foreign {
     }
 }
 
+/// Only its name and where it is enabled remain.
+fn other_filter(text: &str, configuration: &str) -> Result<String> {
+    let (before, rest) = text.split_once(DISABLED).context("no filter")?;
+    let (_, after) = rest.split_once(ROUTER).context("no router after the filter")?;
+    let mut typed = String::from("                    typed_config:\n");
+    for line in configuration.lines() {
+        typed.push_str("                      ");
+        typed.push_str(line);
+        typed.push('\n');
+    }
+    Ok(format!("{before}{DISABLED}{typed}{ROUTER}{after}"))
+}
+
 fn without_filter(text: &str) -> Result<String> {
     let (before, rest) = text.split_once(OURS).context("no filter")?;
     let (_, after) = rest.split_once(ROUTER).context("no router after the filter")?;
@@ -175,6 +192,14 @@ mod tests {
         let text = changed(Change::Instead(crash()));
         assert!(text.contains("FAIL_RELOAD") && text.contains(DISABLED), "{text}");
         assert!(text.contains("other.wasm") && !text.contains("hold_timeout:"), "{text}");
+    }
+
+    #[test]
+    fn a_filter_that_is_no_module_is_enabled_where_ours_was() {
+        let text = changed(Change::Filter("\"@type\": lua\nstat_prefix: x"));
+        assert!(text.contains("                      stat_prefix: x\n"), "{text}");
+        assert!(text.contains(DISABLED) && text.contains(ENABLING), "{text}");
+        assert!(!text.contains(".wasm") && !text.contains("FAIL_RELOAD"), "{text}");
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header};
 use http_body_util::Full;
 use sidehook_event::UnixMicros;
 
@@ -21,6 +21,9 @@ use crate::{
     trace::Tracer,
 };
 
+const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
+const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
+const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
 const USER_AGENT: HeaderValue =
     HeaderValue::from_static(concat!("Sidehook/", env!("CARGO_PKG_VERSION")));
 
@@ -58,8 +61,10 @@ pub(super) async fn attempt(
     tracer: &Tracer,
 ) -> Made {
     let started_at = clock.now();
-    let Trial { headers: _, outcome, duration, answer, error } =
-        trial(delivery, subscription, courier, clock, tracer).await;
+    let started = clock.monotonic();
+    let request = request(delivery, subscription, started_at, tracer);
+    let Exchange { outcome, duration, answer, error } =
+        exchange(request, subscription, courier, clock, started).await;
     let retry_after = answer.as_ref();
     let retry_after =
         retry_after.and_then(|answer| retry_after::retry_after(&answer.headers, clock.now()));
@@ -89,6 +94,26 @@ pub async fn trial(
     let started = clock.monotonic();
     let request = request(delivery, subscription, clock.now(), tracer);
     let headers = request.as_ref().map(|request| request.headers().clone()).unwrap_or_default();
+    let Exchange { outcome, duration, answer, error } =
+        exchange(request, subscription, courier, clock, started).await;
+    Trial { headers, outcome, duration, answer, error }
+}
+
+/// What came of a request.
+struct Exchange {
+    outcome: Outcome,
+    duration: Duration,
+    answer: Option<Answer>,
+    error: Option<String>,
+}
+
+async fn exchange(
+    request: Result<Request<Full<Bytes>>, http::Error>,
+    subscription: &Subscription,
+    courier: &dyn Courier,
+    clock: &dyn Clock,
+    started: Duration,
+) -> Exchange {
     let answer = match request {
         Ok(request) => {
             let Subscription { url, tls, timeout, .. } = subscription;
@@ -102,10 +127,10 @@ pub async fn trial(
     match answer {
         Ok(answer) => {
             let outcome = outcome::of_status(answer.status);
-            Trial { headers, outcome, duration, answer: Some(answer), error: None }
+            Exchange { outcome, duration, answer: Some(answer), error: None }
         }
         Err(Failure { outcome, error }) => {
-            Trial { headers, outcome, duration, answer: None, error: Some(error) }
+            Exchange { outcome, duration, answer: None, error: Some(error) }
         }
     }
 }
@@ -117,10 +142,9 @@ fn request(
     now: UnixMicros,
     tracer: &Tracer,
 ) -> Result<Request<Full<Bytes>>, http::Error> {
-    let uri: Uri = subscription.url.as_str().parse()?;
     let mut request = Request::new(Full::new(delivery.payload.body.clone()));
     *request.method_mut() = Method::POST;
-    *request.uri_mut() = uri;
+    *request.uri_mut() = subscription.url.uri()?;
     *request.headers_mut() = headers(delivery, subscription, now)?;
     if let Some(parent) = tracer.traceparent(delivery) {
         request.headers_mut().insert(TRACEPARENT, parent);
@@ -150,9 +174,9 @@ fn headers(
     for (name, value) in subscription.custom_headers.iter() {
         headers.append(name, value.clone());
     }
-    headers.insert("webhook-id", webhook_id.parse::<HeaderValue>()?);
-    headers.insert("webhook-timestamp", now.seconds().into());
-    headers.insert("webhook-signature", signature.parse::<HeaderValue>()?);
+    headers.insert(WEBHOOK_ID, HeaderValue::try_from(webhook_id)?);
+    headers.insert(WEBHOOK_TIMESTAMP, now.seconds().into());
+    headers.insert(WEBHOOK_SIGNATURE, HeaderValue::try_from(signature)?);
     Ok(headers)
 }
 

@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use http::{HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue, Uri, uri::InvalidUri};
 use serde_json::{Map, Value};
 use sidehook_event::UnixMicros;
 use thiserror::Error;
@@ -153,7 +153,11 @@ impl Default for Retry {
 
 /// The URL of a receiver, in its normal form.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Target(Url);
+pub struct Target {
+    url: Url,
+    /// The same as requests have it; there may be URLs that they cannot have.
+    uri: Option<Uri>,
+}
 
 /// Why nothing can be delivered to a URL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -217,22 +221,28 @@ impl Target {
         if url.as_str().len() > Self::MAX_LENGTH {
             return Err(InvalidUrl::TooLong);
         }
-        Ok(Self(url))
+        let uri = url.as_str().parse().ok();
+        Ok(Self { url, uri })
     }
 
     /// The URL.
     pub fn url(&self) -> &Url {
-        &self.0
+        &self.url
+    }
+
+    /// The URL as requests have it.
+    pub fn uri(&self) -> Result<Uri, InvalidUri> {
+        self.uri.clone().map_or_else(|| self.as_str().parse(), Ok)
     }
 
     /// Whether it is reached by TLS.
     pub fn is_https(&self) -> bool {
-        self.0.scheme() == "https"
+        self.url.scheme() == "https"
     }
 
     /// The URL as text.
     pub fn as_str(&self) -> &str {
-        self.0.as_str()
+        self.url.as_str()
     }
 }
 

@@ -10,6 +10,7 @@ use axum::{
     routing::{get, post},
 };
 
+use super::rivals::{self, Captured};
 use crate::{ports, serving::Serving};
 
 type Answer = (StatusCode, [(HeaderName, &'static str); 1], &'static str);
@@ -32,10 +33,12 @@ pub(super) async fn echo() -> Result<Serving> {
     Serving::start(routes, ports::free()?).await
 }
 
-/// Accepts batches as the sidecar does, says that it would, and forgets them.
-pub(super) async fn sink() -> Result<Serving> {
+/// Accepts batches as the sidecar does, says that it would, and forgets them; takes what others capture
+/// too, and counts that.
+pub(super) async fn sink(captured: &Captured) -> Result<Serving> {
     let taken = get(async || StatusCode::NO_CONTENT).post(async |_: Bytes| StatusCode::NO_CONTENT);
-    Serving::start(Router::new().route("/ingest", taken), ports::free()?).await
+    let routes = Router::new().route("/ingest", taken).merge(rivals::routes(captured));
+    Serving::start(routes, ports::free()?).await
 }
 
 fn person(status: StatusCode) -> Answer {

@@ -34,12 +34,16 @@ pub(super) enum Way {
     Empty,
     /// Ours, on every route.
     Everywhere,
+    /// A Lua filter, on the routes of the writes.
+    Lua,
+    /// A processor outside of Envoy, told of what happens on the routes of the writes.
+    ExtProc,
     /// Ours as it is shipped, on the routes of the writes, in a capture mode.
     Shipped(&'static str),
 }
 
 /// All cases, those that are compared with each other together.
-pub(super) const ALL: [Case; 9] = [
+pub(super) const ALL: [Case; 11] = [
     Case { call: Call::Read, way: Way::Without },
     Case { call: Call::Read, way: Way::Shipped("durable") },
     Case { call: Call::Read, way: Way::Empty },
@@ -49,6 +53,8 @@ pub(super) const ALL: [Case; 9] = [
     Case { call: Call::Write, way: Way::Shipped("best_effort") },
     Case { call: Call::Write, way: Way::Shipped("durable") },
     Case { call: Call::Write, way: Way::Shipped("strict") },
+    Case { call: Call::Write, way: Way::Lua },
+    Case { call: Call::Write, way: Way::ExtProc },
 ];
 
 impl Case {
@@ -59,7 +65,7 @@ impl Case {
 
     /// Whether each of its requests becomes an event.
     pub(super) fn captures(self) -> bool {
-        self.call == Call::Write && matches!(self.way, Way::Everywhere | Way::Shipped(_))
+        self.call == Call::Write && !matches!(self.way, Way::Without | Way::Empty)
     }
 
     /// What it is called.
@@ -68,6 +74,8 @@ impl Case {
             (_, Way::Without) => "no filter",
             (_, Way::Empty) => "empty filter",
             (_, Way::Everywhere) => "ours, on every route",
+            (_, Way::Lua) => "Lua, a call for each",
+            (_, Way::ExtProc) => "ext_proc, looking on",
             (Call::Read, Way::Shipped(_)) => "ours, as shipped",
             (Call::Write, Way::Shipped(capture)) => capture,
         };

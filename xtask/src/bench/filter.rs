@@ -18,6 +18,7 @@ use super::{
     gateway::{Gateway, Ground},
     load::Load,
     report::Report,
+    rivals::Captured,
 };
 use crate::{
     say,
@@ -48,12 +49,14 @@ pub(super) struct Filter {
 /// Measures, and shows the table.
 pub(super) async fn measure(filter: Filter) -> Result<()> {
     let Filter { rounds, requests, streams, json } = filter;
+    let captured = Captured::default();
     let ground = Ground {
         // The sidecar's part is played by a sink; `sidehook` only writes configurations.
         programs: Programs::ensure(Build::Debug).await?,
         baseline: wasm::baseline().await.context("failed to build the empty filter")?,
         api: api::people().await?,
-        sink: api::sink().await?,
+        sink: api::sink(&captured).await?,
+        captured,
     };
     let mut gateways = BTreeMap::new();
     for way in cases::ALL.iter().map(|case| case.way).collect::<BTreeSet<_>>() {

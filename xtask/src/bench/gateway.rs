@@ -12,6 +12,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::{
     cases::Way,
+    rivals::{self, Captured},
     usage::{self, Usage},
 };
 use crate::{
@@ -38,12 +39,16 @@ pub(super) struct Ground {
     pub(super) api: Serving,
     /// What takes the events.
     pub(super) sink: Serving,
+    /// How many the sink has that are not ours.
+    pub(super) captured: Captured,
 }
 
 /// One that is running.
 #[derive(Debug)]
 pub(super) struct Gateway {
     stack: Stack,
+    /// Counts what is captured here, unless it is our filter that does.
+    captured: Option<Captured>,
 }
 
 impl Gateway {
@@ -53,6 +58,8 @@ impl Gateway {
             Way::Without => ("without", "durable"),
             Way::Empty => ("empty", "durable"),
             Way::Everywhere => ("everywhere", "durable"),
+            Way::Lua => ("lua", "best_effort"),
+            Way::ExtProc => ("ext_proc", "best_effort"),
             Way::Shipped(capture) => (capture, capture),
         };
         let folder = workspace::run_folder("bench").join(folder);
@@ -64,7 +71,9 @@ impl Gateway {
             gateway_workers: 1,
             ..options::beside_others(ground.programs.clone(), folder, ground.api.url())?
         };
-        Ok(Self { stack: Stack::start(plan).await? })
+        let is_rival = matches!(way, Way::Lua | Way::ExtProc);
+        let captured = is_rival.then(|| ground.captured.clone());
+        Ok(Self { stack: Stack::start(plan).await?, captured })
     }
 
     /// Where it listens.
@@ -79,7 +88,10 @@ impl Gateway {
 
     /// How many events the sink has from it.
     pub(super) async fn committed(&self) -> Result<u64> {
-        self.stack.stat("wasmcustom.sidehook.committed").await
+        match &self.captured {
+            Some(captured) => Ok(captured.count()),
+            None => self.stack.stat("wasmcustom.sidehook.committed").await,
+        }
     }
 
     /// Waits until the sink has so many events from it, and fails if any was given up.
@@ -89,7 +101,10 @@ impl Gateway {
             tokio::time::sleep(PAUSE).await;
         }
         let committed = self.committed().await?;
-        let dropped = self.stack.stat("wasmcustom.sidehook.dropped").await?;
+        let dropped = match &self.captured {
+            Some(_) => 0,
+            None => self.stack.stat("wasmcustom.sidehook.dropped").await?,
+        };
         ensure!(
             committed == events && dropped == 0,
             "{committed} events, not {events}; {dropped} dropped: what was measured is no capture"
@@ -117,6 +132,8 @@ fn changes(way: Way, baseline: &Path) -> Vec<Change> {
             Change::Everywhere,
         ],
         Way::Everywhere => vec![Change::Everywhere],
+        Way::Lua => vec![Change::Filter(rivals::LUA)],
+        Way::ExtProc => vec![Change::Filter(rivals::EXT_PROC)],
         Way::Shipped(_) => Vec::new(),
     }
 }

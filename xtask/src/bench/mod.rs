@@ -1,7 +1,7 @@
 //! `cargo xtask bench`: what things cost on this machine, beside what the same costs without them.
 //!
 //! [`pipeline`] measures what a delivery costs, from the write to the receiver, and [`filter`] what
-//! the filter costs Envoy. The latter plays its [`cases`] in rounds: a [`gateway`] of each kind stands before an [`api`]
+//! the filter costs Envoy, and what [`rivals`] of it cost. The latter plays its [`cases`] in rounds: a [`gateway`] of each kind stands before an [`api`]
 //! that does next to nothing, a [`load`] goes through one after the other, [`usage`] reads what
 //! that took of the processor. [`figures`] makes one row of many rounds, [`report`] shows them.
 //! [`instructions`] counts, and measures no time.
@@ -18,6 +18,7 @@ mod instructions;
 mod load;
 mod pipeline;
 mod report;
+mod rivals;
 mod usage;
 
 use std::time::Duration;
