@@ -13,6 +13,10 @@ use anyhow::Context as _;
 use clap::Parser as _;
 use sidehook::cli::{self, Cli};
 
+/// A good part of a delivery is memory that is taken and given back.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     run(Cli::parse()).unwrap_or_else(|error| {
         // With standard error gone there is nobody left to tell.

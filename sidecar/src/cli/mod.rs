@@ -37,7 +37,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Take events, keep them, deliver them
-    Serve(serve::ServeArgs),
+    Serve(Box<serve::ServeArgs>),
     /// Write the Envoy configuration for your API
     Gateway(gateway::GatewayArgs),
     /// Receive webhooks on this machine, verify and show them
@@ -68,7 +68,7 @@ pub enum Command {
 /// Carries out a command. `out` is standard output.
 pub async fn run(cli: Cli, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     match cli.command {
-        Command::Serve(args) => serve::run(args).await,
+        Command::Serve(args) => serve::run(*args).await,
         Command::Gateway(args) => gateway::run(&args, out),
         Command::Listen(args) => listen::run(args, out).await,
         Command::Tail(args) => tail::run(args, out).await,

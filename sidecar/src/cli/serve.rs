@@ -65,9 +65,9 @@ pub struct ServeArgs {
     /// Begin the names of exchanges and queues with this [default: sidehook]
     #[arg(long, env = "SIDEHOOK_QUEUE_PREFIX", value_name = "PREFIX")]
     queue_prefix: Option<String>,
-    /// Publish every event to the RabbitMQ, for queues of others
-    #[arg(long, env = "SIDEHOOK_ANNOUNCE")]
-    announce: bool,
+    /// Publish every event to the RabbitMQ, for queues of others [default: false]
+    #[arg(long, env = "SIDEHOOK_ANNOUNCE", value_name = "true|false")]
+    announce: Option<String>,
     /// Take events that others publish to the RabbitMQ [default: true]
     #[arg(long, env = "SIDEHOOK_INBOUND", value_name = "true|false")]
     inbound: Option<String>,
@@ -151,7 +151,6 @@ impl ServeArgs {
         let in_clear = self.insecure_store_secrets_in_clear.then(|| "true".to_owned());
         let https_only = self.egress_https_only.then(|| "true".to_owned());
         let per_subscription = self.metrics_per_subscription.then(|| "true".to_owned());
-        let announce = self.announce.then(|| "true".to_owned());
         let texts = [
             ("listen", self.listen),
             ("ingest_listen", self.ingest_listen),
@@ -169,7 +168,7 @@ impl ServeArgs {
             ("script_cache", self.script_cache),
             ("queue", self.queue),
             ("queue_prefix", self.queue_prefix),
-            ("announce", announce),
+            ("announce", self.announce),
             ("inbound", self.inbound),
             ("api_token", self.api_token),
             ("ingest_token", self.ingest_token),

@@ -29,8 +29,9 @@ use crate::{
 const WAITING: usize = 256;
 /// The most batches that go into one commit.
 const BATCHES_PER_COMMIT: usize = 64;
-/// How long dispatching an event may take before the sweep takes it for lost.
-const LEASE: Duration = Duration::from_secs(30);
+/// How long dispatching an event may take before the sweep takes it for lost. It is dispatched once even
+/// if it took longer.
+const LEASE: Duration = Duration::from_secs(10);
 
 /// Why a batch was not taken. The gateway keeps it and tries again.
 #[derive(Debug, Clone, Error)]

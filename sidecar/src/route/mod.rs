@@ -44,11 +44,20 @@ impl Table {
 
     /// Reads one subscription again, after it was made, changed or deleted.
     pub async fn reload(&self, store: &dyn Store, id: SubscriptionId) -> Result<()> {
+        self.reload_these(store, &[id]).await
+    }
+
+    /// The same of several.
+    pub async fn reload_these(&self, store: &dyn Store, ids: &[SubscriptionId]) -> Result<()> {
         let _reading = self.reading.lock().await;
-        let subscription = store.subscription(id).await?;
-        self.change(|index| match subscription {
-            Some(subscription) => index.put(Arc::new(subscription)),
-            None => index.remove(id),
+        let found = store.subscriptions_of(ids).await?;
+        self.change(|index| {
+            for id in ids {
+                index.remove(*id);
+            }
+            for subscription in found {
+                index.put(Arc::new(subscription));
+            }
         });
         Ok(())
     }

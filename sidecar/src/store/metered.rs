@@ -237,8 +237,8 @@ impl Store for Metered {
         self.timed(Call::Read, self.store.all_subscriptions()).await
     }
 
-    async fn subscription(&self, id: SubscriptionId) -> Result<Option<Subscription>> {
-        self.timed(Call::Read, self.store.subscription(id)).await
+    async fn subscriptions_of(&self, ids: &[SubscriptionId]) -> Result<Vec<Subscription>> {
+        self.timed(Call::Read, self.store.subscriptions_of(ids)).await
     }
 
     async fn subscription_by_target(

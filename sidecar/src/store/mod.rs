@@ -310,8 +310,13 @@ pub trait Store: Send + Sync + Debug + 'static {
     /// All subscriptions, for the routing table.
     async fn all_subscriptions(&self) -> Result<Vec<Subscription>>;
 
+    /// Those of these subscriptions that there are.
+    async fn subscriptions_of(&self, ids: &[SubscriptionId]) -> Result<Vec<Subscription>>;
+
     /// One subscription.
-    async fn subscription(&self, id: SubscriptionId) -> Result<Option<Subscription>>;
+    async fn subscription(&self, id: SubscriptionId) -> Result<Option<Subscription>> {
+        Ok(self.subscriptions_of(&[id]).await?.pop())
+    }
 
     /// The subscription with this pattern and URL.
     async fn subscription_by_target(

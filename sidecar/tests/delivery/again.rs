@@ -2,8 +2,6 @@
 //!
 //! Invariant: what was recorded is not sent again because its message came again.
 
-#![expect(clippy::unwrap_used, reason = "this is how a test fails")]
-
 use std::{
     sync::{
         Arc,
@@ -118,7 +116,7 @@ async fn what_was_finished_or_leased_anew_is_not_attempted_when_it_comes_again()
         response_excerpt: None,
         error: None,
     };
-    let delivered = Verdict {
+    let verdict = Verdict {
         delivery_id: again[0].id,
         number: 1,
         attempt: Some(attempt),
@@ -126,7 +124,7 @@ async fn what_was_finished_or_leased_anew_is_not_attempted_when_it_comes_again()
         successor: Successor::Delivered,
         at,
     };
-    store.record(&[delivered]).await.unwrap();
+    store.record(&[verdict]).await.unwrap();
     again[1].lease_until = lease_from(at.after(Duration::from_secs(1)));
     let still_leased = again[2].id;
     queue.publish_deliveries(again).await;

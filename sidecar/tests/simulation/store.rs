@@ -274,8 +274,11 @@ impl Store for Seen {
         self.call(|kept| kept.subscriptions.values().cloned().collect()).await
     }
 
-    async fn subscription(&self, id: SubscriptionId) -> Result<Option<Subscription>> {
-        self.call(|kept| kept.subscriptions.get(&id).cloned()).await
+    async fn subscriptions_of(&self, ids: &[SubscriptionId]) -> Result<Vec<Subscription>> {
+        let found = |kept: &mut Kept| {
+            ids.iter().filter_map(|id| kept.subscriptions.get(id).cloned()).collect()
+        };
+        self.call(found).await
     }
 
     fn subscription_changes(&self) -> BoxStream<'static, Change> {

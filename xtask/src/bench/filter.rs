@@ -6,6 +6,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::PathBuf,
+    process, thread,
 };
 
 use anyhow::{Context, Result};
@@ -19,6 +20,7 @@ use super::{
     load::Load,
     report::Report,
     rivals::Captured,
+    usage,
 };
 use crate::{
     say,
@@ -58,9 +60,19 @@ pub(super) async fn measure(filter: Filter) -> Result<()> {
         sink: api::sink(&captured).await?,
         captured,
     };
+    // Envoy has the first processor to itself, and the load, the API and the sink the others, so that
+    // neither takes the caches from the other.
+    let last = thread::available_parallelism()?.get() - 1;
     let mut gateways = BTreeMap::new();
     for way in cases::ALL.iter().map(|case| case.way).collect::<BTreeSet<_>>() {
-        gateways.insert(way, Gateway::start(&ground, way).await?);
+        let mut gateway = Gateway::start(&ground, way).await?;
+        if last > 0 {
+            gateway.keep_to("0").await?;
+        }
+        gateways.insert(way, gateway);
+    }
+    if last > 0 {
+        usage::keep_to(process::id(), &format!("1-{last}")).await?;
     }
     let measured = play(&mut gateways, rounds, requests, streams).await;
     for (way, gateway) in gateways {

@@ -76,6 +76,12 @@ impl Gateway {
         Ok(Self { stack: Stack::start(plan).await?, captured })
     }
 
+    /// Has it run on these processors alone.
+    pub(super) async fn keep_to(&mut self, processors: &str) -> Result<()> {
+        let envoy = self.stack.envoy().pid().context("Envoy has ended")?;
+        usage::keep_to(envoy, processors).await
+    }
+
     /// Where it listens.
     pub(super) fn address(&self) -> SocketAddr {
         ([127, 0, 0, 1], self.stack.plan().gateway).into()

@@ -30,18 +30,20 @@ default_source_code:
       return buffer:getBytes(0, buffer:length())
     end
     function envoy_on_request(handle)
-      local headers = handle:headers()
+      local method, path = handle:headers():get(":method"), handle:headers():get(":path")
+      local body = text(handle:body())
       local known = handle:streamInfo():dynamicMetadata()
-      known:set("capture", "method", headers:get(":method"))
-      known:set("capture", "path", headers:get(":path"))
-      known:set("capture", "body", text(handle:body()))
+      known:set("capture", "method", method)
+      known:set("capture", "path", path)
+      known:set("capture", "body", body)
     end
     function envoy_on_response(handle)
       local status = tonumber(handle:headers():get(":status"))
       if status < 200 or status > 299 then return end
+      local answer = text(handle:body())
       local known = handle:streamInfo():dynamicMetadata():get("capture")
       local event = string.format('{"method":"%s","path":"%s","status":%d,"request":%s,"response":%s}',
-        known.method, known.path, status, known.body, text(handle:body()))
+        known["method"], known["path"], status, known["body"], answer)
       handle:httpCall("sidehook", {
         [":method"] = "POST", [":path"] = "/capture", [":authority"] = "sidehook",
         ["content-type"] = "application/json",
@@ -53,7 +55,7 @@ default_source_code:
 pub(super) const EXT_PROC: &str = r#""@type": type.googleapis.com/envoy.extensions.filters.http.ext_proc.v3.ExternalProcessor
 grpc_service: { envoy_grpc: { cluster_name: sidehook }, timeout: 1s }
 observability_mode: true
-deferred_close_timeout: 0.1s
+deferred_close_timeout: 0.01s
 processing_mode:
   request_header_mode: SEND
   response_header_mode: SEND
@@ -92,18 +94,20 @@ pub(super) fn routes(captured: &Captured) -> Router {
     )
 }
 
-/// Reads what it is told of one exchange to the end, and says nothing until then.
+/// Reads what it is told of one exchange, and says nothing but that it has all of it.
 fn processor(mut body: Body, captured: Captured) -> Response {
     let reading = async move {
         let (mut exchange, mut unread) = (Exchange::default(), Vec::new());
-        while let Some(Ok(frame)) = body.frame().await {
+        while !exchange.is_over {
+            let Some(Ok(frame)) = body.frame().await else { break };
             let Ok(data) = frame.into_data() else { continue };
             unread.extend_from_slice(&data);
             while let Some(told) = next(&mut unread) {
-                if exchange.is_complete_with(told) {
-                    captured.more();
-                }
+                exchange.hear(told);
             }
+        }
+        if exchange.is_over && exchange.is_good && !exchange.request.is_empty() {
+            captured.more();
         }
         let mut trailers = HeaderMap::new();
         trailers.insert("grpc-status", HeaderValue::from_static("0"));
@@ -135,28 +139,24 @@ fn next(unread: &mut Vec<u8>) -> Option<Told> {
 #[derive(Debug, Default)]
 struct Exchange {
     is_good: bool,
+    is_over: bool,
     request: Vec<u8>,
     response: Vec<u8>,
 }
 
 impl Exchange {
-    /// Whether this was the last of it.
-    fn is_complete_with(&mut self, told: Told) -> bool {
+    fn hear(&mut self, told: Told) {
         match told.part {
-            Some(Part::RequestHeaders(_)) | None => false,
+            Some(Part::RequestHeaders(_)) | None => {}
             Some(Part::ResponseHeaders(Headers { headers, .. })) => {
                 let all = headers.unwrap_or_default().headers;
                 let status = all.iter().find(|header| header.key == ":status");
                 self.is_good = status.is_some_and(|status| status.raw_value.starts_with(b"2"));
-                false
             }
-            Some(Part::RequestBody(Data { body, .. })) => {
-                self.request.extend(body);
-                false
-            }
+            Some(Part::RequestBody(Data { body, .. })) => self.request.extend(body),
             Some(Part::ResponseBody(Data { body, end_of_stream })) => {
                 self.response.extend(body);
-                end_of_stream && self.is_good && !self.request.is_empty()
+                self.is_over = end_of_stream;
             }
         }
     }

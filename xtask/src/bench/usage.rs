@@ -1,5 +1,5 @@
 //! What a process has taken of the processor, as the kernel counts it: to the nanosecond, over all
-//! of its threads.
+//! of its threads. And which processors it may take.
 //!
 //! Invariant: threads that have ended are not counted; a gateway's live as long as it does.
 
@@ -7,6 +7,8 @@ use std::{fs, io::ErrorKind, path::Path, time::Duration};
 
 use anyhow::{Context, Result};
 use rustix::io::Errno;
+
+use crate::command::Program;
 
 /// Time on a processor, in user mode and in the kernel together.
 pub(super) type Usage = Duration;
@@ -24,6 +26,13 @@ pub(super) fn of(process: u32) -> Result<Usage> {
 /// Reads what the thread that asks has taken.
 pub(super) fn of_this_thread() -> Result<Usage> {
     of_thread(Path::new("/proc/thread-self/schedstat"))
+}
+
+/// Has all threads of a process run on these processors alone.
+pub(super) async fn keep_to(process: u32, processors: &str) -> Result<()> {
+    let process = process.to_string();
+    let kept = Program::new("taskset").args(["-a", "-c", "-p", processors, &process]);
+    kept.output().await.map(drop)
 }
 
 fn of_thread(file: &Path) -> Result<Usage> {

@@ -9,6 +9,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use prost::Message;
 use sidehook_event::{Event, EventId, Exchange, TypeId, UnixMicros};
 
@@ -50,15 +51,12 @@ fn split<T>(
                 && length + more <= LONGEST
                 && last.first().is_some_and(|first| go_together(first, &next))
         };
-        match bundles.last_mut().filter(|last| fits(last)) {
-            Some(last) => {
-                length += more;
-                last.push(next);
-            }
-            None => {
-                length = more;
-                bundles.push(vec![next]);
-            }
+        if let Some(last) = bundles.last_mut().filter(|last| fits(last)) {
+            length += more;
+            last.push(next);
+        } else {
+            length = more;
+            bundles.push(vec![next]);
         }
     }
     bundles
@@ -74,7 +72,7 @@ pub(super) fn encode(deliveries: &[DueDelivery]) -> Vec<u8> {
 }
 
 /// Reads the body of a message.
-pub(super) fn decode(body: &[u8]) -> Result<Vec<DueDelivery>, Flaw> {
+pub(super) fn decode(body: Bytes) -> Result<Vec<DueDelivery>, Flaw> {
     let Bundle { version, groups } =
         Bundle::decode(body).map_err(|error| Flaw::Deliveries(error.to_string()))?;
     if version != VERSION {
@@ -219,7 +217,6 @@ fn instant(micros: i64, field: &'static str) -> Result<UnixMicros, Flaw> {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
     use proptest::prelude::*;
 
     use super::*;
@@ -251,7 +248,7 @@ mod tests {
 
     #[test]
     fn deliveries_survive_their_journey_in_their_order() {
-        assert_eq!(decode(&encode(&some())).unwrap(), some());
+        assert_eq!(decode(encode(&some()).into()).unwrap(), some());
     }
 
     #[test]
@@ -259,7 +256,7 @@ mod tests {
         let body = Bytes::from(vec![b'1'; 3000]);
         let deliveries: Vec<_> = (0..10).map(|number| due(number, &body)).collect();
         assert!(encode(&deliveries).len() < 4000);
-        let read = decode(&encode(&deliveries)).unwrap();
+        let read = decode(encode(&deliveries).into()).unwrap();
         assert!(read.windows(2).all(|two| is_same(&two[0].payload, &two[1].payload)));
     }
 
@@ -298,7 +295,7 @@ mod tests {
         let flaw_of = |spoil: fn(&mut Bundle)| {
             let mut spoilt = whole.clone();
             spoil(&mut spoilt);
-            decode(&spoilt.encode_to_vec()).unwrap_err().to_string()
+            decode(spoilt.encode_to_vec().into()).unwrap_err().to_string()
         };
         assert!(flaw_of(|bundle| bundle.version = 2).contains("version 2"));
         assert!(flaw_of(|bundle| bundle.groups.clear()).contains("none"));
@@ -307,7 +304,7 @@ mod tests {
         let item = |spoil: fn(&mut Item)| {
             let mut spoilt = whole.clone();
             spoil(&mut spoilt.groups[0].items[0]);
-            decode(&spoilt.encode_to_vec()).unwrap_err().to_string()
+            decode(spoilt.encode_to_vec().into()).unwrap_err().to_string()
         };
         assert!(item(|item| item.id.push(0)).contains("id"));
         assert!(item(|item| item.subscription_id.clear()).contains("subscription_id"));
@@ -318,7 +315,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_give_an_answer(body: Vec<u8>) {
-            prop_assert!(decode(&body).is_err());
+            prop_assert!(decode(body.into()).is_err());
         }
     }
 }

@@ -6,6 +6,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use futures::StreamExt;
 use lapin::{
     Acker, Channel, Connection, Consumer,
@@ -43,7 +44,7 @@ pub(super) struct Side<T> {
     pub(super) taking: bool,
     pub(super) queue: ShortString,
     pub(super) lane: fn(&Shared) -> &LaneOf<T>,
-    pub(super) decode: fn(Delivery) -> Result<Vec<T>, wire::Flaw>,
+    pub(super) decode: fn(Bytes) -> Result<Vec<T>, wire::Flaw>,
 }
 
 impl<T> Side<T> {
@@ -131,9 +132,8 @@ impl<T> Side<T> {
     ) -> Result<(), Error> {
         let lane = (self.lane)(shared);
         let counters = shared.metrics.of(self.kind);
-        let (tag, acker) = (message.delivery_tag, message.acker.clone());
-        let is_again = message.redelivered;
-        match (self.decode)(message) {
+        let Delivery { delivery_tag: tag, acker, redelivered: is_again, data, .. } = message;
+        match (self.decode)(data.into()) {
             Ok(work) => {
                 if is_again {
                     counters.redelivered.inc_by(wide(work.len()));

@@ -188,7 +188,7 @@ impl RabbitQueue {
             taking: config.lanes.deliveries,
             queue: shared.names.deliveries_queue(),
             lane: |shared| &shared.deliveries,
-            decode: wire::decode_deliveries,
+            decode: bundle::decode,
         };
         let mut links = JoinSet::new();
         let publishing = Box::pin(publisher::run(Arc::clone(&shared), pieces));

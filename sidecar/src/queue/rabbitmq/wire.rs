@@ -12,7 +12,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use lapin::{
     BasicProperties,
-    message::Delivery,
     types::{AMQPValue, FieldTable, ShortString},
 };
 use sidehook_event::{Event, cloudevents, wire};
@@ -104,15 +103,10 @@ pub(super) fn letter(event: &Event) -> Result<Message, Flaw> {
 }
 
 /// The events that a message holds.
-pub(super) fn decode_events(message: Delivery) -> Result<Vec<Arc<Event>>, Flaw> {
-    let events = wire::decode(message.data.into());
+pub(super) fn decode_events(body: Bytes) -> Result<Vec<Arc<Event>>, Flaw> {
+    let events = wire::decode(body);
     let events = events.map_err(|error| Flaw::Events(error.to_string()))?;
     Ok(events.into_iter().map(Arc::new).collect())
-}
-
-/// The deliveries that a message holds.
-pub(super) fn decode_deliveries(message: Delivery) -> Result<Vec<DueDelivery>, Flaw> {
-    bundle::decode(&message.data)
 }
 
 fn short(what: &'static str, text: &str) -> Result<ShortString, Flaw> {

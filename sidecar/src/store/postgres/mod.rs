@@ -292,8 +292,8 @@ impl Store for PostgresStore {
         self.bounded(subscriptions::all(&self.pool, &self.keyring)).await
     }
 
-    async fn subscription(&self, id: SubscriptionId) -> Result<Option<Subscription>> {
-        self.bounded(subscriptions::one(&self.pool, &self.keyring, id)).await
+    async fn subscriptions_of(&self, ids: &[SubscriptionId]) -> Result<Vec<Subscription>> {
+        self.bounded(subscriptions::these(&self.pool, &self.keyring, ids)).await
     }
 
     async fn subscription_by_target(

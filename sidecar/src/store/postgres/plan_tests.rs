@@ -128,7 +128,7 @@ const STATEMENTS: &[(&str, &str, &[&str])] = &[
         backlog::OWED,
         &["pending_deliveries_by_subscription", "pending_deliveries_by_subscription"],
     ),
-    ("subscriptions: one", subscriptions::ONE, &["subscriptions_pkey"]),
+    ("subscriptions: these", subscriptions::THESE, &["subscriptions_pkey"]),
     ("subscriptions: by target", subscriptions::BY_TARGET, &["subscriptions_pattern_url_key"]),
     ("subscriptions: one locked", subscriptions::ONE_LOCKED, &["subscriptions_pkey"]),
     ("subscriptions: locked", subscriptions::LOCKED, &["subscriptions_pattern_url_key"]),

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use futures::TryStreamExt as _;
 use sidehook_event::UnixMicros;
 use sqlx::{
     Connection as _, Postgres, Row as _, postgres::PgArguments, postgres::PgRow, query::Query,
@@ -13,7 +14,7 @@ use sqlx::{
 use super::{
     events, order,
     pool::Pool,
-    rows::{below, id, key, micros, one_more, span, unreadable, unwritable},
+    rows::{below, id, key, keys, micros, one_more, span, unreadable, unwritable},
 };
 use crate::{
     model::{
@@ -33,7 +34,7 @@ macro_rules! select {
 }
 
 const ALL: &str = select!("ORDER BY id");
-pub(super) const ONE: &str = select!("WHERE id = $1");
+pub(super) const THESE: &str = select!("WHERE id = ANY ($1)");
 pub(super) const BY_TARGET: &str = select!("WHERE pattern = $1 AND url = $2");
 pub(super) const LIST: &str = select!("WHERE id < $1 ORDER BY id DESC LIMIT $2");
 
@@ -227,18 +228,28 @@ async fn bury(
 
 pub(super) async fn all(pool: &Pool, keyring: &Keyring) -> sqlx::Result<Vec<Subscription>> {
     let mut connection = pool.lend().await?;
-    let found = sqlx::query(ALL).fetch_all(&mut *connection).await?;
-    connection.done(found.iter().map(|row| subscription(keyring, row)).collect())
+    // Read as they come: there may be many, and a row is larger than what is made of it.
+    let mut rows = sqlx::query(ALL).fetch(&mut *connection);
+    let (mut found, mut flaw) = (Vec::new(), None);
+    while let Some(row) = rows.try_next().await? {
+        match subscription(keyring, &row) {
+            Ok(subscription) => found.push(subscription),
+            Err(error) => flaw = Some(error),
+        }
+    }
+    drop(rows);
+    connection.done(flaw.map_or(Ok(found), Err))
 }
 
-pub(super) async fn one(
+pub(super) async fn these(
     pool: &Pool,
     keyring: &Keyring,
-    id: SubscriptionId,
-) -> sqlx::Result<Option<Subscription>> {
+    ids: &[SubscriptionId],
+) -> sqlx::Result<Vec<Subscription>> {
     let mut connection = pool.lend().await?;
-    let row = sqlx::query(ONE).bind(key(id)).fetch_optional(&mut *connection).await?;
-    connection.done(row.as_ref().map(|row| subscription(keyring, row)).transpose())
+    let these = sqlx::query(THESE).bind(keys(ids.iter().copied()));
+    let found = these.fetch_all(&mut *connection).await?;
+    connection.done(found.iter().map(|row| subscription(keyring, row)).collect())
 }
 
 pub(super) async fn by_target(

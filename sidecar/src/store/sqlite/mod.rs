@@ -257,8 +257,8 @@ impl Store for SqliteStore {
         subscriptions::all(&self.readers, &self.keyring).await.map_err(failed)
     }
 
-    async fn subscription(&self, id: SubscriptionId) -> Result<Option<Subscription>> {
-        subscriptions::one(&self.readers, &self.keyring, id).await.map_err(failed)
+    async fn subscriptions_of(&self, ids: &[SubscriptionId]) -> Result<Vec<Subscription>> {
+        subscriptions::these(&self.readers, &self.keyring, ids).await.map_err(failed)
     }
 
     async fn subscription_by_target(

@@ -59,6 +59,7 @@ async fn plans() -> Vec<(&'static str, String)> {
         ("backlog: dead", backlog::DEAD),
         ("backlog: owed", backlog::OWED),
         ("subscriptions: one", subscriptions::ONE),
+        ("subscriptions: these", subscriptions::THESE),
         ("subscriptions: by target", subscriptions::BY_TARGET),
         ("subscriptions: list", subscriptions::LIST),
         ("subscriptions: update", subscriptions::UPDATE),

@@ -9,7 +9,7 @@ use sidehook_event::UnixMicros;
 use sqlx::{Row, Sqlite, SqlitePool, sqlite::SqliteRow};
 
 use super::{
-    begin, events, order,
+    batch, begin, events, order,
     rows::{below, bytes, failed, id, micros, one_more, span, unreadable, unwritable},
 };
 use crate::{
@@ -31,6 +31,7 @@ macro_rules! select {
 
 const ALL: &str = select!("ORDER BY id");
 pub(super) const ONE: &str = select!("WHERE id = ?1");
+pub(super) const THESE: &str = select!("WHERE id IN (SELECT unhex(value) FROM json_each(?1))");
 pub(super) const BY_TARGET: &str = select!("WHERE pattern = ?1 AND url = ?2");
 pub(super) const LIST: &str = select!("WHERE id < ?1 ORDER BY id DESC LIMIT ?2");
 
@@ -179,13 +180,14 @@ pub(super) async fn all(
     found.iter().map(|row| subscription(keyring, row)).collect()
 }
 
-pub(super) async fn one(
+pub(super) async fn these(
     readers: &SqlitePool,
     keyring: &Keyring,
-    id: SubscriptionId,
-) -> sqlx::Result<Option<Subscription>> {
-    let row = sqlx::query(ONE).bind(bytes(id)).fetch_optional(readers).await?;
-    row.as_ref().map(|row| subscription(keyring, row)).transpose()
+    ids: &[SubscriptionId],
+) -> sqlx::Result<Vec<Subscription>> {
+    let ids = batch::list(ids.iter().copied());
+    let found = sqlx::query(THESE).bind(ids).fetch_all(readers).await?;
+    found.iter().map(|row| subscription(keyring, row)).collect()
 }
 
 pub(super) async fn by_target(
