@@ -14,6 +14,8 @@ pub(super) const REST: Duration = Duration::from_secs(1);
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 /// How long the sweep need not offer more of a line that was full.
 const GLANCE: Duration = Duration::from_millis(100);
+/// How long a receiver that is back is not taken at its pace.
+const SPARED: Duration = Duration::from_secs(5);
 /// How many times its window a line may hold of whose pace little is known.
 const UNKNOWN: usize = 4;
 /// The time between those that are put off to come again, so that they do not come at once.
@@ -35,6 +37,8 @@ pub(super) struct Line<T> {
     /// Whether it is among those that had nothing left.
     pub(super) in_rest: bool,
     pub(super) pace: Pace,
+    /// Until when its receiver is spared, which failed and is back.
+    spared_until: UnixMicros,
 }
 
 impl<T> Line<T> {
@@ -47,6 +51,25 @@ impl<T> Line<T> {
             in_order: false,
             in_rest: false,
             pace: Pace::from(now),
+            spared_until: now,
+        }
+    }
+
+    /// Its receiver took something; before, it may have done nothing but fail. Says whether it had.
+    pub(super) fn succeeded(&mut self, now: UnixMicros) -> bool {
+        let has_failed = !self.circuit.is_well();
+        if has_failed {
+            self.spared_until = now.after(SPARED);
+        }
+        self.circuit.succeeded();
+        has_failed
+    }
+
+    /// Nothing of it is left. Of a receiver that is back nothing is known yet: it is not to be sent at
+    /// once all that has piled up, however fast it takes some.
+    pub(super) fn drained(&mut self, now: UnixMicros) {
+        if now < self.spared_until {
+            self.pace = Pace::from(now);
         }
     }
 

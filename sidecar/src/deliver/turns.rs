@@ -223,10 +223,9 @@ impl<T> Turns<T> {
         line.pace.ended(now);
         match ended {
             Ended::Well => {
-                if !line.circuit.is_well() {
+                if line.succeeded(now) {
                     self.holds.release(id);
                 }
-                line.circuit.succeeded();
                 self.tripped.remove(&id);
             }
             Ended::Badly => {
@@ -242,6 +241,7 @@ impl<T> Turns<T> {
         };
         if let Some(line) = self.lines.get_mut(&id).filter(|line| line.is_idle()) {
             self.holds.forget(id);
+            line.drained(now);
             if !line.in_rest {
                 line.in_rest = true;
                 self.resting.push_back((now, id));

@@ -122,7 +122,9 @@ async fn what_is_not_settled_when_the_connection_breaks_is_handed_out_again() {
 async fn at_the_end_what_is_settled_is_acknowledged_and_the_rest_is_left_to_others() {
     let broker = Broker::of_its_own();
     let queue = broker.connected(100).await;
-    publish(&queue, 1..=3).await;
+    for id in 1..=3 {
+        publish(&queue, [id]).await;
+    }
     let mut held = hold(&queue, 3).await;
     let unsettled = held.pop();
     assert!(unsettled.is_some());

@@ -9,13 +9,13 @@
 //! whether it is up is no matter for the rest.
 //!
 //! Events that this process can dispatch in a moment stay with it: they are in the store, and the
-//! deliveries that come of them are spread. The broker gets those that would wait here, and all of them
-//! where they are announced to others.
+//! deliveries that come of them are spread. The broker gets those that would wait here.
 //!
 //! Invariant: nobody who publishes or takes ever waits for the broker.
 
 mod account;
 mod acks;
+mod announce;
 mod bundle;
 mod consumer;
 mod error;
@@ -68,9 +68,6 @@ pub const CAPACITY: usize = 16_384;
 
 /// How many events a process keeps to itself that dispatches them: those of a moment.
 pub const NEAR: usize = 512;
-
-/// The most announcements that are on their way to the broker.
-const ANNOUNCEMENTS: usize = 16_384;
 
 /// How long an orderly end may take.
 pub const CLOSE: Duration = Duration::from_secs(3);
@@ -159,7 +156,7 @@ impl RabbitQueue {
         let closing = CancellationToken::new();
         let near = if config.lanes.events { config.near } else { 0 };
         let far = fallback.room(Lane::Events).saturating_sub(near);
-        let announcing = config.announce.then(|| Arc::new(Semaphore::new(ANNOUNCEMENTS)));
+        let announcing = config.announce.then(announce::places);
         let shared = Arc::new(Shared {
             address,
             names,
@@ -228,19 +225,6 @@ impl RabbitQueue {
         let ended = async { while links.join_next().await.is_some() {} };
         if timeout(CLOSE, ended).await.is_err() {
             tracing::warn!("RabbitMQ was not told of all that is done, it may be repeated");
-        }
-    }
-
-    /// Tells others of events, unless more of that is on its way than may be.
-    fn announce(&self, events: &[Arc<Event>]) {
-        let Some(places) = &self.shared.announcing else { return };
-        for event in events {
-            match Arc::clone(places).try_acquire_owned() {
-                Ok(place) if self.shared.links.connected() => {
-                    let _ = self.outbox.send(Piece::Announcement(Arc::clone(event), place));
-                }
-                Ok(_) | Err(_) => drop(self.shared.metrics.of(Kind::Announcement).bypassed.inc()),
-            }
         }
     }
 
@@ -353,18 +337,17 @@ impl Queue for RabbitQueue {
         }
     }
 
-    async fn publish_events(&self, mut events: Vec<Arc<Event>>) {
-        self.announce(&events);
-        let near = self.shared.fallback.room(Lane::Events).saturating_sub(self.shared.far);
-        let far = events.split_off(near.min(events.len()));
-        self.shared.fallback.publish_events(events).await;
-        let events = far;
+    async fn publish_events(&self, mut near: Vec<Arc<Event>>) {
+        self.announce(&near);
+        let room = self.shared.fallback.room(Lane::Events).saturating_sub(self.shared.far);
+        let far = near.split_off(room.min(near.len()));
+        self.shared.fallback.publish_events(near).await;
         if self.shared.links.connected() {
             let some = |all| bundle::of_events(all).into_iter().map(Piece::Events).collect();
-            self.publish(&self.shared.events, events, some);
+            self.publish(&self.shared.events, far, some);
         } else {
-            self.shared.bypassed(Lane::Events, events.len());
-            self.shared.fallback.publish_events(events).await;
+            self.shared.bypassed(Lane::Events, far.len());
+            self.shared.fallback.publish_events(far).await;
         }
     }
 
