@@ -24,6 +24,7 @@ use crate::support::{
 const BOTH: Backend = Backend { postgres: true, rabbitmq: true };
 const AT_ONCE: usize = 32;
 const WRITES: usize = 8_000;
+const LONG: usize = 2 * WRITES;
 const KILLS_EVERY: Duration = Duration::from_secs(2);
 
 /// What a dead sidecar had in hand is taken over when its lease ends, after 55 seconds at most.
@@ -185,21 +186,21 @@ async fn sidecars_killed_in_turn_and_servers_restarted_lose_nothing() -> Result<
     let receiver = receiver().await?;
     sidehook.subscribe(&receiver, "created").await?;
     let url = sidehook.plan.gateway_url("/people");
-    // Fewer at once, so that there is time for many kills.
-    let load = tokio::spawn(create_people(url, 0..WRITES, AT_ONCE / 4));
+    // Fewer at once and more of them, so that there is time for many kills.
+    let load = tokio::spawn(create_people(url, 0..LONG, AT_ONCE / 4));
 
     let mut kills = 0_usize;
     let mut restarted = (false, false);
     while !load.is_finished() {
         let next_kill = tokio::time::sleep(KILLS_EVERY);
         let arrived = receiver.webhooks().len();
-        if arrived > WRITES / 3 && !restarted.0 {
+        if arrived > LONG / 3 && !restarted.0 {
             let rabbitmq = sidehook.stack.servers().rabbitmq.as_mut().context("no RabbitMQ")?;
             rabbitmq.node().stop(LIMIT).await?;
             rabbitmq.start_again().await?;
             restarted.0 = true;
         }
-        if arrived > WRITES / 8 && !restarted.1 {
+        if arrived > LONG / 8 && !restarted.1 {
             let postgres = sidehook.stack.servers().postgres.as_mut().context("no Postgres")?;
             postgres.server().signal(Signal::INT)?;
             postgres.server().ended().await?;
@@ -214,11 +215,11 @@ async fn sidecars_killed_in_turn_and_servers_restarted_lose_nothing() -> Result<
         next_kill.await;
     }
     let outcome = load.await?;
-    ensure!(outcome.accepted.len() == WRITES, "refused: {:?}", outcome.others);
+    ensure!(outcome.accepted.len() == LONG, "refused: {:?}", outcome.others);
     ensure!(restarted == (true, true) && kills > 4, "{kills} kills, restarted: {restarted:?}");
     let delivered = balance(&sidehook, &receiver, &outcome.accepted, TAKEN_OVER).await?;
     say::line(format!(
-        "{WRITES} writes in {:?}, {kills} sidecars killed, both servers restarted: {delivered}",
+        "{LONG} writes in {:?}, {kills} sidecars killed, both servers restarted: {delivered}",
         outcome.took
     ));
     sidehook.stop().await
