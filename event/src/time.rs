@@ -27,6 +27,11 @@ impl UnixMicros {
         }
     }
 
+    /// This instant, if RFC 3339 can write it.
+    pub fn checked(micros: i64) -> Option<Self> {
+        (Self::EPOCH.0..=Self::MAX.0).contains(&micros).then_some(Self(micros))
+    }
+
     /// Nanoseconds since the epoch, as gateways give the time.
     pub fn from_nanos(nanos: u64) -> Self {
         Self::new(i64::try_from(nanos / 1_000).unwrap_or(i64::MAX))
@@ -56,8 +61,7 @@ impl UnixMicros {
 
     /// Reads an RFC 3339 instant in any offset; `None` when it is not one, or before the epoch.
     pub fn parse_rfc3339(text: &str) -> Option<Self> {
-        let micros = text.parse::<Timestamp>().ok()?.as_microsecond();
-        (Self::EPOCH.0..=Self::MAX.0).contains(&micros).then_some(Self(micros))
+        Self::checked(text.parse::<Timestamp>().ok()?.as_microsecond())
     }
 }
 

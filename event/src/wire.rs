@@ -192,9 +192,8 @@ impl EventMessage {
             .ok()
             .filter(|status| (200..300).contains(status))
             .ok_or_else(|| Flaw::in_field("status")("must be 200 to 299"))?;
-        if !(UnixMicros::EPOCH.micros()..=UnixMicros::MAX.micros()).contains(&self.time_us) {
-            return Err(Flaw::in_field("time_us")("must be after 1970 and before 10000"));
-        }
+        let time = UnixMicros::checked(self.time_us)
+            .ok_or_else(|| Flaw::in_field("time_us")("must be after 1970 and before 10000"))?;
         Ok(Event {
             id: EventId::from_bits(u128::from_be_bytes(id)),
             event_type,
@@ -202,7 +201,7 @@ impl EventMessage {
             subject: self.subject,
             parents: self.parents.into_iter().map(|p| (p.name, p.id)).collect(),
             sequence: self.sequence,
-            time: UnixMicros::new(self.time_us),
+            time,
             exchange: Exchange {
                 method: self.method,
                 path: self.path,

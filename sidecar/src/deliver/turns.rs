@@ -322,15 +322,12 @@ impl<T> Turns<T> {
     /// A line that had nothing left is gone, unless it has something again, or had a moment ago.
     fn rested(&mut self, id: SubscriptionId, now: UnixMicros) {
         let Some(line) = self.lines.get_mut(&id) else { return };
-        line.in_rest = false;
-        if !line.is_idle() {
-            return;
-        }
-        if line.pace.is_over(now) {
-            self.lines.remove(&id);
-        } else {
-            line.in_rest = true;
+        let is_idle = line.is_idle();
+        line.in_rest = is_idle && !line.pace.is_over(now);
+        if line.in_rest {
             self.resting.push_back((now, id));
+        } else if is_idle {
+            self.lines.remove(&id);
         }
     }
 

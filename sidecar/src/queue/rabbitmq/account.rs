@@ -167,6 +167,7 @@ mod tests {
         account.measured(0);
         assert_eq!(account.room(), 6);
     }
+
     #[test]
     fn messages_are_taken_to_hold_as_much_as_those_seen_last() {
         let account = Account::new(1000);

@@ -211,8 +211,7 @@ fn id<Id: TypeId>(bytes: &[u8], field: &'static str) -> Result<Id, Flaw> {
 }
 
 fn instant(micros: i64, field: &'static str) -> Result<UnixMicros, Flaw> {
-    let possible = UnixMicros::EPOCH.micros()..=UnixMicros::MAX.micros();
-    possible.contains(&micros).then(|| UnixMicros::new(micros)).ok_or(Flaw::Field(field))
+    UnixMicros::checked(micros).ok_or(Flaw::Field(field))
 }
 
 #[cfg(test)]
