@@ -35,7 +35,8 @@ pub trait TypeId: Sized + Copy {
     /// keeps ids of one millisecond in order (RFC 9562, section 6.2, method 3).
     fn mint(unix_nanos: u64, random: u64) -> Self {
         let millis = u128::from(unix_nanos / 1_000_000) & 0xFFFF_FFFF_FFFF;
-        let fraction = u128::from(unix_nanos % 1_000_000) * 4096 / 1_000_000;
+        // Divided before it is widened: many processors have no division of 128 bits.
+        let fraction = u128::from(unix_nanos % 1_000_000 * 4096 / 1_000_000);
         let random = u128::from(random) & 0x3FFF_FFFF_FFFF_FFFF;
         Self::from_bits(millis << 80 | 0x7 << 76 | fraction << 64 | 0b10 << 62 | random)
     }

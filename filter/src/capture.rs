@@ -52,6 +52,15 @@ pub struct Passing {
     content_encoding: Option<String>,
 }
 
+/// What header fields say of the body behind them.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Described<'f> {
+    /// `content-type`
+    pub content_type: Option<&'f [u8]>,
+    /// `content-encoding`
+    pub content_encoding: Option<&'f [u8]>,
+}
+
 /// All that was seen of one exchange.
 #[derive(Debug)]
 pub struct Seen {
@@ -86,27 +95,35 @@ pub struct Answer {
     pub location: Option<String>,
 }
 
-/// The first value of the field `name`, which is in lower case. Bytes that are not UTF-8 are
-/// replaced.
-pub fn value<'f>(fields: &'f Fields, name: &str) -> Option<Cow<'f, str>> {
-    fields.get(name).map(String::from_utf8_lossy)
+/// What a header field says, as text. Bytes that are not UTF-8 are replaced.
+pub fn text(value: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(value) {
+        Ok(text) => text.into(),
+        Err(_) => String::from_utf8_lossy(value),
+    }
 }
 
-/// Whether the field `content-type` says gRPC.
-pub fn is_grpc(fields: &Fields) -> bool {
-    let content_type = fields.get("content-type").unwrap_or_default();
-    content_type.get(..16).is_some_and(|start| start.eq_ignore_ascii_case(b"application/grpc"))
+impl Described<'_> {
+    /// Whether it is a call of gRPC, or the answer to one.
+    pub fn is_grpc(&self) -> bool {
+        let content_type = self.content_type.and_then(|name| name.get(..16));
+        content_type.is_some_and(|start| start.eq_ignore_ascii_case(b"application/grpc"))
+    }
 }
 
-/// Whether an answer means that the API accepted the write; then its status.
-pub fn accepted(fields: &Fields, code_details: &[u8]) -> Result<u16, Reason> {
-    let status = value(fields, ":status").and_then(|status| status.parse::<u16>().ok());
+/// Whether an answer of this status means that the API accepted the write; then its number.
+pub fn accepted(
+    status: Option<&[u8]>,
+    described: Described<'_>,
+    code_details: &[u8],
+) -> Result<u16, Reason> {
+    let status = status.and_then(|status| std::str::from_utf8(status).ok()?.parse::<u16>().ok());
     let status = status.filter(|status| (200..300).contains(status));
     let status = status.ok_or(Reason::NotAccepted)?;
     if code_details != b"via_upstream" {
         return Err(Reason::LocalReply);
     }
-    if is_grpc(fields) {
+    if described.is_grpc() {
         return Err(Reason::Grpc);
     }
     Ok(status)
@@ -118,11 +135,13 @@ pub fn events(seen: Seen, source: &str, random: u64) -> Vec<Event> {
     let Seen { route, change, place, method, path, fields, request, response, answer } = seen;
     let Some(answer) = answer else { return Vec::new() };
     let (mut request, mut response) = (request.body(), response.body());
-    let mark = if route.idempotency_key {
-        Mark::of(source, method, &path, &fields, [&request, &response])
-    } else {
-        None
-    };
+    let [traceparent, tracestate, key, client] =
+        fields.get_all(["traceparent", "tracestate", "idempotency-key", "authorization"]);
+    let key = key.filter(|key| route.idempotency_key && !key.is_empty());
+    let mark = key.map(|key| {
+        let asked = [source, method.as_str(), &path, &text(key), &text(client.unwrap_or_default())];
+        Mark::of(asked, [&request, &response])
+    });
     let subject = place.subject(|| {
         let id = |body: &Body| id(body, &route.id);
         let located = || located(answer.status, answer.location.as_deref()?, &path);
@@ -131,9 +150,8 @@ pub fn events(seen: Seen, source: &str, random: u64) -> Vec<Event> {
     redact(&mut request, &route.redact);
     redact(&mut response, &route.redact);
     let copied = fields.iter().filter_map(|(name, value)| {
-        let name = std::str::from_utf8(name).ok()?;
-        let asked = route.headers.iter().any(|asked| asked == name);
-        asked.then(|| (name.to_owned(), String::from_utf8_lossy(value).into_owned()))
+        let name = route.headers.iter().find(|asked| asked.as_bytes() == name)?;
+        Some((name.clone(), text(value).into_owned()))
     });
     // Whoever can decode it finds the id.
     let unread = subject.is_none() && response.is_whole() && response.content_encoding.is_some();
@@ -143,9 +161,9 @@ pub fn events(seen: Seen, source: &str, random: u64) -> Vec<Event> {
         id_within: unread.then(id_within),
         method: method.as_str().to_owned(),
         status: answer.status,
-        headers: copied.collect(),
-        traceparent: value(&fields, "traceparent").map(Cow::into_owned),
-        tracestate: value(&fields, "tracestate").map(Cow::into_owned),
+        headers: if route.headers.is_empty() { Vec::new() } else { copied.collect() },
+        traceparent: traceparent.map(|value| text(value).into_owned()),
+        tracestate: tracestate.map(|value| text(value).into_owned()),
         path,
         ..Exchange::default()
     };
@@ -182,15 +200,16 @@ pub fn events(seen: Seen, source: &str, random: u64) -> Vec<Event> {
 
 impl Passing {
     /// A body of which nothing has been seen yet.
-    pub fn new(wanted: bool, limit: usize, fields: &Fields) -> Self {
-        let encoding = value(fields, "content-encoding");
+    pub fn new(wanted: bool, limit: usize, described: Described<'_>) -> Self {
+        let Described { content_type, content_encoding } = described;
+        let content_encoding =
+            content_encoding.filter(|name| !name.eq_ignore_ascii_case(b"identity"));
+        let owned = |value: &[u8]| text(value).into_owned();
         Self {
             wanted,
             limit,
-            content_type: value(fields, "content-type").map(Cow::into_owned),
-            content_encoding: encoding
-                .filter(|name| !name.eq_ignore_ascii_case("identity"))
-                .map(Cow::into_owned),
+            content_type: content_type.map(owned),
+            content_encoding: content_encoding.map(owned),
             ..Self::default()
         }
     }

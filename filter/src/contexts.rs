@@ -73,32 +73,37 @@ impl Contexts {
 
     /// A call of a plugin was answered.
     pub fn answered(&mut self, host: &dyn Host, root: ContextId, token: Token) {
-        if let Some(root) = self.roots.get_mut(&root) {
-            root.answered(host, token);
-        }
+        self.of_root(root, |root| root.answered(host, token));
     }
 
     /// Time has passed for a plugin.
     pub fn tick(&mut self, host: &dyn Host, root: ContextId) {
-        if let Some(root) = self.roots.get_mut(&root) {
-            root.tick(host);
-        }
+        self.of_root(root, |root| root.tick(host));
     }
 
-    /// A context is about to go. Whether it can go at once.
+    /// A context goes: an exchange at once, a plugin when it needs no more time. Whether that is
+    /// now; if not, the plugin will say when.
     pub fn end(&mut self, host: &dyn Host, context: ContextId) -> bool {
-        let root = self.roots.get_mut(&context);
-        root.is_none_or(|root| root.end(host))
-    }
-
-    /// A context is gone.
-    pub fn delete(&mut self, host: &dyn Host, context: ContextId) {
         if let Some(owner) = self.owners.remove(&context) {
             if let Some(root) = self.roots.get_mut(&owner) {
                 root.forget(host, context);
             }
-        } else if let Some(mut root) = self.roots.remove(&context) {
-            root.gone(host);
+            return true;
+        }
+        let is_over = self.roots.get_mut(&context).is_none_or(|root| root.end(host));
+        if is_over {
+            self.roots.remove(&context);
+        }
+        is_over
+    }
+
+    /// Lets a plugin do something, which may be the last that it does.
+    fn of_root(&mut self, context: ContextId, what: impl FnOnce(&mut Root)) {
+        if let Some(root) = self.roots.get_mut(&context) {
+            what(root);
+            if root.is_over() {
+                self.roots.remove(&context);
+            }
         }
     }
 

@@ -3,10 +3,10 @@
 //! Invariant: an exchange says [`Step::Emit`] at most once, at the end of the answer in whichever
 //! of its three shapes it comes (headers, body, trailers), or as soon as no more of it is kept.
 
-use std::{borrow::Cow, rc::Rc};
+use std::rc::Rc;
 
 use crate::{
-    capture::{Answer, Passing, Reason, Seen, accepted, is_grpc, value},
+    capture::{Answer, Described, Passing, Reason, Seen, accepted, text},
     config::{Capture, Config},
     host::{Host, Moment, Side},
     pairs::Fields,
@@ -15,6 +15,10 @@ use crate::{
 
 /// How the type of an answer begins that may never end.
 const STREAM: &[u8] = b"text/event-stream";
+
+/// What is asked of an answer's head.
+const ANSWER: [&str; 5] =
+    [":status", "content-type", "content-encoding", "content-length", "location"];
 
 /// A request that has just begun.
 #[derive(Debug)]
@@ -70,10 +74,13 @@ pub fn open(host: &dyn Host, config: &Config, ended: bool) -> Opening {
         return Opening::Ignored;
     }
     let fields = host.headers(Side::Request).unwrap_or_default();
-    let method = fields.get(":method").and_then(Method::parse);
-    let Some((method, path)) = method.zip(value(&fields, ":path")) else {
+    let [method, path, content_type, content_encoding] =
+        fields.get_all([":method", ":path", "content-type", "content-encoding"]);
+    let described = Described { content_type, content_encoding };
+    let Some((method, path)) = method.and_then(Method::parse).zip(path) else {
         return Opening::Ignored;
     };
+    let path = text(path);
     let found = match config.rules.find(method, &path) {
         Found::Missed => overridden(&fields, method).map(|method| config.rules.find(method, &path)),
         found => Some(found),
@@ -86,11 +93,11 @@ pub fn open(host: &dyn Host, config: &Config, ended: bool) -> Opening {
     let Some(route) = config.routes.get(index).map(Rc::clone) else {
         return Opening::Ignored;
     };
-    if is_grpc(&fields) {
+    if described.is_grpc() {
         return Opening::Lost(Reason::Grpc);
     }
+    let mut request = Passing::new(route.request_body, route.max_body, described);
     let path = path.into_owned();
-    let mut request = Passing::new(route.request_body, route.max_body, &fields);
     if ended {
         request.end();
     }
@@ -128,7 +135,9 @@ fn overridden(fields: &Fields, method: Method) -> Option<Method> {
 /// Why a write that no route fits makes no event: because of that, if the API accepted it.
 pub fn why_unmatched(host: &dyn Host) -> Reason {
     let fields = host.headers(Side::Response).unwrap_or_default();
-    let accepted = accepted(&fields, &host.code_details().unwrap_or_default());
+    let [status, content_type] = fields.get_all([":status", "content-type"]);
+    let described = Described { content_type, ..Described::default() };
+    let accepted = accepted(status, described, &host.code_details().unwrap_or_default());
     accepted.err().unwrap_or(Reason::Unmatched)
 }
 
@@ -163,22 +172,21 @@ impl Watch {
     ) -> Result<Step, Reason> {
         let seen = &mut self.seen;
         let fields = host.headers(Side::Response).unwrap_or_default();
-        let status = accepted(&fields, &host.code_details().unwrap_or_default())?;
-        seen.answer = Some(Answer {
-            status,
-            unix_nanos,
-            location: value(&fields, "location").map(Cow::into_owned),
-        });
+        let [status, content_type, content_encoding, length, location] = fields.get_all(ANSWER);
+        let described = Described { content_type, content_encoding };
+        let status = accepted(status, described, &host.code_details().unwrap_or_default())?;
+        let location = location.map(|location| text(location).into_owned());
+        seen.answer = Some(Answer { status, unix_nanos, location });
         let response = &mut seen.response;
-        *response = Passing::new(seen.route.response_body, seen.route.max_body, &fields);
+        *response = Passing::new(seen.route.response_body, seen.route.max_body, described);
         if ended {
             response.end();
         }
-        let length = value(&fields, "content-length").and_then(|length| length.parse().ok());
+        let length = length.and_then(|length| text(length).parse().ok());
         if response.is_open() && length.is_some_and(|length| response.overflows(length)) {
             response.truncate();
         }
-        let kind = fields.get("content-type").and_then(|kind| kind.get(..STREAM.len()));
+        let kind = content_type.and_then(|kind| kind.get(..STREAM.len()));
         let endless = kind.is_some_and(|kind| kind.eq_ignore_ascii_case(STREAM));
         if !response.is_open() {
             return Ok(Step::Emit);

@@ -79,6 +79,17 @@ pub struct Root {
     active: Option<Active>,
 }
 
+/// How far the life of a plugin has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Life {
+    /// It has not been replaced, and the gateway does not end.
+    Runs,
+    /// As long as the gateway waits for it, it sends what it still has until then.
+    Ends(Moment),
+    /// It can go.
+    Over,
+}
+
 /// A plugin that has been configured.
 #[derive(Debug)]
 struct Active {
@@ -100,10 +111,10 @@ struct Active {
     tick: Duration,
     /// How many answers had no body shown while it was not known whether that can be.
     stalled: usize,
-    /// The plugin has been replaced, or the gateway ends.
-    ending: bool,
-    /// When to stop sending, as long as the gateway waits for us.
-    last_words: Option<Moment>,
+    life: Life,
+    /// The steady clock as it was last looked at: at the latest answer of the API or the sidecar,
+    /// and at every tick.
+    latest: Moment,
 }
 
 /// What the steady clock has to be put forward by to show the time of day. It is read at every
@@ -170,8 +181,8 @@ impl Root {
             complaints: BTreeMap::new(),
             tick: TICK,
             stalled: 0,
-            ending: false,
-            last_words: None,
+            life: Life::Runs,
+            latest: now(host),
         });
         true
     }
@@ -231,16 +242,14 @@ impl Root {
     }
 
     /// The plugin has been replaced, or the gateway ends. Whether it can go at once; if not, it
-    /// will say when.
+    /// will tell the gateway when.
     pub fn end(&mut self, host: &dyn Host) -> bool {
         self.active.as_mut().is_none_or(|active| active.end(host))
     }
 
-    /// The plugin is gone.
-    pub fn gone(&mut self, host: &dyn Host) {
-        if let Some(active) = &mut self.active {
-            active.gone(host);
-        }
+    /// Whether the plugin has told the gateway that it can go.
+    pub fn is_over(&self) -> bool {
+        self.active.as_ref().is_some_and(|active| active.life == Life::Over)
     }
 
     fn with(&mut self, then: impl FnOnce(&mut Active) -> Action) -> Action {
@@ -249,6 +258,12 @@ impl Root {
 }
 
 impl Active {
+    /// Looks at the steady clock.
+    fn look(&mut self, host: &dyn Host) -> Moment {
+        self.latest = now(host);
+        self.latest
+    }
+
     /// Logs a complaint, unless it was logged a short while ago.
     fn complain(&mut self, host: &dyn Host, about: Complaint, level: Level, text: &str) {
         let now = now(host);

@@ -105,9 +105,9 @@ impl Place {
         }
         let found = elsewhere().map(|id| {
             // As a path would write it, so that it stays one segment.
-            let id = id.replace('/', "%2F");
+            let id = if id.contains('/') { id.replace('/', "%2F") } else { id };
             match &self.under {
-                Some(under) => format!("{under}/{id}"),
+                Some(under) => [under, "/", &id].concat(),
                 None => id,
             }
         });

@@ -25,7 +25,6 @@ fn callbacks_for_contexts_nobody_knows_let_everything_pass() {
     gateway.filter.answered(&gateway.host, unknown, Token(1));
     gateway.filter.tick(&gateway.host, unknown);
     assert!(gateway.filter.end(&gateway.host, unknown));
-    gateway.filter.delete(&gateway.host, unknown);
     assert!(!gateway.filter.configure(&gateway.host, unknown, 10));
     assert!(!Contexts::new().configure(&gateway.host, ROOT, 10));
 }
@@ -36,12 +35,14 @@ fn callbacks_after_the_end_let_everything_pass() {
     let (context, _) = gateway.exchange("/people");
     gateway.ends(context);
     assert_eq!(gateway.chunk(context, Side::Response, "x", true), Action::Continue);
-    gateway.filter.delete(&gateway.host, ROOT);
+    assert!(!gateway.filter.end(&gateway.host, ROOT));
+    gateway.sidecar(1, "202");
     let (orphan, action) = gateway.begins(ROOT, &[(":method", "POST"), (":path", "/people")]);
     assert_eq!(action, Action::Continue);
     assert_eq!(gateway.answers(orphan, 201, true), Action::Continue);
     gateway.sidecar(1, "202");
     assert_eq!(gateway.resumed(), []);
+    assert!(gateway.filter.end(&gateway.host, ROOT));
 }
 
 #[test]
@@ -240,7 +241,7 @@ proptest! {
                 Callback::Wait(millis) => gateway.waits(millis),
                 Callback::Delete(context) => {
                     enter(context);
-                    filter.delete(host, ContextId(context));
+                    prop_assert!(filter.end(host, ContextId(context)));
                 }
                 Callback::Refuse(which) => drop(host.refuses.borrow_mut().insert(QUESTIONS[which])),
                 Callback::Relent => host.refuses.borrow_mut().clear(),

@@ -221,7 +221,6 @@ fn a_replaced_plugin_sends_all_it_has_at_once_and_says_when_it_is_done() {
     assert_eq!(gateway.host.finished.get(), 0);
     gateway.sidecar(2, "202");
     assert_eq!(gateway.host.finished.get(), 1);
-    gateway.filter.delete(&gateway.host, ROOT);
     assert_eq!(gateway.counted("buffered_events"), 0);
 
     let mut idle = Gateway::new();

@@ -51,7 +51,11 @@ impl Out for Count {
 
 impl Out for Vec<u8> {
     fn number(&mut self, number: u64) {
-        encode_varint(number, self);
+        match u8::try_from(number) {
+            // Keys and most lengths; one byte is as it is.
+            Ok(byte @ ..0x80) => self.push(byte),
+            _ => encode_varint(number, self),
+        }
     }
 
     fn raw(&mut self, bytes: &[u8]) {

@@ -11,33 +11,23 @@
 use sha2::{Digest as _, Sha256};
 use sidehook_event::Body;
 
-use super::value;
-use crate::{pairs::Fields, rules::Method};
-
 /// The mark of an exchange, as long as it is not known whose event has it.
 #[derive(Debug, Clone)]
 pub(super) struct Mark(Sha256);
 
 impl Mark {
-    /// The mark of an exchange whose request has a key.
-    pub(super) fn of(
-        source: &str,
-        method: Method,
-        path: &str,
-        fields: &Fields,
-        bodies: [&Body; 2],
-    ) -> Option<Self> {
-        let key = value(fields, "idempotency-key").filter(|key| !key.is_empty())?;
-        let client = value(fields, "authorization").unwrap_or_default();
+    /// The mark of an exchange: of the gateway that saw it, of the request's method and path, its
+    /// key and who sent it, and of both bodies.
+    pub(super) fn of(asked: [&str; 5], bodies: [&Body; 2]) -> Self {
         let mut hash = Sha256::new();
-        for text in [source, method.as_str(), path, &key, &client] {
+        for text in asked {
             add(&mut hash, text.as_bytes());
         }
         for body in bodies {
             add(&mut hash, &body.content);
             add(&mut hash, &body.size.to_le_bytes());
         }
-        Some(Self(hash))
+        Self(hash)
     }
 
     /// The mark of the exchange's event of this name, about this subject, with this number.

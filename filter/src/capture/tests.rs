@@ -5,6 +5,8 @@
 use super::*;
 use crate::config::Config;
 
+const GZIPPED: Described<'_> = Described { content_type: None, content_encoding: Some(b"gzip") };
+
 fn fields(pairs: &[(&str, &[u8])]) -> Fields {
     Fields::of(pairs)
 }
@@ -21,8 +23,8 @@ fn route(extra: &serde_json::Value) -> Rc<Route> {
     Rc::clone(&config.routes[0])
 }
 
-fn passed(chunks: &[&[u8]], fields: &Fields) -> Passing {
-    let mut passing = Passing::new(true, 64, fields);
+fn passed(chunks: &[&[u8]], described: Described<'_>) -> Passing {
+    let mut passing = Passing::new(true, 64, described);
     for chunk in chunks {
         let appetite = passing.appetite(chunk.len(), 1000);
         passing.pass(chunk.len(), chunk[..appetite].to_vec());
@@ -39,8 +41,8 @@ fn seen(request: &[u8], response: &[u8]) -> Seen {
         method: Method::Post,
         path: "/people?x=1".into(),
         fields: Fields::default(),
-        request: passed(&[request], &Fields::default()),
-        response: passed(&[response], &Fields::default()),
+        request: passed(&[request], Described::default()),
+        response: passed(&[response], Described::default()),
         answer: Some(Answer { status: 201, unix_nanos: 1_763_890_200_000_042_000, location: None }),
     }
 }
@@ -113,8 +115,7 @@ fn what_is_no_id_is_not_taken_for_one() {
         assert_eq!(subject(b"", body.as_bytes()), None, "{body}");
     }
     let mut gzipped = seen(b"", b"{\"id\":1}");
-    let encoding = fields(&[("content-encoding", b"gzip")]);
-    gzipped.response = passed(&[b"{\"id\":1}"], &encoding);
+    gzipped.response = passed(&[b"{\"id\":1}"], GZIPPED);
     let event = made(gzipped);
     assert_eq!(event.subject, None);
     assert_eq!(event.exchange.response.content_encoding.as_deref(), Some("gzip"));
@@ -136,39 +137,39 @@ fn a_location_has_the_id_only_of_something_created_elsewhere() {
 
 #[test]
 fn only_the_api_s_own_2xx_is_an_acceptance() {
-    let head = |status: &'static [u8], kind: &'static [u8]| {
-        fields(&[(":status", status), ("content-type", kind)])
+    let of = |status: &[u8], kind: &[u8], details: &[u8]| {
+        let described = Described { content_type: Some(kind), ..Described::default() };
+        accepted(Some(status), described, details)
     };
     let json = b"application/json";
     for status in [200, 201, 202, 204, 207, 299] {
-        let text: &'static [u8] = status.to_string().into_bytes().leak();
-        assert_eq!(accepted(&head(text, json), b"via_upstream"), Ok(status));
+        assert_eq!(of(status.to_string().as_bytes(), json, b"via_upstream"), Ok(status));
     }
     for status in [&b"101"[..], b"302", b"400", b"503", b"", b"\xff", b"99999"] {
-        assert_eq!(accepted(&head(status, json), b"via_upstream"), Err(Reason::NotAccepted));
+        assert_eq!(of(status, json, b"via_upstream"), Err(Reason::NotAccepted));
     }
     for details in [&b""[..], b"direct_response", b"lua_response", b"VIA_UPSTREAM"] {
-        assert_eq!(accepted(&head(b"200", json), details), Err(Reason::LocalReply));
+        assert_eq!(of(b"200", json, details), Err(Reason::LocalReply));
     }
     for kind in [&b"application/grpc"[..], b"Application/GRPC+proto", b"application/grpc-web"] {
-        assert_eq!(accepted(&head(b"200", kind), b"via_upstream"), Err(Reason::Grpc));
+        assert_eq!(of(b"200", kind, b"via_upstream"), Err(Reason::Grpc));
     }
-    assert_eq!(accepted(&Fields::default(), b"via_upstream"), Err(Reason::NotAccepted));
+    assert_eq!(accepted(None, Described::default(), b"via_upstream"), Err(Reason::NotAccepted));
 }
 
 #[test]
 fn a_body_over_the_limit_is_emptied_and_counted_on() {
-    let long = passed(&[&[b'a'; 60], &[b'b'; 5], &[b'c'; 3]], &Fields::default()).body();
+    let long = passed(&[&[b'a'; 60], &[b'b'; 5], &[b'c'; 3]], Described::default()).body();
     assert!(long.content.is_empty() && long.truncated && !long.incomplete);
     assert_eq!(long.size, 68);
-    let exact = passed(&[&[b'a'; 60], &[b'b'; 4]], &Fields::default()).body();
+    let exact = passed(&[&[b'a'; 60], &[b'b'; 4]], Described::default()).body();
     assert!(exact.is_whole());
     assert_eq!((exact.content.len(), exact.size), (64, 64));
 }
 
 #[test]
 fn a_body_for_which_there_is_no_room_is_emptied() {
-    let mut body = Passing::new(true, 64, &Fields::default());
+    let mut body = Passing::new(true, 64, Described::default());
     assert_eq!(body.appetite(10, 9), 0);
     body.pass(10, vec![]);
     body.end();
@@ -177,7 +178,7 @@ fn a_body_for_which_there_is_no_room_is_emptied() {
 
 #[test]
 fn a_body_of_which_the_gateway_shows_too_little_is_not_taken_for_whole() {
-    let mut body = Passing::new(true, 64, &Fields::default());
+    let mut body = Passing::new(true, 64, Described::default());
     body.pass(10, b"12345".to_vec());
     body.end();
     assert!(body.body().truncated);
@@ -185,7 +186,7 @@ fn a_body_of_which_the_gateway_shows_too_little_is_not_taken_for_whole() {
 
 #[test]
 fn a_body_without_its_end_is_incomplete() {
-    let mut body = Passing::new(true, 64, &Fields::default());
+    let mut body = Passing::new(true, 64, Described::default());
     body.pass(3, b"{\"i".to_vec());
     let body = body.body();
     assert!(body.incomplete && !body.is_whole());
@@ -193,7 +194,7 @@ fn a_body_without_its_end_is_incomplete() {
 
 #[test]
 fn a_body_nobody_asked_for_is_only_counted() {
-    let mut body = Passing::new(false, 64, &Fields::default());
+    let mut body = Passing::new(false, 64, Described::default());
     assert_eq!(body.appetite(10, 1000), 0);
     body.pass(10, vec![]);
     let body = body.body();
@@ -286,7 +287,7 @@ fn what_is_no_list_of_resources_stays_one_event() {
     ] {
         let mut seen = seen(b"", answered);
         seen.response =
-            Passing { limit: 1 << 20, ..Passing::new(true, 1 << 20, &Fields::default()) };
+            Passing { limit: 1 << 20, ..Passing::new(true, 1 << 20, Described::default()) };
         seen.response.pass(answered.len(), answered.to_vec());
         seen.response.end();
         seen.route = route(&asked);
@@ -330,9 +331,10 @@ fn another_write_has_another_mark_even_with_the_same_key() {
     let first = mark(&key, |_| ());
     let other_key = mark(&[("idempotency-key", b"k2"), key[1]], |_| ());
     let other_client = mark(&[key[0], ("authorization", b"Bearer b")], |_| ());
-    let other_body = mark(&key, |seen| seen.request = passed(&[b"{\"n\":2}"], &Fields::default()));
+    let other_body =
+        mark(&key, |seen| seen.request = passed(&[b"{\"n\":2}"], Described::default()));
     let done_again =
-        mark(&key, |seen| seen.response = passed(&[b"{\"id\":43}"], &Fields::default()));
+        mark(&key, |seen| seen.response = passed(&[b"{\"id\":43}"], Described::default()));
     let other_path = mark(&key, |seen| seen.path = "/people".into());
     let other_method = mark(&key, |seen| seen.method = Method::Put);
     let other_type = mark(&key, |seen| seen.change = Change::Updated);
@@ -363,11 +365,10 @@ fn each_element_of_a_list_has_a_mark_of_its_own() {
 
 #[test]
 fn where_the_id_is_in_a_body_that_is_compressed_is_said() {
-    let encoded = fields(&[("content-encoding", b"gzip")]);
     let answered = |extra: &serde_json::Value, location: Option<&str>| {
         let mut seen = seen(b"", b"");
         seen.route = route(extra);
-        seen.response = passed(&[b"\x1f\x8b"], &encoded);
+        seen.response = passed(&[b"\x1f\x8b"], GZIPPED);
         seen.answer.as_mut().unwrap().location = location.map(str::to_owned);
         made(seen)
     };

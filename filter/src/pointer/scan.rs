@@ -9,10 +9,17 @@
 //! Invariant: every byte is looked at, so that what is found was found in a document; however deep
 //! that is nested, the stack is not.
 
+use std::borrow::Cow;
+
+use smallvec::SmallVec;
+
 use super::Arrays;
 
 /// What is left of a pointer on the way down.
 type Path<'p> = &'p [String];
+
+/// Those that lead on from here: one at most, as a rule, and most often none.
+type Onward<'p> = SmallVec<[Path<'p>; 4]>;
 
 /// So deep are values looked into on the way to what is asked for. Beyond it a document is refused.
 const DEEPEST: usize = 128;
@@ -64,19 +71,18 @@ impl<'d> Scan<'d> {
             return Some(());
         }
         loop {
-            let name = self.string()?;
-            let plain;
-            let name = if name.contains('\\') {
-                plain = serde_json::from_str::<String>(name).ok()?;
-                plain.as_str()
+            let start = self.at;
+            let is_plain = self.string()?;
+            let name = if is_plain {
+                Cow::from(self.text.get(start + 1..self.at.checked_sub(1)?)?)
             } else {
-                name.get(1..name.len().checked_sub(1)?)?
+                serde_json::from_str(self.text.get(start..self.at)?).ok()?
             };
             let onward = paths.iter().filter_map(|path| match path.split_first() {
-                Some((step, rest)) if step == name => Some(rest),
+                Some((step, rest)) if *step == name => Some(rest),
                 _ => None,
             });
-            let onward: Vec<_> = onward.collect();
+            let onward: Onward<'_> = onward.collect();
             self.space();
             self.expect(b':')?;
             self.space();
@@ -101,7 +107,7 @@ impl<'d> Scan<'d> {
         }
         for index in 0_usize.. {
             let onward = paths.iter().filter_map(|path| into_element(path, index, self.arrays));
-            let onward: Vec<_> = onward.collect();
+            let onward: Onward<'_> = onward.collect();
             self.value(&onward, depth + 1)?;
             self.space();
             if self.takes(b']') {
@@ -160,14 +166,14 @@ impl<'d> Scan<'d> {
         Some(())
     }
 
-    /// A text, with its quotes, as it is written.
-    fn string(&mut self) -> Option<&'d str> {
-        let start = self.at;
+    /// A text. Whether it is written between its quotes as it is.
+    fn string(&mut self) -> Option<bool> {
         self.expect(b'"')?;
+        let mut is_plain = true;
         loop {
             self.at += plain(self.rest());
             match self.next()? {
-                b'"' => return self.text.get(start..self.at),
+                b'"' => return Some(is_plain),
                 b'\\' => match self.next()? {
                     b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => {}
                     b'u' => {
@@ -181,6 +187,7 @@ impl<'d> Scan<'d> {
                 },
                 _ => return None,
             }
+            is_plain = false;
         }
     }
 

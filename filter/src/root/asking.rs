@@ -63,7 +63,8 @@ impl Active {
     /// The question was answered.
     pub(super) fn told(&mut self, host: &dyn Host, verdict: Verdict) {
         let is_good = verdict == Verdict::Committed;
-        self.health.heard(now(host), is_good);
+        let now = self.look(host);
+        self.health.heard(now, is_good);
         if is_good {
             // What failed before need not wait any longer.
             self.outbox.hurry();

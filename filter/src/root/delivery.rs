@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sidehook_event::{Event, wire};
 
-use super::{Active, BUSY_TICK, Complaint, Exchange, LAST_WORDS, TICK, Wall, now};
+use super::{Active, BUSY_TICK, Complaint, Exchange, LAST_WORDS, Life, TICK, Wall, now};
 use crate::{
     capture::{self, Seen},
     config::Capture,
@@ -138,7 +138,7 @@ impl Active {
             self.told(host, verdict);
             return self.finish(host);
         }
-        let (now, dice) = (now(host), self.dice.roll());
+        let (now, dice) = (self.look(host), self.dice.roll());
         let Some(settled) = self.outbox.answered(token, verdict, now, dice) else {
             return;
         };
@@ -163,7 +163,7 @@ impl Active {
     /// Looks at what is due.
     pub(super) fn tick(&mut self, host: &dyn Host) {
         self.metrics.ticks.add(host, 1);
-        let now = now(host);
+        let now = self.look(host);
         let dice = self.dice.roll();
         let again = self.outbox.overdue(now, self.patience(), dice);
         if again > 0 {
@@ -199,18 +199,16 @@ impl Active {
             let text = format!("the plugin ends with {left} events that are not stored yet");
             host.log(Level::Warn, &text);
         }
-        self.ending = true;
+        self.life = Life::Ends(now(host).after(LAST_WORDS));
         self.send_all(host, Outbox::depart_at_once);
         // A gauge would outlive the machine. Should there be another tick, it is set again.
         self.gone(host);
-        let idle = self.outbox.is_empty();
-        self.last_words = (!idle).then(|| now(host).after(LAST_WORDS));
-        idle
+        self.outbox.is_empty()
     }
 
     /// Takes back what this worker has added to gauges, which outlive it, and tells what was
     /// counted.
-    pub(super) fn gone(&mut self, host: &dyn Host) {
+    fn gone(&mut self, host: &dyn Host) {
         self.metrics.tell(host);
         self.metrics.buffered_events.set(host, 0);
         self.metrics.buffered_bytes.set(host, 0);
@@ -223,8 +221,8 @@ impl Active {
     }
 
     pub(super) fn pump(&mut self, host: &dyn Host) {
-        let now = now(host);
-        if self.ending && !self.outbox.is_failing() {
+        let now = self.latest;
+        if self.life != Life::Runs && !self.outbox.is_failing() {
             self.send_all(host, Outbox::depart_at_once);
         } else {
             self.send_all(host, |outbox| outbox.depart(now));
@@ -233,16 +231,16 @@ impl Active {
 
     /// Sends one batch after the other, until there is none or the gateway refuses one.
     fn send_all(&mut self, host: &dyn Host, next: impl Fn(&mut Outbox) -> Option<Batch>) {
-        let now = now(host);
         while let Some(batch) = next(&mut self.outbox) {
-            if !self.dispatch(host, batch, now) {
+            if !self.dispatch(host, batch) {
                 break;
             }
         }
     }
 
     /// Starts the call for a batch. Whether the gateway accepted it.
-    fn dispatch(&mut self, host: &dyn Host, batch: Batch, now: Moment) -> bool {
+    fn dispatch(&mut self, host: &dyn Host, batch: Batch) -> bool {
+        let now = now(host);
         let for_root = host.act_for(self.root);
         let sent = for_root.and_then(|()| send(host, &self.config.sidecar, &self.prologue, &batch));
         match sent {
@@ -314,7 +312,7 @@ impl Active {
     }
 
     fn finish(&mut self, host: &dyn Host) {
-        let Some(end) = self.last_words else { return };
+        let Life::Ends(end) = self.life else { return };
         let left = self.outbox.events();
         if left > 0 && now(host) < end {
             return;
@@ -323,11 +321,12 @@ impl Active {
             self.metrics.dropped.add(host, left);
             let text = format!("the plugin ended with {left} events that were not sent");
             host.log(Level::Error, &text);
+            self.outbox = Outbox::new(self.config.buffer);
         }
-        self.last_words = None;
-        if host.act_for(self.root).is_ok() {
-            // Should the gateway not listen, it ends the plugin without us.
-            let _ = host.finished();
+        self.gone(host);
+        // A gateway that does not listen is told again at the next tick.
+        if host.act_for(self.root).and_then(|()| host.finished()).is_ok() {
+            self.life = Life::Over;
         }
     }
 

@@ -83,6 +83,7 @@ impl Active {
             return Action::Continue;
         };
         let now = now(host);
+        self.latest = now;
         let unix_nanos = self.wall.unix_nanos(now);
         let step = match exchange {
             Exchange::Held { .. } => return Action::StopAll,

@@ -12,9 +12,11 @@ pub(super) type Segments<'p> = SmallVec<[Cow<'p, str>; 8]>;
 /// The segments of `path`: without query, percent-encoding undone where that is safe, without
 /// empty and dot segments.
 pub(super) fn segments(path: &str) -> Segments<'_> {
-    let path = path.split(['?', '#']).next().unwrap_or_default();
     let mut segments = Segments::new();
-    for part in path.split('/') {
+    let mut rest = without_query(path);
+    while !rest.is_empty() {
+        let (part, after) = cut(rest, |byte| byte == b'/');
+        rest = after.get(1..).unwrap_or_default();
         let part = decode(part);
         match part.as_ref() {
             "" | "." => {}
@@ -25,10 +27,21 @@ pub(super) fn segments(path: &str) -> Segments<'_> {
     segments
 }
 
+fn without_query(path: &str) -> &str {
+    cut(path, |byte| matches!(byte, b'?' | b'#')).0
+}
+
+/// What is before the first such byte, of ASCII, and what begins with it. Paths are short, and
+/// this is done to every write: looking at one byte after the other beats a search that prepares.
+fn cut(text: &str, at: impl Fn(u8) -> bool) -> (&str, &str) {
+    let length = text.bytes().position(at).unwrap_or(text.len());
+    text.split_at_checked(length).unwrap_or((text, ""))
+}
+
 /// The segments of `path` as the most forgiving API could take them: encoded slashes are
 /// slashes, case doesn't count, and nothing after a semicolon does.
 pub(super) fn loosely(path: &str) -> Segments<'_> {
-    let path = path.split(['?', '#']).next().unwrap_or_default();
+    let path = without_query(path);
     if path.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'/' | b'-' | b'_')) {
         return segments(path);
     }
@@ -51,7 +64,7 @@ pub fn last_segment(reference: &str) -> Option<String> {
 /// `segment` without percent-encoding, or as it is when what is encoded would no longer be one
 /// segment of text.
 fn decode(segment: &str) -> Cow<'_, str> {
-    if !segment.contains('%') {
+    if !segment.bytes().any(|byte| byte == b'%') {
         return segment.into();
     }
     let plain = unescape(segment);

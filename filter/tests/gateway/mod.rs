@@ -324,7 +324,6 @@ impl Gateway {
     pub(crate) fn ends(&mut self, context: ContextId) {
         self.enter(context);
         self.filter.end(&self.host, context);
-        self.filter.delete(&self.host, context);
     }
 
     /// The sidecar answers the call with this number, counted from 1.

@@ -331,7 +331,7 @@ impl Machine {
     pub(crate) fn ends(&mut self, context: u32) {
         assert_eq!(self.call::<_, u32>("proxy_on_done", context), 1);
         self.call_if_there("proxy_on_log", context);
-        self.call::<_, ()>("proxy_on_delete", context);
+        self.call_if_there("proxy_on_delete", context);
     }
 
     pub(crate) fn answered(&mut self, call: u32) {

@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use sidehook_event::wire;
 use sidehook_filter::{
-    capture::{Answer, Passing, Seen, events},
+    capture::{Answer, Described, Passing, Seen, events},
     config::Config,
     pairs::Fields,
     rules::{Found, Method},
@@ -71,8 +71,10 @@ fn seen(config: &Config, body: &[u8]) -> Seen {
     };
     let route = Rc::clone(config.routes.get(index).unwrap());
     let fields = fields();
+    let [content_type] = fields.get_all(["content-type"]);
+    let described = Described { content_type, ..Described::default() };
     let passed = || {
-        let mut passing = Passing::new(true, 1 << 20, &fields);
+        let mut passing = Passing::new(true, 1 << 20, described);
         passing.pass(body.len(), body.to_vec());
         passing.end();
         passing

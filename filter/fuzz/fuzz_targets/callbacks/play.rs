@@ -9,7 +9,10 @@ use std::{
 };
 
 use serde_json::Value;
-use sidehook_filter::host::{ContextId, Side, Token};
+use sidehook_filter::{
+    host::{ContextId, Side, Token},
+    pairs::Fields,
+};
 
 use crate::{
     gateway::{Gateway, ROOT, config, questions::QUESTIONS},
@@ -79,15 +82,11 @@ impl Play {
                 let now = &self.gateway.host.now;
                 now.set(now.get() + Duration::from_millis((*millis).into()));
             }
-            Callback::Done(slot) => {
-                let context = self.enter(*slot);
-                self.gateway.filter.end(&self.gateway.host, context);
-            }
-            Callback::Delete(slot) => {
+            Callback::End(slot) => {
                 let context = self.enter(*slot);
                 self.promises.ended(context);
                 self.owners.remove(&context);
-                self.gateway.filter.delete(&self.gateway.host, context);
+                assert!(self.gateway.filter.end(&self.gateway.host, context));
             }
             Callback::Refuse(which) => {
                 let what = crate::script::one_of(&QUESTIONS, *which);
@@ -105,13 +104,9 @@ impl Play {
             }
             Callback::EndPlugin { other } => {
                 self.gateway.host.context.set(Some(root_of(*other)));
-                self.gateway.filter.end(&self.gateway.host, root_of(*other));
-            }
-            Callback::DeletePlugin { other } => {
-                self.gateway.host.context.set(Some(root_of(*other)));
-                self.gateway.filter.delete(&self.gateway.host, root_of(*other));
-                self.promises.plugin_ended(root_of(*other));
-                self.alive.remove(&root_of(*other));
+                if self.gateway.filter.end(&self.gateway.host, root_of(*other)) {
+                    self.plugin_ended(root_of(*other));
+                }
             }
         }
         self.promises.look(&self.gateway.host);
@@ -181,7 +176,7 @@ impl Play {
         fields.extend(request.fields.iter().map(crate::content::Field::pair));
         let Gateway { host, filter, .. } = &mut self.gateway;
         host.phase.set(Some(Side::Request));
-        *host.fields.borrow_mut() = fields;
+        *host.fields.borrow_mut() = Fields::of(&fields);
         let action = filter.request_headers(host, context, request.ended);
         self.promises.look(host);
         self.promises.said(context, Side::Request, action);
@@ -222,7 +217,7 @@ impl Play {
         let status = status.map(|(_, status)| status.as_slice()).unwrap_or_default();
         self.promises.is_answered(context, status, details == b"via_upstream");
         host.phase.set(Some(Side::Response));
-        *host.fields.borrow_mut() = fields;
+        *host.fields.borrow_mut() = Fields::of(&fields);
         *host.details.borrow_mut() = details;
         let action = filter.response_headers(host, context, answer.ended);
         self.promises.look(host);
@@ -244,17 +239,32 @@ impl Play {
         self.answered.insert(token, root);
         filter.answered(host, root, token);
         self.promises.look(host);
+        self.said_that_it_can_go(root);
     }
 
     fn tick(&mut self, after: Duration) {
-        let Gateway { host, filter, .. } = &mut self.gateway;
+        let host = &self.gateway.host;
         host.now.set(host.now.get() + after);
         host.phase.set(None);
         for root in [ROOT, OTHER] {
+            let Gateway { host, filter, .. } = &mut self.gateway;
             host.context.set(Some(root));
             filter.tick(host, root);
             self.promises.look(host);
+            self.said_that_it_can_go(root);
         }
+    }
+
+    /// If a plugin said so, it is gone.
+    fn said_that_it_can_go(&mut self, root: ContextId) {
+        if self.gateway.host.finished.take() > 0 {
+            self.plugin_ended(root);
+        }
+    }
+
+    fn plugin_ended(&mut self, root: ContextId) {
+        self.promises.plugin_ended(root);
+        self.alive.remove(&root);
     }
 
     fn configure(&mut self, root: ContextId, config: &Value) -> bool {

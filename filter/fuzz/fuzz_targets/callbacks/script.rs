@@ -37,8 +37,7 @@ pub(crate) enum Callback {
     },
     Tick(u16),
     Jump(u32),
-    Done(Slot),
-    Delete(Slot),
+    End(Slot),
     Refuse(u8),
     Relent,
     Configure {
@@ -50,9 +49,6 @@ pub(crate) enum Callback {
         text: Vec<u8>,
     },
     EndPlugin {
-        other: bool,
-    },
-    DeletePlugin {
         other: bool,
     },
 }
