@@ -164,7 +164,9 @@ impl Process {
         let committer = committer
             .map(|committer| committer.telling(self.telling.tracer.clone(), self.live.clone()));
         let inbound = ingest.clone().and_then(|ingest| self.inbound(ingest, metrics));
-        let dispatcher = roles.include(Role::Dispatch).then(|| self.dispatcher(self.queue()));
+        let dispatcher =
+            roles.include(Role::Dispatch).then(|| Arc::new(self.dispatcher(self.queue())));
+        let committer = committer.map(|committer| committer.dispatching(dispatcher.clone()));
         let delivers = roles.include(Role::Deliver);
         let holding = Holding {
             holds: Arc::default(),

@@ -1,7 +1,11 @@
-//! Turns events into deliveries: route ▸ transform ▸ store, many events in one transaction.
+//! Turns events into deliveries: route ▸ transform ▸ store, many events in one transaction. Those for
+//! which that takes hardly anything are dispatched by the commit that stores them ([`Brief`]), all
+//! others come here through the queue.
 //!
 //! Invariant: an event is dispatched once, with one delivery for each subscription that asked
 //! for it at that moment; its deliveries are published only after they are stored.
+
+mod brief;
 
 use std::{collections::HashMap, future::ready, sync::Arc};
 
@@ -16,8 +20,8 @@ use crate::{
     live::{About, Happening, Live, of_verdicts},
     measure::PerSubscription,
     model::{
-        DeliveryId, DueDelivery, Made, Order, ScriptVersion, Series, SubscriptionId, Successor,
-        Verdict, operational,
+        DeliveryId, DueDelivery, Made, Order, ScriptVersion, Series, Subscription, SubscriptionId,
+        Successor, Verdict, operational,
     },
     queue::{Lane, Queue, Taken},
     route::Table,
@@ -25,6 +29,8 @@ use crate::{
     trace::Tracer,
     transform::{Haste, Rendered, Renderer, Scripts},
 };
+
+pub use brief::Brief;
 
 /// The most events of one transaction.
 const EVENTS_PER_COMMIT: usize = 256;
@@ -115,7 +121,9 @@ impl Dispatcher {
         let mut haste = Haste::new(&self.scripts, &*self.clock, &self.tracer);
         let (mut dispatched, mut ended) = (Vec::with_capacity(events.len()), HashMap::new());
         for event in events {
-            dispatched.push(self.route(event, now, &mut room, &mut haste, &mut ended));
+            let listeners = self.table.listeners(&event.event_type);
+            let routed = self.route(event, &listeners, now, &mut room, &mut haste, &mut ended);
+            dispatched.push(routed);
         }
         let mut stored = until_stored(&*self.clock, "store deliveries", || {
             self.store.dispatch(&dispatched, now)
@@ -123,13 +131,7 @@ impl Dispatcher {
         .await;
         // Of one that came twice, since its message did, the first was stored.
         dispatched.retain(|dispatched| stored.remove(&dispatched.event.id));
-        for Dispatched { event, deliveries } in &dispatched {
-            self.tracer.dispatched(event, deliveries.len(), now, &*self.clock);
-        }
-        self.live.tell(|| {
-            let about = dispatched.iter().flat_map(about_each);
-            about.map(|about| Happening::made(about, now))
-        });
+        self.tell(&dispatched, now);
         let ready: Vec<_> = dispatched
             .into_iter()
             .flat_map(|dispatched| leased(dispatched, now))
@@ -162,15 +164,26 @@ impl Dispatcher {
         }
     }
 
+    /// Tells of deliveries that were stored.
+    fn tell(&self, dispatched: &[Dispatched], now: UnixMicros) {
+        for Dispatched { event, deliveries } in dispatched {
+            self.tracer.dispatched(event, deliveries.len(), now, &*self.clock);
+        }
+        self.live.tell(|| {
+            let about = dispatched.iter().flat_map(about_each);
+            about.map(|about| Happening::made(about, now))
+        });
+    }
+
     fn route(
         &self,
         event: Arc<Event>,
+        listeners: &[Arc<Subscription>],
         now: UnixMicros,
         room: &mut usize,
         haste: &mut Haste<'_>,
         ended: &mut HashMap<DeliveryId, Ended>,
     ) -> Dispatched {
-        let listeners = self.table.listeners(&event.event_type);
         let mut renderer = Renderer::new(&event);
         let deliveries = listeners
             .iter()

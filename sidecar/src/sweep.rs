@@ -49,6 +49,7 @@ impl Sweeper {
             })
             .await;
             let found = events.len();
+            self.queue.announce(&events);
             self.queue.publish_events(events).await;
             self.rest(found, limit, stop).await;
         }

@@ -29,7 +29,7 @@ pub(super) type TakingIn = Box<dyn FnOnce(CancellationToken) -> BoxFuture<'stati
 pub(super) struct Workers {
     pub(super) committer: Option<Committer>,
     pub(super) inbound: Option<TakingIn>,
-    pub(super) dispatcher: Option<Dispatcher>,
+    pub(super) dispatcher: Option<Arc<Dispatcher>>,
     pub(super) deliverer: Option<Deliverer>,
     pub(super) sweeper: Sweeper,
     /// Those who listen are let go at the end.

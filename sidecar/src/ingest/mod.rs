@@ -1,5 +1,5 @@
-//! Takes the batches of the gateways: many at once become one commit, and each is answered when
-//! its events are stored.
+//! Takes the batches of the gateways: many at once become one commit, with the deliveries of
+//! their events if these are quickly made, and each is answered when its events are stored.
 //!
 //! Invariant: a batch that was handed over is stored even if the one who handed it over is gone;
 //! `Ok` is said only after the commit.
@@ -9,9 +9,9 @@ pub mod inbound;
 mod metrics;
 mod tally;
 
-use std::{collections::HashMap, error::Error, sync::Arc, time::Duration};
+use std::{error::Error, sync::Arc, time::Duration};
 
-use sidehook_event::{Event, EventId, UnixMicros};
+use sidehook_event::{Event, UnixMicros};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
@@ -19,9 +19,10 @@ pub use metrics::Metrics;
 
 use crate::{
     clock::Clock,
+    dispatch::Dispatcher,
     live::{Happening, Live},
     queue::{Lane, Queue},
-    store::{self, Due, Store},
+    store::{self, Dispatched, Due, Router, Store, numbered},
     trace::Tracer,
 };
 
@@ -74,6 +75,11 @@ pub struct Committer {
     metrics: Metrics,
     tracer: Tracer,
     live: Live,
+    /// Who can dispatch events while they are stored, if anybody here can.
+    dispatcher: Option<Arc<Dispatcher>>,
+    /// Whether the last commit failed. The next one stores events alone: their deliveries are no reason
+    /// to refuse them.
+    failed: bool,
 }
 
 /// The two ends of the hand-over.
@@ -85,8 +91,18 @@ pub fn ingest(
 ) -> (Ingest, Committer) {
     let (sender, waiting) = mpsc::channel(WAITING);
     let ingest = Ingest { waiting: sender, clock: Arc::clone(&clock), metrics: metrics.clone() };
-    let (tracer, live) = (Tracer::off(), Live::default());
-    (ingest, Committer { waiting, store, queue, clock, metrics, tracer, live })
+    let committer = Committer {
+        waiting,
+        store,
+        queue,
+        clock,
+        metrics,
+        tracer: Tracer::off(),
+        live: Live::default(),
+        dispatcher: None,
+        failed: false,
+    };
+    (ingest, committer)
 }
 
 impl Ingest {
@@ -120,6 +136,12 @@ impl Committer {
         Self { tracer, live, ..self }
     }
 
+    /// The same, dispatching with this one what can be dispatched at once.
+    #[must_use]
+    pub fn dispatching(self, dispatcher: Option<Arc<Dispatcher>>) -> Self {
+        Self { dispatcher, ..self }
+    }
+
     /// Commits until every [`Ingest`] is gone and nothing waits any more.
     pub async fn run(mut self) {
         let mut submissions = Vec::new();
@@ -133,13 +155,18 @@ impl Committer {
                 answers.push(answer);
             }
             let started = self.clock.monotonic();
-            let result = self.commit(events).await.map_err(|error| {
-                tracing::warn!(
-                    error = &error as &dyn Error,
-                    "failed to store events, the gateway keeps them"
-                );
-                Refused::StoreUnavailable
-            });
+            let committed = self.commit(events).await;
+            self.failed = committed.is_err();
+            let (result, next) = match committed {
+                Ok((stored, next)) => (Ok(stored), next),
+                Err(error) => {
+                    tracing::warn!(
+                        error = &error as &dyn Error,
+                        "failed to store events, the gateway keeps them"
+                    );
+                    (Err(Refused::StoreUnavailable), Next::Nothing)
+                }
+            };
             if !handed_over.is_empty() {
                 let now = self.clock.monotonic();
                 self.metrics.committed(&handed_over, started, now, &result);
@@ -148,28 +175,51 @@ impl Committer {
                 // One that does not wait any more does not need to know.
                 let _ = answer.send(result.clone().map(drop));
             }
+            // Somebody waits for the answers; what is handed on keeps the processors busy.
+            self.hand_on(next).await;
         }
     }
 
-    /// Returns how many of the events were new.
-    async fn commit(&self, events: Vec<Arc<Event>>) -> store::Result<Stored> {
+    /// Stores events, and says what comes next.
+    async fn commit(&self, events: Vec<Arc<Event>>) -> store::Result<(Stored, Next)> {
         if events.is_empty() {
             self.store.ping().await?;
-            return Ok(Stored { new: 0, known: 0 });
+            return Ok((Stored { new: 0, known: 0 }, Next::Nothing));
         }
         let now = self.clock.now();
+        let dispatcher = self.dispatcher.as_deref().filter(|_| !self.failed);
+        if let Some(brief) = dispatcher.and_then(|dispatcher| dispatcher.brief(&events)) {
+            let router: Router<'_> = Box::new(|events| brief.of(events, now));
+            let dispatched = self.store.append_dispatched(&events, now, router).await?;
+            let new: Vec<_> = dispatched.iter().map(|one| Arc::clone(&one.event)).collect();
+            return Ok((self.stored(&events, &new, now), Next::Deliver(dispatched, now)));
+        }
         let hand_on = self.queue.room(Lane::Events) >= events.len();
         let due = if hand_on { Due::Leased(lease_from(now)) } else { Due::At(now) };
-        let new = self.store.append(&events, now, due).await?;
-        let stored = Stored { new: new.len(), known: events.len() - new.len() };
-        let new = only(events, new);
-        self.metrics.tally(&new);
-        self.tracer.stored(&new, now, &*self.clock);
-        self.live.tell(|| new.iter().map(|event| Happening::stored(event, now)));
-        if hand_on {
-            self.queue.publish_events(new).await;
+        let new = numbered(&events, self.store.append(&events, now, due).await?);
+        let stored = self.stored(&events, &new, now);
+        Ok((stored, if hand_on { Next::Dispatch(new) } else { Next::Nothing }))
+    }
+
+    async fn hand_on(&self, next: Next) {
+        match (next, &self.dispatcher) {
+            (Next::Dispatch(events), _) => {
+                self.queue.announce(&events);
+                self.queue.publish_events(events).await;
+            }
+            (Next::Deliver(dispatched, at), Some(dispatcher)) => {
+                dispatcher.stored(dispatched, at).await;
+            }
+            (Next::Deliver(..), None) | (Next::Nothing, _) => {}
         }
-        Ok(stored)
+    }
+
+    /// Tells of events that are stored now.
+    fn stored(&self, given: &[Arc<Event>], new: &[Arc<Event>], now: UnixMicros) -> Stored {
+        self.metrics.tally(new);
+        self.tracer.stored(new, now, &*self.clock);
+        self.live.tell(|| new.iter().map(|event| Happening::stored(event, now)));
+        Stored { new: new.len(), known: given.len() - new.len() }
     }
 }
 
@@ -178,19 +228,21 @@ pub fn lease_from(now: UnixMicros) -> UnixMicros {
     now.after(LEASE)
 }
 
+/// What is to be done about events that are stored.
+#[derive(Debug)]
+enum Next {
+    /// Nothing here and now.
+    Nothing,
+    /// They are to be dispatched.
+    Dispatch(Vec<Arc<Event>>),
+    /// They were dispatched, at this time.
+    Deliver(Vec<Dispatched>, UnixMicros),
+}
+
 /// What came of a commit.
 #[derive(Debug, Clone, Copy)]
 struct Stored {
     new: usize,
     /// Events that were stored before: a gateway sends a batch again when it got no answer.
     known: usize,
-}
-
-/// The events that are new, each once, with its sequence.
-fn only(events: Vec<Arc<Event>>, mut new: HashMap<EventId, u64>) -> Vec<Arc<Event>> {
-    let numbered = events.into_iter().filter_map(|event| {
-        let sequence = Some(new.remove(&event.id)?);
-        Some(Arc::new(Event { sequence, ..Arc::unwrap_or_clone(event) }))
-    });
-    numbered.collect()
 }

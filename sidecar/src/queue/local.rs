@@ -65,6 +65,10 @@ impl Queue for LocalQueue {
         }
     }
 
+    fn announce(&self, _: &[Arc<Event>]) {
+        // There is nobody else.
+    }
+
     async fn publish_events(&self, events: Vec<Arc<Event>>) {
         self.events.publish(events);
     }

@@ -97,6 +97,9 @@ pub trait Queue: Send + Sync + Debug + 'static {
     /// Waits until the lane has room.
     async fn has_room(&self, lane: Lane);
 
+    /// Tells others of events that are stored, if they want to be told.
+    fn announce(&self, events: &[Arc<Event>]);
+
     /// Offers events. Never waits; what does not fit is left to the sweep.
     async fn publish_events(&self, events: Vec<Arc<Event>>);
 

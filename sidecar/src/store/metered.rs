@@ -14,7 +14,7 @@ use prometheus_client::registry::Registry;
 use sidehook_event::{Event, EventId, UnixMicros};
 
 use super::{
-    Change, DeliveryFilter, Dispatched, Due, Error, EventFilter, Expired, Result, Store,
+    Change, DeliveryFilter, Dispatched, Due, Error, EventFilter, Expired, Result, Router, Store,
     UpdateError, Upserted, Waiting,
     figures::{Backlog, Connections, Owed},
     metrics::{Call, Metrics},
@@ -93,6 +93,15 @@ impl Store for Metered {
         due: Due,
     ) -> Result<HashMap<EventId, u64>> {
         self.timed(Call::Append, self.store.append(events, stored_at, due)).await
+    }
+
+    async fn append_dispatched(
+        &self,
+        events: &[Arc<Event>],
+        now: UnixMicros,
+        router: Router<'_>,
+    ) -> Result<Vec<Dispatched>> {
+        self.timed(Call::Append, self.store.append_dispatched(events, now, router)).await
     }
 
     async fn claim_events(

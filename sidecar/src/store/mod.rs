@@ -15,10 +15,11 @@ use futures::stream::BoxStream;
 use sidehook_event::{Event, EventId, TypeId as _, UnixMicros};
 
 use crate::model::{
-    AccessToken, Attempt, Delivery, DeliveryId, DueDelivery, Page, PageRequest, Pattern, Payload,
-    Script, ScriptVersion, Series, State, Subscription, SubscriptionId, Target, TokenId, Verdict,
+    AccessToken, Attempt, Delivery, DeliveryId, DueDelivery, Page, PageRequest, Pattern, Script,
+    ScriptVersion, Series, State, Subscription, SubscriptionId, Target, TokenId, Verdict,
 };
 
+mod dispatched;
 mod error;
 pub mod figures;
 pub mod form;
@@ -31,37 +32,12 @@ pub mod sqlite;
 pub mod standing;
 mod steps;
 
+pub use dispatched::{Dispatched, NewDelivery, Router, numbered};
 pub use error::{Error, Result, UpdateError};
 use figures::{Backlog, Connections, Owed};
 
 /// What is said of deliveries that die with their subscription.
 pub(crate) const UNSUBSCRIBED: &str = "the subscription was deleted";
-
-/// An event after routing: who gets it, and what.
-#[derive(Debug, Clone)]
-pub struct Dispatched {
-    /// The event.
-    pub event: Arc<Event>,
-    /// One for each subscription that asked for it.
-    pub deliveries: Vec<NewDelivery>,
-}
-
-/// A delivery that is about to exist.
-#[derive(Debug, Clone)]
-pub struct NewDelivery {
-    /// Its id.
-    pub id: DeliveryId,
-    /// Who gets it.
-    pub subscription_id: SubscriptionId,
-    /// What is sent.
-    pub payload: Payload,
-    /// When it becomes due for the sweep.
-    pub due: Due,
-    /// Whether it waits for the earlier ones about its subject.
-    pub is_ordered: bool,
-    /// The version of the script that made what is sent, if one did.
-    pub script: Option<ScriptVersion>,
-}
 
 /// A pending delivery that nobody has in hand, and what its next time follows from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -168,6 +144,16 @@ pub trait Store: Send + Sync + Debug + 'static {
         stored_at: UnixMicros,
         due: Due,
     ) -> Result<HashMap<EventId, u64>>;
+
+    /// Stores events as [`Store::append`] does, and with them the deliveries that `router` makes: they
+    /// never wait to be dispatched. `router` is shown them with their sequence; what it made of those that
+    /// were there before is left out. None may be ordered. Returns the others.
+    async fn append_dispatched(
+        &self,
+        events: &[Arc<Event>],
+        now: UnixMicros,
+        router: Router<'_>,
+    ) -> Result<Vec<Dispatched>>;
 
     /// Hands out events that are due and not dispatched, oldest first, and leases them. One that
     /// cannot be read is leased too, said in the log and left out: it stands in nobody's way.

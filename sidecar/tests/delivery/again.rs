@@ -52,6 +52,10 @@ impl Queue for Again {
         self.0.has_room(lane).await;
     }
 
+    fn announce(&self, events: &[Arc<Event>]) {
+        self.0.announce(events);
+    }
+
     async fn publish_events(&self, events: Vec<Arc<Event>>) {
         self.0.publish_events(events).await;
     }

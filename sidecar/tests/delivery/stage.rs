@@ -303,7 +303,7 @@ impl Running {
             Arc::clone(&clock),
             ingest::Metrics::register(&mut registry),
         );
-        let dispatcher = Dispatcher {
+        let dispatcher = Arc::new(Dispatcher {
             store: Arc::clone(&store),
             queue: queue.clone(),
             clock: Arc::clone(&clock),
@@ -312,7 +312,8 @@ impl Running {
             tracer: Tracer::off(),
             live: Live::default(),
             per_subscription: None,
-        };
+        });
+        let committer = committer.dispatching(Some(Arc::clone(&dispatcher)));
         let metrics = Metrics::register(&mut registry);
         let holding =
             Holding { holds: Arc::default(), table: Arc::clone(&table), metrics: metrics.clone() };

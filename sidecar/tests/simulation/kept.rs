@@ -5,13 +5,13 @@
 #![expect(clippy::unwrap_used, reason = "this is how a test fails")]
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
 
 use sidehook::{
     model::{Attempt, DeliveryId, Payload, State, Subscription, SubscriptionId},
-    store::standing::Standing,
+    store::{Dispatched, Due, standing::Standing},
 };
 use sidehook_event::{Event, EventId, UnixMicros};
 
@@ -98,5 +98,68 @@ impl Kept {
         {
             next.standing.due_at = Some(now.max(next.earliest));
         }
+    }
+}
+
+impl Kept {
+    pub(crate) fn append(&mut self, events: &[Arc<Event>], when: Due) -> HashMap<EventId, u64> {
+        let mut new = HashMap::new();
+        for event in events {
+            if self.events.contains_key(&event.id) {
+                continue;
+            }
+            self.sequence += 1;
+            let sequence = Some(self.sequence);
+            let event = Arc::new(Event { sequence, ..Event::clone(event) });
+            new.insert(event.id, self.sequence);
+            let (due_at, _) = due(when);
+            self.events.insert(event.id, KeptEvent { event, is_dispatched: false, due_at });
+        }
+        new
+    }
+
+    pub(crate) fn dispatch(&mut self, all: &[Dispatched], now: UnixMicros) -> HashSet<EventId> {
+        let mut taken = HashSet::new();
+        for Dispatched { event, deliveries } in all {
+            let Some(found) = self.events.get_mut(&event.id) else { continue };
+            if std::mem::replace(&mut found.is_dispatched, true) {
+                continue;
+            }
+            taken.insert(event.id);
+            for new in deliveries {
+                let (due_at, claimed) = due(new.due);
+                let standing = Standing {
+                    state: State::Pending,
+                    attempts: 0,
+                    due_at: Some(due_at),
+                    claimed,
+                    last_outcome: None,
+                    death: None,
+                    reason: None,
+                    script: new.script,
+                    finished_at: None,
+                };
+                let line = event.subject.clone().zip(event.sequence);
+                let delivery = KeptDelivery {
+                    event_id: event.id,
+                    subscription_id: new.subscription_id,
+                    standing,
+                    created_at: now,
+                    log: BTreeMap::new(),
+                    line: line.filter(|_| new.is_ordered),
+                    earliest: if claimed { now } else { due_at },
+                    payload: new.payload.clone(),
+                };
+                self.deliveries.insert(new.id, delivery);
+            }
+        }
+        taken
+    }
+}
+
+fn due(due: Due) -> (UnixMicros, bool) {
+    match due {
+        Due::At(at) => (at, false),
+        Due::Leased(until) => (until, true),
     }
 }

@@ -92,7 +92,7 @@ impl Process {
             kept,
             process: number,
             lives: Arc::clone(&lives),
-            chance,
+            chance: chance.clone(),
             clock,
             share: CONCURRENCY / 8,
         };
@@ -108,7 +108,7 @@ impl Process {
             tracer: Tracer::off(),
             live: Live::default(),
         };
-        let dispatcher = Dispatcher {
+        let dispatcher = Arc::new(Dispatcher {
             store: store.clone(),
             queue: queue.clone(),
             clock: time.clone(),
@@ -117,7 +117,9 @@ impl Process {
             tracer: Tracer::off(),
             live: Live::default(),
             per_subscription: None,
-        };
+        });
+        let at_once = chance.happens(50).then(|| Arc::clone(&dispatcher));
+        let committer = committer.dispatching(at_once);
         let sweeper = Arc::new(Sweeper { store, queue, clock: time, holding });
         let sweeping = Arc::clone(&sweeper);
         let never = CancellationToken::new();
@@ -179,6 +181,10 @@ impl Queue for Lossy {
 
     async fn has_room(&self, lane: Lane) {
         self.inner.has_room(lane).await;
+    }
+
+    fn announce(&self, events: &[Arc<Event>]) {
+        self.inner.announce(events);
     }
 
     async fn publish_events(&self, events: Vec<Arc<Event>>) {

@@ -7,7 +7,7 @@
 #![expect(clippy::unwrap_used, clippy::unreachable, reason = "this is how a test fails")]
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{HashMap, HashSet},
     sync::{
         Arc, Mutex, MutexGuard,
         atomic::{AtomicBool, Ordering},
@@ -25,17 +25,17 @@ use sidehook::{
         Verdict,
     },
     store::{
-        Change, DeliveryFilter, Dispatched, Due, Error, EventFilter, Expired, Result, Store,
-        UpdateError, Upserted, Waiting,
+        Change, DeliveryFilter, Dispatched, Due, Error, EventFilter, Expired, Result, Router,
+        Store, UpdateError, Upserted, Waiting,
         figures::{Backlog, Connections, Owed},
-        standing::Standing,
+        numbered,
     },
 };
 use sidehook_event::{Event, EventId, UnixMicros};
 
 use crate::{
     chance::{Chance, Virtual},
-    kept::{Kept, KeptDelivery, KeptEvent},
+    kept::Kept,
 };
 
 const ELSEWHERE: &str = "nobody asks for it in the simulation";
@@ -76,13 +76,6 @@ impl Seen {
     }
 }
 
-fn due(due: Due) -> (UnixMicros, bool) {
-    match due {
-        Due::At(at) => (at, false),
-        Due::Leased(until) => (until, true),
-    }
-}
-
 #[async_trait]
 impl Store for Seen {
     async fn append(
@@ -91,20 +84,20 @@ impl Store for Seen {
         _: UnixMicros,
         when: Due,
     ) -> Result<HashMap<EventId, u64>> {
+        self.call(|kept| kept.append(events, when)).await
+    }
+
+    async fn append_dispatched(
+        &self,
+        events: &[Arc<Event>],
+        now: UnixMicros,
+        router: Router<'_>,
+    ) -> Result<Vec<Dispatched>> {
         self.call(|kept| {
-            let mut new = HashMap::new();
-            for event in events {
-                if kept.events.contains_key(&event.id) {
-                    continue;
-                }
-                kept.sequence += 1;
-                let sequence = Some(kept.sequence);
-                let event = Arc::new(Event { sequence, ..Event::clone(event) });
-                new.insert(event.id, kept.sequence);
-                let (due_at, _) = due(when);
-                kept.events.insert(event.id, KeptEvent { event, is_dispatched: false, due_at });
-            }
-            new
+            let new = kept.append(events, Due::At(now));
+            let dispatched = router(numbered(events, new));
+            kept.dispatch(&dispatched, now);
+            dispatched
         })
         .await
     }
@@ -128,44 +121,7 @@ impl Store for Seen {
     }
 
     async fn dispatch(&self, all: &[Dispatched], now: UnixMicros) -> Result<HashSet<EventId>> {
-        self.call(|kept| {
-            let mut taken = HashSet::new();
-            for Dispatched { event, deliveries } in all {
-                let Some(found) = kept.events.get_mut(&event.id) else { continue };
-                if std::mem::replace(&mut found.is_dispatched, true) {
-                    continue;
-                }
-                taken.insert(event.id);
-                for new in deliveries {
-                    let (due_at, claimed) = due(new.due);
-                    let standing = Standing {
-                        state: State::Pending,
-                        attempts: 0,
-                        due_at: Some(due_at),
-                        claimed,
-                        last_outcome: None,
-                        death: None,
-                        reason: None,
-                        script: new.script,
-                        finished_at: None,
-                    };
-                    let line = event.subject.clone().zip(event.sequence);
-                    let delivery = KeptDelivery {
-                        event_id: event.id,
-                        subscription_id: new.subscription_id,
-                        standing,
-                        created_at: now,
-                        log: BTreeMap::new(),
-                        line: line.filter(|_| new.is_ordered),
-                        earliest: if claimed { now } else { due_at },
-                        payload: new.payload.clone(),
-                    };
-                    kept.deliveries.insert(new.id, delivery);
-                }
-            }
-            taken
-        })
-        .await
+        self.call(|kept| kept.dispatch(all, now)).await
     }
 
     async fn claim_deliveries(

@@ -21,7 +21,7 @@ use sidehook::{
     },
     store::{Dispatched, Due, Store},
 };
-use sidehook_event::{EventId, UnixMicros};
+use sidehook_event::{Event, EventId, UnixMicros};
 
 use crate::{
     ground::Ground,
@@ -36,6 +36,7 @@ const LEASE: Duration = Duration::from_secs(30);
 enum Step {
     Append(Vec<u64>, Option<u64>),
     Dispatch(Vec<u64>),
+    AppendDispatched(Vec<u64>),
     ClaimEvents(usize),
     ClaimDeliveries(usize),
     /// A worker, who may have been taken for dead long since, says what came of something it was
@@ -70,6 +71,13 @@ pub(crate) fn any_history_keeps_the_invariants<G: Ground>() {
     checked.unwrap();
 }
 
+/// An event's two deliveries.
+fn routed(event: Arc<Event>, now: UnixMicros) -> Dispatched {
+    let number: u64 = event.subject.as_ref().unwrap().parse().unwrap();
+    let delivery = |sub| new_delivery(number * 2 + sub, sub, Due::At(now));
+    Dispatched { event, deliveries: [0, 1].map(delivery).to_vec() }
+}
+
 fn any_step() -> impl Strategy<Value = Step> {
     let some = || vec(0..EVENTS, 0..4);
     let finding = prop_oneof![
@@ -81,6 +89,7 @@ fn any_step() -> impl Strategy<Value = Step> {
     prop_oneof![
         3 => (some(), proptest::option::of(0..40_u64)).prop_map(|(n, lease)| Step::Append(n, lease)),
         3 => some().prop_map(Step::Dispatch),
+        2 => some().prop_map(Step::AppendDispatched),
         2 => (0..4_usize).prop_map(Step::ClaimEvents),
         5 => (0..6_usize).prop_map(Step::ClaimDeliveries),
         5 => vec((any::<Index>(), finding), 0..4).prop_map(Step::Record),
@@ -123,6 +132,7 @@ impl<G: Ground> World<G> {
         match step {
             Step::Append(numbers, lease) => self.append(numbers, lease).await,
             Step::Dispatch(numbers) => self.dispatch(numbers).await,
+            Step::AppendDispatched(numbers) => self.append_dispatched(numbers).await,
             Step::ClaimEvents(limit) => {
                 self.claim_events(limit).await;
             }
@@ -157,14 +167,22 @@ impl<G: Ground> World<G> {
         self.appended.extend(new);
     }
 
-    async fn dispatch(&mut self, numbers: Vec<u64>) {
-        let to = |number: u64| Dispatched {
-            event: Arc::new(event(number)),
-            deliveries: [0, 1]
-                .map(|sub| new_delivery(number * 2 + sub, sub, Due::At(self.now)))
-                .to_vec(),
-        };
+    async fn append_dispatched(&mut self, numbers: Vec<u64>) {
         let asked: HashSet<EventId> = numbers.iter().map(|number| minted(*number)).collect();
+        let expected: HashSet<_> = asked.difference(&self.appended).copied().collect();
+        let (store, now) = (self.store(), self.now);
+        let router =
+            |events: Vec<Arc<Event>>| events.into_iter().map(|event| routed(event, now)).collect();
+        let new = store.append_dispatched(&events(numbers), now, Box::new(router)).await.unwrap();
+        let new: HashSet<EventId> = new.iter().map(|dispatched| dispatched.event.id).collect();
+        assert_eq!(new, expected);
+        self.appended.extend(&new);
+        self.dispatched.extend(new);
+    }
+
+    async fn dispatch(&mut self, numbers: Vec<u64>) {
+        let asked: HashSet<EventId> = numbers.iter().map(|number| minted(*number)).collect();
+        let to = |number| routed(Arc::new(event(number)), self.now);
         let dispatched: Vec<_> = numbers.into_iter().map(to).collect();
         let done = self.store().dispatch(&dispatched, self.now).await.unwrap();
         let open: HashSet<_> = self.appended.difference(&self.dispatched).collect();

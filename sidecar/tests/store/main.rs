@@ -16,6 +16,7 @@ mod claiming;
 mod counting;
 #[path = "../../src/store/postgres/testing.rs"]
 mod database;
+mod dispatched;
 mod dispatching;
 mod expiring;
 mod ground;
@@ -61,6 +62,15 @@ macro_rules! conformance {
                 what_is_stored_later_has_the_greater_sequence,
                 events_appended_by_many_at_once_are_new_to_one_of_them,
                 what_was_appended_survives_a_crash,
+            });
+            sentences!($ground, dispatched: {
+                an_event_has_its_deliveries_and_does_not_wait,
+                one_that_nobody_asked_for_does_not_wait_either,
+                what_was_there_before_keeps_its_deliveries,
+                of_one_repeated_request_the_first_has_deliveries,
+                the_router_is_shown_the_sequence_that_is_stored,
+                of_many_who_store_an_event_one_dispatches_it,
+                what_was_stored_so_survives_a_crash,
             });
             sentences!($ground, claiming: {
                 events_are_handed_out_when_they_are_due,

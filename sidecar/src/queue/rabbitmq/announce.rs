@@ -20,7 +20,7 @@ pub(super) fn places() -> Arc<Semaphore> {
 
 impl RabbitQueue {
     /// Tells of these events.
-    pub(super) fn announce(&self, events: &[Arc<Event>]) {
+    pub(super) fn tell_of(&self, events: &[Arc<Event>]) {
         let Some(places) = &self.shared.announcing else { return };
         for event in events {
             match Arc::clone(places).try_acquire_owned() {

@@ -48,7 +48,6 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-pub use self::error::Error;
 use self::{
     account::Account,
     consumer::Side,
@@ -60,6 +59,7 @@ use self::{
     standing::{Link, Links},
     topology::Names,
 };
+pub use self::{error::Error, standing::Standing};
 use super::{Lane, Lanes, Queue, Receipt, Taken, Unburied, inbound::TakeIn};
 use crate::{clock::Clock, model::DueDelivery};
 
@@ -89,15 +89,6 @@ pub struct Config {
     pub announce: bool,
     /// Whether this process [takes in](RabbitQueue::take_in) what others publish.
     pub inbound: bool,
-}
-
-/// Whether the broker is there.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Standing {
-    /// Work goes through it.
-    Connected,
-    /// It does not, for this reason.
-    Away(Arc<str>),
 }
 
 /// The queue that spreads work through `RabbitMQ`.
@@ -337,8 +328,11 @@ impl Queue for RabbitQueue {
         }
     }
 
+    fn announce(&self, events: &[Arc<Event>]) {
+        self.tell_of(events);
+    }
+
     async fn publish_events(&self, mut near: Vec<Arc<Event>>) {
-        self.announce(&near);
         let room = self.shared.fallback.room(Lane::Events).saturating_sub(self.shared.far);
         let far = near.split_off(room.min(near.len()));
         self.shared.fallback.publish_events(near).await;

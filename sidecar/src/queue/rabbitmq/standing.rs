@@ -6,7 +6,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 
-use super::Standing;
+/// Whether the broker is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// Work goes through it.
+    Connected,
+    /// It does not, for this reason.
+    Away(Arc<str>),
+}
 
 /// The connections of a queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

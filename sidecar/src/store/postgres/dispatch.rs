@@ -1,26 +1,38 @@
 //! Stores what routing made of events: their deliveries and what these send.
 //!
-//! Invariant: an event leaves `undispatched` in the statement that stores its deliveries, so
-//! that it is dispatched once.
+//! Invariant: an event leaves `undispatched` in the statement that stores its deliveries, or is stored
+//! by that, so that it is dispatched once.
 
-use std::{collections::HashMap, collections::HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    mem,
+    sync::Arc,
+};
 
-use sidehook_event::{EventId, UnixMicros};
-use sqlx::{Connection as _, types::Uuid};
+use sidehook_event::{Event, EventId, UnixMicros};
+use sqlx::{
+    Connection as _, Postgres,
+    postgres::{PgArguments, PgRow},
+    query::Query,
+    types::Uuid,
+};
 
 use super::{
-    events::due_columns,
+    events::{self, due_columns},
     order::Lines,
     pool::Pool,
     rows::{headers_column, id, key, keys, micros, unwritable},
 };
-use crate::store::{Dispatched, NewDelivery};
+use crate::store::{Dispatched, NewDelivery, Router, numbered};
 
-/// Rows of an event that was not taken are left out by a look into a table of those that were, in
-/// memory. A plain `IN` would be made a join, which the planner could do row by row.
-pub(super) const DISPATCH: &str = "WITH taken AS (
-        DELETE FROM undispatched WHERE event_id = ANY ($1) RETURNING event_id
-    ), sent AS (
+/// Stores what was made of the events that are `taken`. Rows of another are left out by a look into a
+/// table of those, in memory. A plain `IN` would be made a join, which the planner could do row by row.
+macro_rules! of_taken {
+    ($taken:literal) => {
+        concat!(
+            "WITH taken AS (",
+            $taken,
+            "), sent AS (
         INSERT INTO payloads (event_id, number, content_type, body, headers)
         SELECT * FROM unnest($2::uuid[], $3::integer[], $4::bytea[], $5::bytea[], $14::bytea[])
             AS new (event_id)
@@ -36,39 +48,40 @@ pub(super) const DISPATCH: &str = "WITH taken AS (
             AS new (id, event_id, subscription_id, payload, event_type, due_at, claimed, script)
         WHERE (event_id IN (SELECT event_id FROM taken)) IS TRUE
     )
-    SELECT event_id FROM taken";
+    SELECT event_id FROM taken"
+        )
+    };
+}
+
+pub(super) const DISPATCH: &str =
+    of_taken!("DELETE FROM undispatched WHERE event_id = ANY ($1) RETURNING event_id");
+
+pub(super) const APPEND: &str = of_taken!(
+    "INSERT INTO events (id, type, subject, time_us, skew_us, source, frame, idempotency,
+        sequence, stored_at)
+    SELECT id, type, subject, time_us, skew_us, source, frame, idempotency,
+        $24::bigint * 65536 + place, $13::bigint
+    FROM unnest($1::uuid[], $16::text[], $17::bytea[], $18::bigint[], $19::bigint[], $20::bytea[],
+        $21::bytea[], $22::bytea[], $23::integer[])
+        AS given (id, type, subject, time_us, skew_us, source, frame, idempotency, place)
+    ON CONFLICT DO NOTHING RETURNING id AS event_id"
+);
 
 pub(super) async fn dispatch(
     pool: &Pool,
     dispatched: &[Dispatched],
     now: UnixMicros,
 ) -> sqlx::Result<HashSet<EventId>> {
-    let Columns { payloads, deliveries } = Columns::of(dispatched, |_| Some(0))?;
-    let dispatch = sqlx::query(DISPATCH)
-        .bind(keys(dispatched.iter().map(|dispatched| dispatched.event.id)))
-        .bind(payloads.event_ids)
-        .bind(payloads.numbers)
-        .bind(payloads.content_types)
-        .bind(payloads.bodies)
-        .bind(deliveries.ids)
-        .bind(deliveries.event_ids)
-        .bind(deliveries.subscription_ids)
-        .bind(deliveries.payloads)
-        .bind(deliveries.event_types)
-        .bind(deliveries.due_ats)
-        .bind(deliveries.claimed)
-        .bind(micros(now))
-        .bind(payloads.headers)
-        .bind(deliveries.scripts);
+    let ids = keys(dispatched.iter().map(|dispatched| dispatched.event.id));
+    let dispatch = Columns::of(dispatched, |_| Some(0))?.bound(DISPATCH, ids, now);
     let mut connection = pool.lend().await?;
     if !dispatched.iter().any(|one| one.deliveries.iter().any(|delivery| delivery.is_ordered)) {
         let taken = dispatch.fetch_all(&mut *connection).await?;
-        return connection.done(taken.iter().map(|row| id(row, "event_id")).collect());
+        return connection.done(event_ids(&taken));
     }
     let mut tx = connection.begin().await?;
     let taken = dispatch.fetch_all(&mut *tx).await?;
-    let taken: HashSet<EventId> =
-        taken.iter().map(|row| id(row, "event_id")).collect::<sqlx::Result<_>>()?;
+    let taken = event_ids(&taken)?;
     let mut left = taken.clone();
     let mut lines = Lines::default();
     for dispatched in dispatched {
@@ -79,6 +92,30 @@ pub(super) async fn dispatch(
     lines.line_up(&mut tx).await?;
     tx.commit().await?;
     connection.done(Ok(taken))
+}
+
+/// Stores events with their deliveries. What is made of an event has its sequence, so that this has to
+/// be known before; nobody waits for the one that asks for it.
+pub(super) async fn append_dispatched(
+    pool: &Pool,
+    events: &[Arc<Event>],
+    now: UnixMicros,
+    router: Router<'_>,
+) -> sqlx::Result<Vec<Dispatched>> {
+    let mut connection = pool.lend().await?;
+    let append: i64 = sqlx::query_scalar(events::NUMBER).fetch_one(&mut *connection).await?;
+    let mut dispatched = router(numbered(events, events::sequences(events, append)));
+    let mut given = events::Columns::of(events);
+    let ids = mem::take(&mut given.ids);
+    let made = Columns::of(&dispatched, |_| Some(0))?.bound(APPEND, ids, now);
+    let taken = given.bound(made, append).fetch_all(&mut *connection).await?;
+    let taken = event_ids(&taken)?;
+    dispatched.retain(|dispatched| taken.contains(&dispatched.event.id));
+    connection.done(Ok(dispatched))
+}
+
+fn event_ids(rows: &[PgRow]) -> sqlx::Result<HashSet<EventId>> {
+    rows.iter().map(|row| id(row, "event_id")).collect()
 }
 
 #[derive(Default)]
@@ -123,6 +160,32 @@ impl<'a> Columns<'a> {
             }
         }
         Ok(columns)
+    }
+
+    /// The statement that stores them, if these events are taken.
+    fn bound(
+        self,
+        statement: &'static str,
+        ids: Vec<Uuid>,
+        now: UnixMicros,
+    ) -> Query<'static, Postgres, PgArguments> {
+        let Self { payloads, deliveries } = self;
+        sqlx::query(statement)
+            .bind(ids)
+            .bind(payloads.event_ids)
+            .bind(payloads.numbers)
+            .bind(payloads.content_types)
+            .bind(payloads.bodies)
+            .bind(deliveries.ids)
+            .bind(deliveries.event_ids)
+            .bind(deliveries.subscription_ids)
+            .bind(deliveries.payloads)
+            .bind(deliveries.event_types)
+            .bind(deliveries.due_ats)
+            .bind(deliveries.claimed)
+            .bind(micros(now))
+            .bind(payloads.headers)
+            .bind(deliveries.scripts)
     }
 
     /// Deliveries that share their body's memory share its row: comparing the bytes of thousands

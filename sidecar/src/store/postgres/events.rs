@@ -36,6 +36,11 @@ pub(super) const APPEND: &str = "WITH new AS (
     )
     SELECT id, sequence FROM new";
 
+/// How many events are numbered together.
+const NUMBERED: i64 = 65_536;
+
+pub(super) const NUMBER: &str = "SELECT nextval('appends')";
+
 /// Walks from the oldest: before the first that is due stand only those in hand, which are few.
 pub(super) const CLAIM: &str = "WITH due AS MATERIALIZED (
         SELECT event_id FROM undispatched WHERE due_at <= $1
@@ -77,8 +82,8 @@ const USUAL_SKEW: i64 = 1_000_000;
 /// two who append the same ones do not wait for each other. Of one that comes twice the first is
 /// kept.
 #[derive(Default)]
-struct Columns<'a> {
-    ids: Vec<sqlx::types::Uuid>,
+pub(super) struct Columns<'a> {
+    pub(super) ids: Vec<sqlx::types::Uuid>,
     types: Vec<&'a str>,
     subjects: Vec<Option<&'a [u8]>>,
     times: Vec<i64>,
@@ -90,7 +95,7 @@ struct Columns<'a> {
 }
 
 impl<'a> Columns<'a> {
-    fn of(events: &'a [Arc<Event>]) -> Self {
+    pub(super) fn of(events: &'a [Arc<Event>]) -> Self {
         let mut sorted: Vec<(usize, &Event)> =
             events.iter().map(AsRef::as_ref).enumerate().collect();
         sorted.sort_by_key(|(place, event)| (event.exchange.idempotency, event.id, *place));
@@ -103,13 +108,47 @@ impl<'a> Columns<'a> {
             columns.skews.push(skew(event));
             columns.sources.push(event.source.as_bytes());
             columns.frames.push(wire::frame(event));
-            columns.places.push(i32::try_from(place).unwrap_or(i32::MAX).min(65_535));
+            columns.places.push(place_column(place));
             columns
                 .idempotencies
                 .push(event.exchange.idempotency.as_ref().map(<[u8; 16]>::as_slice));
         }
         columns
     }
+}
+
+impl Columns<'_> {
+    /// Binds what is no id, and the number of the append.
+    pub(super) fn bound(
+        self,
+        query: Query<'static, Postgres, PgArguments>,
+        append: i64,
+    ) -> Query<'static, Postgres, PgArguments> {
+        query
+            .bind(self.types)
+            .bind(self.subjects)
+            .bind(self.times)
+            .bind(self.skews)
+            .bind(self.sources)
+            .bind(self.frames)
+            .bind(self.idempotencies)
+            .bind(self.places)
+            .bind(append)
+    }
+}
+
+fn place_column(place: usize) -> i32 {
+    i32::try_from(place).unwrap_or(i32::MAX).min(65_535)
+}
+
+/// The sequences of the events of the append that has this number.
+pub(super) fn sequences(events: &[Arc<Event>], append: i64) -> HashMap<EventId, u64> {
+    let mut sequences = HashMap::new();
+    for (place, event) in events.iter().enumerate() {
+        let sequence = append.saturating_mul(NUMBERED).saturating_add(place_column(place).into());
+        sequences.entry(event.id).or_insert(u64::try_from(sequence).unwrap_or_default());
+    }
+    sequences
 }
 
 pub(super) async fn append(

@@ -25,7 +25,7 @@ use sqlx::postgres::PgConnectOptions;
 use tokio::time::timeout;
 
 use super::{
-    Change, DeliveryFilter, Dispatched, Due, Error, EventFilter, Expired, Result, Store,
+    Change, DeliveryFilter, Dispatched, Due, Error, EventFilter, Expired, Result, Router, Store,
     UpdateError, Upserted, Waiting,
     figures::{Backlog, Connections, Owed},
     seal::Keyring,
@@ -149,6 +149,15 @@ impl Store for PostgresStore {
         due: Due,
     ) -> Result<HashMap<EventId, u64>> {
         self.bounded(events::append(&self.pool, events, stored_at, due)).await
+    }
+
+    async fn append_dispatched(
+        &self,
+        events: &[Arc<Event>],
+        now: UnixMicros,
+        router: Router<'_>,
+    ) -> Result<Vec<Dispatched>> {
+        self.bounded(dispatch::append_dispatched(&self.pool, events, now, router)).await
     }
 
     async fn claim_events(

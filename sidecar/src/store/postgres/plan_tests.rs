@@ -20,7 +20,9 @@ const STATEMENTS: &[(&str, &str, &[&str])] = &[
     ("events: by type", events::LIST_BY_TYPE, &["events_by_type"]),
     ("events: by subject", events::LIST_BY_SUBJECT, &["events_by_subject"]),
     ("events: latest", events::LATEST, &["events_late"]),
+    ("events: number", events::NUMBER, &[]),
     ("dispatch", dispatch::DISPATCH, &["undispatched_pkey"]),
+    ("dispatch: append", dispatch::APPEND, &[]),
     (
         "deliveries: claim",
         deliveries::CLAIM,

@@ -1,26 +1,26 @@
 //! Stores what routing made of events: their deliveries and what these send.
 //!
-//! Invariant: an event leaves `undispatched` in the transaction that stores its deliveries, so
-//! that it is dispatched once.
+//! Invariant: an event leaves `undispatched` in the transaction that stores its deliveries, or was
+//! stored in that, so that it is dispatched once.
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::LazyLock,
+    sync::{Arc, LazyLock},
 };
 
-use sidehook_event::{EventId, UnixMicros};
+use sidehook_event::{Event, EventId, UnixMicros};
 use sqlx::{SqliteConnection, SqlitePool};
 
 use super::{
     batch::{self, Batch},
     begin,
-    events::due_columns,
+    events::{Addition, due_columns},
     order,
     rows::{bytes, headers_column, id, micros},
 };
 use crate::{
     model::Payload,
-    store::{Dispatched, NewDelivery},
+    store::{Dispatched, NewDelivery, Router, numbered},
 };
 
 pub(super) const TAKE: &str = "DELETE FROM undispatched
@@ -61,6 +61,23 @@ pub(super) async fn dispatch(
     }
     tx.commit().await?;
     Ok(taken)
+}
+
+/// Stores events with their deliveries.
+pub(super) async fn append_dispatched(
+    writer: &SqlitePool,
+    events: &[Arc<Event>],
+    now: UnixMicros,
+    router: Router<'_>,
+) -> sqlx::Result<Vec<Dispatched>> {
+    let addition = Addition::of(events, now);
+    let mut tx = begin(writer).await?;
+    let new = addition.add(&mut tx).await?;
+    let first = new.keys().map(|id| (*id, 0)).collect();
+    let dispatched = router(numbered(events, new));
+    Rows::of(&dispatched, first).insert(&mut tx, now).await?;
+    tx.commit().await?;
+    Ok(dispatched)
 }
 
 struct PayloadRow<'a> {

@@ -72,9 +72,10 @@ pub(super) async fn append(
     due: Due,
 ) -> sqlx::Result<HashMap<EventId, u64>> {
     // Encoded before the transaction begins: others wait for it.
-    let addition = Addition::of(events, stored_at, due);
+    let addition = Addition::of(events, stored_at);
     let mut tx = begin(writer).await?;
     let new = addition.add(&mut tx).await?;
+    wait(&mut tx, &new, due).await?;
     tx.commit().await?;
     Ok(new)
 }
@@ -82,11 +83,10 @@ pub(super) async fn append(
 /// Events that are about to be added, encoded.
 pub(super) struct Addition {
     inserts: Vec<Query<'static, Sqlite, SqliteArguments>>,
-    due: Due,
 }
 
 impl Addition {
-    pub(super) fn of(events: &[Arc<Event>], stored_at: UnixMicros, due: Due) -> Self {
+    pub(super) fn of(events: &[Arc<Event>], stored_at: UnixMicros) -> Self {
         let insert = |(text, piece): (&'static str, &[Arc<Event>])| {
             piece.iter().fold(sqlx::query(text), |insert, event| {
                 insert
@@ -101,7 +101,7 @@ impl Addition {
                     .bind(wire::frame(event))
             })
         };
-        Self { inserts: APPEND.split(events).map(insert).collect(), due }
+        Self { inserts: APPEND.split(events).map(insert).collect() }
     }
 
     /// Adds them, those that are there already left out, and says which were not.
@@ -115,11 +115,19 @@ impl Addition {
                 new.insert(id(&row, "id")?, number(&row, "sequence")?);
             }
         }
-        let (due_at, claimed) = due_columns(self.due);
-        let wait = sqlx::query(WAIT).bind(batch::list(new.keys().copied()));
-        wait.bind(due_at).bind(claimed).execute(tx).await?;
         Ok(new)
     }
+}
+
+/// Lets new events wait to be dispatched.
+async fn wait(
+    tx: &mut SqliteConnection,
+    new: &HashMap<EventId, u64>,
+    due: Due,
+) -> sqlx::Result<()> {
+    let (due_at, claimed) = due_columns(due);
+    let wait = sqlx::query(WAIT).bind(batch::list(new.keys().copied()));
+    wait.bind(due_at).bind(claimed).execute(tx).await.map(drop)
 }
 
 /// Adds what is told of things, due when they happened.
@@ -129,7 +137,8 @@ pub(super) async fn tell(
 ) -> sqlx::Result<()> {
     let told: Vec<_> = told.into_iter().map(Arc::new).collect();
     let Some(latest) = told.iter().map(|event| event.time).max() else { return Ok(()) };
-    Addition::of(&told, latest, Due::At(latest)).add(tx).await.map(drop)
+    let new = Addition::of(&told, latest).add(tx).await?;
+    wait(tx, &new, Due::At(latest)).await
 }
 
 pub(super) async fn claim(

@@ -23,8 +23,8 @@ use sidehook_event::{Event, EventId, UnixMicros};
 use sqlx::{Sqlite, SqlitePool, Transaction};
 
 use super::{
-    Change, DeliveryFilter, Dispatched, Due, EventFilter, Expired, Result, Store, UpdateError,
-    Upserted, Waiting,
+    Change, DeliveryFilter, Dispatched, Due, EventFilter, Expired, Result, Router, Store,
+    UpdateError, Upserted, Waiting,
     figures::{Backlog, Connections, Owed},
     seal::Keyring,
 };
@@ -101,6 +101,16 @@ impl Store for SqliteStore {
         due: Due,
     ) -> Result<HashMap<EventId, u64>> {
         let appended = events::append(&self.writer, events, stored_at, due).await;
+        appended.map_err(failed)
+    }
+
+    async fn append_dispatched(
+        &self,
+        events: &[Arc<Event>],
+        now: UnixMicros,
+        router: Router<'_>,
+    ) -> Result<Vec<Dispatched>> {
+        let appended = dispatch::append_dispatched(&self.writer, events, now, router).await;
         appended.map_err(failed)
     }
 

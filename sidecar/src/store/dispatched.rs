@@ -1,0 +1,48 @@
+//! Events with the deliveries that routing made of them.
+//!
+//! Invariant: what is here is not stored yet, or was not when it was made.
+
+use std::{collections::HashMap, sync::Arc};
+
+use sidehook_event::{Event, EventId};
+
+use super::Due;
+use crate::model::{DeliveryId, Payload, ScriptVersion, SubscriptionId};
+
+/// An event after routing: who gets it, and what.
+#[derive(Debug, Clone)]
+pub struct Dispatched {
+    /// The event.
+    pub event: Arc<Event>,
+    /// One for each subscription that asked for it.
+    pub deliveries: Vec<NewDelivery>,
+}
+
+/// A delivery that is about to exist.
+#[derive(Debug, Clone)]
+pub struct NewDelivery {
+    /// Its id.
+    pub id: DeliveryId,
+    /// Who gets it.
+    pub subscription_id: SubscriptionId,
+    /// What is sent.
+    pub payload: Payload,
+    /// When it becomes due for the sweep.
+    pub due: Due,
+    /// Whether it waits for the earlier ones about its subject.
+    pub is_ordered: bool,
+    /// The version of the script that made what is sent, if one did.
+    pub script: Option<ScriptVersion>,
+}
+
+/// Makes the deliveries of events while these are stored. It is asked once, and others wait for it.
+pub type Router<'r> = Box<dyn FnOnce(Vec<Arc<Event>>) -> Vec<Dispatched> + Send + 'r>;
+
+/// The events that are new, each once, with its sequence.
+pub fn numbered(events: &[Arc<Event>], mut new: HashMap<EventId, u64>) -> Vec<Arc<Event>> {
+    let numbered = events.iter().filter_map(|event| {
+        let sequence = Some(new.remove(&event.id)?);
+        Some(Arc::new(Event { sequence, ..Event::clone(event) }))
+    });
+    numbered.collect()
+}
