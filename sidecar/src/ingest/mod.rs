@@ -190,9 +190,9 @@ impl Committer {
         let dispatcher = self.dispatcher.as_deref().filter(|_| !self.failed);
         if let Some(brief) = dispatcher.and_then(|dispatcher| dispatcher.brief(&events)) {
             let router: Router<'_> = Box::new(|events| brief.of(events, now));
-            let dispatched = self.store.append_dispatched(&events, now, router).await?;
-            let new: Vec<_> = dispatched.iter().map(|one| Arc::clone(&one.event)).collect();
-            return Ok((self.stored(&events, &new, now), Next::Deliver(dispatched, now)));
+            let made = self.store.append_dispatched(&events, now, router).await?;
+            let new: Vec<_> = made.iter().map(|one| Arc::clone(&one.event)).collect();
+            return Ok((self.stored(&events, &new, now), Next::Deliver(made, now)));
         }
         let hand_on = self.queue.room(Lane::Events) >= events.len();
         let due = if hand_on { Due::Leased(lease_from(now)) } else { Due::At(now) };
@@ -207,9 +207,7 @@ impl Committer {
                 self.queue.announce(&events);
                 self.queue.publish_events(events).await;
             }
-            (Next::Deliver(dispatched, at), Some(dispatcher)) => {
-                dispatcher.stored(dispatched, at).await;
-            }
+            (Next::Deliver(made, at), Some(dispatcher)) => dispatcher.stored(made, at).await,
             (Next::Deliver(..), None) | (Next::Nothing, _) => {}
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! Invariant: what is here is not stored yet, or was not when it was made.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, hash::BuildHasher, sync::Arc};
 
 use sidehook_event::{Event, EventId};
 
@@ -39,7 +39,10 @@ pub struct NewDelivery {
 pub type Router<'r> = Box<dyn FnOnce(Vec<Arc<Event>>) -> Vec<Dispatched> + Send + 'r>;
 
 /// The events that are new, each once, with its sequence.
-pub fn numbered(events: &[Arc<Event>], mut new: HashMap<EventId, u64>) -> Vec<Arc<Event>> {
+pub fn numbered<S: BuildHasher>(
+    events: &[Arc<Event>],
+    mut new: HashMap<EventId, u64, S>,
+) -> Vec<Arc<Event>> {
     let numbered = events.iter().filter_map(|event| {
         let sequence = Some(new.remove(&event.id)?);
         Some(Arc::new(Event { sequence, ..Event::clone(event) }))
