@@ -4,6 +4,7 @@
 //! that its contract promises of all.
 
 mod queue {
+    mod announcing;
     pub(crate) mod broker;
     pub(crate) mod conformance;
     mod counting;

@@ -84,16 +84,9 @@ pub fn lease_from(now: UnixMicros) -> UnixMicros {
 /// for whoever sweeps next.
 pub async fn put_back(queue: &dyn Queue, store: &dyn Store, clock: &dyn Clock) {
     while let Some(taken) = queue.take_deliveries(VERDICTS).now_or_never() {
-        let at = clock.now();
-        let verdict = |Taken { work, .. }: &Taken<DueDelivery>| Verdict {
-            delivery_id: work.id,
-            number: work.attempt,
-            attempt: None,
-            made: None,
-            successor: Successor::Retry(at),
-            at,
-        };
-        let verdicts: Vec<_> = taken.iter().map(verdict).collect();
+        let now = clock.now();
+        let due = taken.iter().map(|taken| &taken.work);
+        let verdicts: Vec<_> = due.map(|due| Verdict::put_back(due.id, due.attempt, now)).collect();
         until_stored(clock, "put deliveries back", || store.record(&verdicts)).await;
     }
 }

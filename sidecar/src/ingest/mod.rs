@@ -21,6 +21,7 @@ use crate::{
     clock::Clock,
     dispatch::Dispatcher,
     live::{Happening, Live},
+    model::{DeliveryId, Verdict},
     queue::{Lane, Queue},
     store::{self, Dispatched, Due, Router, Store, numbered},
     trace::Tracer,
@@ -30,6 +31,8 @@ use crate::{
 const WAITING: usize = 256;
 /// The most batches that go into one commit.
 const BATCHES_PER_COMMIT: usize = 64;
+/// The most deliveries that are remembered of commits that failed; others wait out their lease.
+const UNSURE: usize = 4096;
 /// How long dispatching an event may take before the sweep takes it for lost. It is dispatched once even
 /// if it took longer.
 const LEASE: Duration = Duration::from_secs(10);
@@ -80,6 +83,8 @@ pub struct Committer {
     /// Whether the last commit failed. The next one stores events alone: their deliveries are no reason
     /// to refuse them.
     failed: bool,
+    /// Deliveries of commits that failed. Some may have been stored nevertheless.
+    unsure: Vec<DeliveryId>,
 }
 
 /// The two ends of the hand-over.
@@ -101,6 +106,7 @@ pub fn ingest(
         live: Live::default(),
         dispatcher: None,
         failed: false,
+        unsure: Vec::new(),
     };
     (ingest, committer)
 }
@@ -177,11 +183,25 @@ impl Committer {
             }
             // Somebody waits for the answers; what is handed on keeps the processors busy.
             self.hand_on(next).await;
+            if !self.failed && !self.unsure.is_empty() {
+                self.put_back().await;
+            }
+        }
+    }
+
+    /// Lets the sweep find what was stored by a commit that failed, as when the connection broke before
+    /// the store could answer. It would wait out its lease otherwise.
+    async fn put_back(&mut self) {
+        let now = self.clock.now();
+        let verdicts: Vec<_> =
+            self.unsure.iter().map(|id| Verdict::put_back(*id, 1, now)).collect();
+        if self.store.record(&verdicts).await.is_ok() {
+            self.unsure.clear();
         }
     }
 
     /// Stores events, and says what comes next.
-    async fn commit(&self, events: Vec<Arc<Event>>) -> store::Result<(Stored, Next)> {
+    async fn commit(&mut self, events: Vec<Arc<Event>>) -> store::Result<(Stored, Next)> {
         if events.is_empty() {
             self.store.ping().await?;
             return Ok((Stored { new: 0, known: 0 }, Next::Nothing));
@@ -189,8 +209,20 @@ impl Committer {
         let now = self.clock.now();
         let dispatcher = self.dispatcher.as_deref().filter(|_| !self.failed);
         if let Some(brief) = dispatcher.and_then(|dispatcher| dispatcher.brief(&events)) {
-            let router: Router<'_> = Box::new(|events| brief.of(events, now));
-            let made = self.store.append_dispatched(&events, now, router).await?;
+            let mut ids = Vec::new();
+            let router: Router<'_> = Box::new(|events| {
+                let made = brief.of(events, now);
+                ids.extend(made.iter().flat_map(|made| &made.deliveries).map(|made| made.id));
+                made
+            });
+            let made = match self.store.append_dispatched(&events, now, router).await {
+                Ok(made) => made,
+                Err(error) => {
+                    self.unsure
+                        .extend(ids.into_iter().take(UNSURE - self.unsure.len().min(UNSURE)));
+                    return Err(error);
+                }
+            };
             let new: Vec<_> = made.iter().map(|one| Arc::clone(&one.event)).collect();
             return Ok((self.stored(&events, &new, now), Next::Deliver(made, now)));
         }

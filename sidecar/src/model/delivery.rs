@@ -319,3 +319,11 @@ pub struct Verdict {
     /// When this was found out.
     pub at: UnixMicros,
 }
+
+impl Verdict {
+    /// The attempt was not made, and is due now, for whoever looks next.
+    pub fn put_back(delivery_id: DeliveryId, number: u32, now: UnixMicros) -> Self {
+        let successor = Successor::Retry(now);
+        Self { delivery_id, number, attempt: None, made: None, successor, at: now }
+    }
+}

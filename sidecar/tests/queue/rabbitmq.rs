@@ -279,31 +279,6 @@ async fn a_wrong_password_or_virtual_host_is_an_error_that_does_not_show_the_pas
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn others_get_the_events_that_they_bind_a_queue_to() {
-    let broker = Broker { announce: true, ..Broker::of_its_own() };
-    let queue = broker.connected(100).await;
-    let (_connection, channel) = broker.channel().await;
-    let name = format!("{}.theirs", broker.prefix);
-    let exchange = format!("{}.events", broker.prefix);
-    let options = QueueDeclareOptions::default();
-    channel.queue_declare(name.as_str().into(), options, FieldTable::default()).await.unwrap();
-    let bound = channel.queue_bind(
-        name.as_str().into(),
-        exchange.as_str().into(),
-        "people.*".into(),
-        lapin::options::QueueBindOptions::default(),
-        FieldTable::default(),
-    );
-    bound.await.unwrap();
-    queue.publish_events(vec![event(1)]).await;
-    let (body, key) = broker.message(&channel, "theirs").await;
-    assert_eq!(key, "people.created");
-    let events = sidehook_event::wire::decode(body.into()).unwrap();
-    assert_eq!(events, [(*event(1)).clone()]);
-    assert_eq!(take(&queue, 1).await, [1]);
-}
-
 /// Takes so many deliveries and does not settle them: what they are, their receipts, and whether
 /// they may have been handed out before.
 async fn hold_deliveries(queue: &RabbitQueue, count: usize) -> Vec<(u128, Receipt, bool)> {
