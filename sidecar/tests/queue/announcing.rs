@@ -2,8 +2,6 @@
 //!
 //! Invariant: each is told once it is stored, whichever way it is dispatched.
 
-#![expect(clippy::unwrap_used, reason = "this is how a test fails")]
-
 use std::sync::Arc;
 
 use lapin::{
