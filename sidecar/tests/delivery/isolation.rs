@@ -48,6 +48,8 @@ static QUIET: Mutex<()> = Mutex::const_new(());
 const GOOD: usize = 7;
 const EVENTS: u128 = 400;
 const ROUNDS: usize = 3;
+/// A script as it should be. With any, an event is dispatched by a commit of its own.
+const WELL: &str = "#{ type: event.type }";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn receivers_that_hang_fail_or_trickle_do_not_delay_the_others() {
@@ -83,11 +85,13 @@ async fn scripts_that_never_end_grow_or_call_themselves_do_not_delay_the_others(
         let mut seen = Vec::new();
         // What the script does to its neighbours it does each time, what the machine does passes.
         let is_kept = loop {
-            let alone = p99(&clock, 0, &[], &[]).await;
+            let well = p99(&clock, 0, &[], &[WELL]).await;
             let beside = p99(&clock, 0, &[], &[script]).await;
-            println!("p99 of {GOOD} receivers: {alone:?} alone, {beside:?} beside {script:?}");
-            seen.push((alone, beside));
-            let is_kept = beside <= alone.max(floor) * 2;
+            println!(
+                "p99 of {GOOD} receivers: {well:?} beside {WELL:?}, {beside:?} beside {script:?}"
+            );
+            seen.push((well, beside));
+            let is_kept = beside <= well.max(floor) * 2;
             if is_kept || seen.len() == ROUNDS {
                 break is_kept;
             }
