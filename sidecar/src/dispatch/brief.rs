@@ -59,6 +59,16 @@ impl Dispatcher {
         let all_plain = listeners.values().flatten().all(is_plain);
         all_plain.then_some(Brief { dispatcher: self, listeners })
     }
+
+    /// Tells of events that are stored with their deliveries, and hands on what is due.
+    pub async fn stored(&self, dispatched: Vec<Dispatched>, now: UnixMicros) {
+        for Dispatched { event, .. } in &dispatched {
+            self.queue.announce(std::slice::from_ref(event));
+        }
+        self.tell(&dispatched, now);
+        let due = dispatched.into_iter().flat_map(|dispatched| leased(dispatched, now));
+        self.queue.publish_deliveries(due.collect()).await;
+    }
 }
 
 impl Brief<'_> {
@@ -74,17 +84,5 @@ impl Brief<'_> {
             dispatcher.route(event, listeners, now, &mut room, &mut haste, &mut ended)
         });
         made.collect()
-    }
-}
-
-impl Dispatcher {
-    /// Tells of events that are stored with their deliveries, and hands on what is due.
-    pub async fn stored(&self, dispatched: Vec<Dispatched>, now: UnixMicros) {
-        for Dispatched { event, .. } in &dispatched {
-            self.queue.announce(std::slice::from_ref(event));
-        }
-        self.tell(&dispatched, now);
-        let due = dispatched.into_iter().flat_map(|dispatched| leased(dispatched, now));
-        self.queue.publish_deliveries(due.collect()).await;
     }
 }

@@ -206,7 +206,7 @@ impl Committer {
             self.store.ping().await?;
             return Ok((Stored { new: 0, known: 0 }, Next::Nothing));
         }
-        let now = self.clock.now();
+        let (now, given) = (self.clock.now(), events.len());
         let dispatcher = self.dispatcher.as_deref().filter(|_| !self.failed);
         if let Some(brief) = dispatcher.and_then(|dispatcher| dispatcher.brief(&events)) {
             let mut ids = Vec::new();
@@ -215,21 +215,22 @@ impl Committer {
                 ids.extend(made.iter().flat_map(|made| &made.deliveries).map(|made| made.id));
                 made
             });
-            let made = match self.store.append_dispatched(&events, now, router).await {
+            let made = match self.store.append_dispatched(events, now, router).await {
                 Ok(made) => made,
                 Err(error) => {
-                    self.unsure
-                        .extend(ids.into_iter().take(UNSURE - self.unsure.len().min(UNSURE)));
+                    let room = UNSURE.saturating_sub(self.unsure.len());
+                    self.unsure.extend(ids.into_iter().take(room));
                     return Err(error);
                 }
             };
             let new: Vec<_> = made.iter().map(|one| Arc::clone(&one.event)).collect();
-            return Ok((self.stored(&events, &new, now), Next::Deliver(made, now)));
+            return Ok((self.stored(given, &new, now), Next::Deliver(made, now)));
         }
         let hand_on = self.queue.room(Lane::Events) >= events.len();
         let due = if hand_on { Due::Leased(lease_from(now)) } else { Due::At(now) };
-        let new = numbered(&events, self.store.append(&events, now, due).await?);
-        let stored = self.stored(&events, &new, now);
+        let new = self.store.append(&events, now, due).await?;
+        let new = numbered(events, new);
+        let stored = self.stored(given, &new, now);
         Ok((stored, if hand_on { Next::Dispatch(new) } else { Next::Nothing }))
     }
 
@@ -244,12 +245,12 @@ impl Committer {
         }
     }
 
-    /// Tells of events that are stored now.
-    fn stored(&self, given: &[Arc<Event>], new: &[Arc<Event>], now: UnixMicros) -> Stored {
+    /// Tells of events that are stored now, of so many that were given.
+    fn stored(&self, given: usize, new: &[Arc<Event>], now: UnixMicros) -> Stored {
         self.metrics.tally(new);
         self.tracer.stored(new, now, &*self.clock);
         self.live.tell(|| new.iter().map(|event| Happening::stored(event, now)));
-        Stored { new: new.len(), known: given.len() - new.len() }
+        Stored { new: new.len(), known: given - new.len() }
     }
 }
 

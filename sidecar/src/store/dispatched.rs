@@ -40,12 +40,13 @@ pub type Router<'r> = Box<dyn FnOnce(Vec<Arc<Event>>) -> Vec<Dispatched> + Send 
 
 /// The events that are new, each once, with its sequence.
 pub fn numbered<S: BuildHasher>(
-    events: &[Arc<Event>],
+    events: Vec<Arc<Event>>,
     mut new: HashMap<EventId, u64, S>,
 ) -> Vec<Arc<Event>> {
-    let numbered = events.iter().filter_map(|event| {
-        let sequence = Some(new.remove(&event.id)?);
-        Some(Arc::new(Event { sequence, ..Event::clone(event) }))
+    let numbered = events.into_iter().filter_map(|mut event| {
+        // Copied only if somebody else has it too.
+        Arc::make_mut(&mut event).sequence = Some(new.remove(&event.id)?);
+        Some(event)
     });
     numbered.collect()
 }

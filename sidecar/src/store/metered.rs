@@ -97,7 +97,7 @@ impl Store for Metered {
 
     async fn append_dispatched(
         &self,
-        events: &[Arc<Event>],
+        events: Vec<Arc<Event>>,
         now: UnixMicros,
         router: Router<'_>,
     ) -> Result<Vec<Dispatched>> {

@@ -150,7 +150,7 @@ pub trait Store: Send + Sync + Debug + 'static {
     /// were there before is left out. None may be ordered. Returns the others.
     async fn append_dispatched(
         &self,
-        events: &[Arc<Event>],
+        events: Vec<Arc<Event>>,
         now: UnixMicros,
         router: Router<'_>,
     ) -> Result<Vec<Dispatched>>;

@@ -89,12 +89,12 @@ impl Store for Seen {
 
     async fn append_dispatched(
         &self,
-        events: &[Arc<Event>],
+        events: Vec<Arc<Event>>,
         now: UnixMicros,
         router: Router<'_>,
     ) -> Result<Vec<Dispatched>> {
         self.call(|kept| {
-            let new = kept.append(events, Due::At(now));
+            let new = kept.append(&events, Due::At(now));
             let dispatched = router(numbered(events, new));
             kept.dispatch(&dispatched, now);
             dispatched

@@ -34,7 +34,7 @@ pub(crate) async fn one_that_nobody_asked_for_does_not_wait_either(ground: &mut 
         let alone = |event| Dispatched { event, deliveries: Vec::new() };
         events.into_iter().map(alone).collect()
     };
-    let stored = store.append_dispatched(&events([1]), at(0), Box::new(nobody)).await.unwrap();
+    let stored = store.append_dispatched(events([1]), at(0), Box::new(nobody)).await.unwrap();
     assert_eq!(ids(&stored), minted_all([1]));
     assert!(store.event(minted(1)).await.unwrap().is_some());
     assert_eq!(store.claim_events(at(9), at(10), 9).await.unwrap(), []);
@@ -118,7 +118,7 @@ async fn append(store: &dyn Store, events: &[Arc<Event>], ahead: u64) -> Vec<Dis
         };
         events.into_iter().map(one).collect()
     };
-    store.append_dispatched(events, at(0), Box::new(router)).await.unwrap()
+    store.append_dispatched(events.to_vec(), at(0), Box::new(router)).await.unwrap()
 }
 
 async fn deliveries(store: &dyn Store) -> HashSet<DeliveryId> {

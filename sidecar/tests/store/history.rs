@@ -173,7 +173,7 @@ impl<G: Ground> World<G> {
         let (store, now) = (self.store(), self.now);
         let router =
             |events: Vec<Arc<Event>>| events.into_iter().map(|event| routed(event, now)).collect();
-        let new = store.append_dispatched(&events(numbers), now, Box::new(router)).await.unwrap();
+        let new = store.append_dispatched(events(numbers), now, Box::new(router)).await.unwrap();
         let new: HashSet<EventId> = new.iter().map(|dispatched| dispatched.event.id).collect();
         assert_eq!(new, expected);
         self.appended.extend(&new);

@@ -23,7 +23,7 @@ use super::{
     pool::Pool,
     rows::{headers_column, id, key, keys, micros, unwritable},
 };
-use crate::store::{Dispatched, NewDelivery, Router, numbered};
+use crate::store::{Dispatched, NewDelivery, Router};
 
 /// Stores what was made of the events that are `taken`. Rows of another are left out by a look into a
 /// table of those, in memory. A plain `IN` would be made a join, which the planner could do row by row.
@@ -98,14 +98,14 @@ pub(super) async fn dispatch(
 /// be known before; nobody waits for the one that asks for it.
 pub(super) async fn append_dispatched(
     pool: &Pool,
-    events: &[Arc<Event>],
+    events: Vec<Arc<Event>>,
     now: UnixMicros,
     router: Router<'_>,
 ) -> sqlx::Result<Vec<Dispatched>> {
     let mut connection = pool.lend().await?;
     let append: i64 = sqlx::query_scalar(events::NUMBER).fetch_one(&mut *connection).await?;
-    let mut dispatched = router(numbered(events, events::sequences(events, append)));
-    let mut given = events::Columns::of(events);
+    let mut dispatched = router(events::numbered(&events, append));
+    let mut given = events::Columns::of(&events);
     let ids = mem::take(&mut given.ids);
     let made = Columns::of(&dispatched, |_| Some(0))?.bound(APPEND, ids, now);
     let taken = given.bound(made, append).fetch_all(&mut *connection).await?;

@@ -2,7 +2,10 @@
 //!
 //! Invariant: the row of an event is never rewritten.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use sidehook_event::{Event, EventId, TypeId, UnixMicros, wire};
 use sqlx::{
@@ -115,9 +118,7 @@ impl<'a> Columns<'a> {
         }
         columns
     }
-}
 
-impl Columns<'_> {
     /// Binds what is no id, and the number of the append.
     pub(super) fn bound(
         self,
@@ -141,14 +142,17 @@ fn place_column(place: usize) -> i32 {
     i32::try_from(place).unwrap_or(i32::MAX).min(65_535)
 }
 
-/// The sequences of the events of the append that has this number.
-pub(super) fn sequences(events: &[Arc<Event>], append: i64) -> HashMap<EventId, u64> {
-    let mut sequences = HashMap::new();
-    for (place, event) in events.iter().enumerate() {
+/// The events of the append that has this number, each once, with the sequence that its place makes.
+/// These are copies, for what is stored says its sequence beside the event and not in it.
+pub(super) fn numbered(events: &[Arc<Event>], append: i64) -> Vec<Arc<Event>> {
+    let mut seen = HashSet::new();
+    let first = events.iter().enumerate().filter(|(_, event)| seen.insert(event.id));
+    let numbered = first.map(|(place, event)| {
         let sequence = append.saturating_mul(NUMBERED).saturating_add(place_column(place).into());
-        sequences.entry(event.id).or_insert(u64::try_from(sequence).unwrap_or_default());
-    }
-    sequences
+        let sequence = u64::try_from(sequence).ok();
+        Arc::new(Event { sequence, ..Event::clone(event) })
+    });
+    numbered.collect()
 }
 
 pub(super) async fn append(

@@ -153,7 +153,7 @@ impl Store for PostgresStore {
 
     async fn append_dispatched(
         &self,
-        events: &[Arc<Event>],
+        events: Vec<Arc<Event>>,
         now: UnixMicros,
         router: Router<'_>,
     ) -> Result<Vec<Dispatched>> {

@@ -66,11 +66,11 @@ pub(super) async fn dispatch(
 /// Stores events with their deliveries.
 pub(super) async fn append_dispatched(
     writer: &SqlitePool,
-    events: &[Arc<Event>],
+    events: Vec<Arc<Event>>,
     now: UnixMicros,
     router: Router<'_>,
 ) -> sqlx::Result<Vec<Dispatched>> {
-    let addition = Addition::of(events, now);
+    let addition = Addition::of(&events, now);
     let mut tx = begin(writer).await?;
     let new = addition.add(&mut tx).await?;
     let first = new.keys().map(|id| (*id, 0)).collect();

@@ -106,7 +106,7 @@ impl Store for SqliteStore {
 
     async fn append_dispatched(
         &self,
-        events: &[Arc<Event>],
+        events: Vec<Arc<Event>>,
         now: UnixMicros,
         router: Router<'_>,
     ) -> Result<Vec<Dispatched>> {
